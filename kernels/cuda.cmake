@@ -1,0 +1,25 @@
+# Decides whether the GPU side is built. KVROOF_CUDA=AUTO builds it where nvcc and CUPTI are found.
+set(KVROOF_HAS_CUDA OFF)
+if(NOT KVROOF_CUDA STREQUAL "OFF")
+  if(NOT DEFINED ENV{CUDACXX} AND NOT CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
+    set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
+  endif()
+  # 80-real: A100; 90a: H100/H200 with wgmma and setmaxnreg; 100: B200. One PTX for what comes later.
+  set(KVROOF_CUDA_ARCHITECTURES "80-real;90a-real;100-real;90-virtual" CACHE STRING
+      "CUDA architectures (e.g. 90a-real for a quick developer build)")
+  set(CMAKE_CUDA_ARCHITECTURES ${KVROOF_CUDA_ARCHITECTURES})
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit QUIET)
+    if(TARGET CUDA::cupti)
+      set(KVROOF_HAS_CUDA ON)
+    endif()
+  endif()
+  if(KVROOF_CUDA STREQUAL "ON" AND NOT KVROOF_HAS_CUDA)
+    message(FATAL_ERROR "KVROOF_CUDA=ON, but nvcc (${CMAKE_CUDA_COMPILER}) or CUPTI was not found. "
+                        "Install the CUDA Toolkit with CUPTI, or configure with -DKVROOF_CUDA=OFF.")
+  endif()
+endif()
+message(STATUS "kvroof: GPU side (kernels, kvroof-probe): ${KVROOF_HAS_CUDA}")

@@ -1,0 +1,54 @@
+// One op: its name, its work, and the little about its kernel that time depends on.
+#pragma once
+#include <string_view>
+
+#include "model/dtype.hpp"
+#include "model/work.hpp"
+
+namespace kvroof {
+
+/// Classes share calibration constants: what one kernel of a class achieves, the others do too.
+enum class OpClass { gemm, moe_gemm, prefill_attention, decode_attention, elementwise, collective };
+inline constexpr int kNumOpClasses = 6;
+
+constexpr std::string_view name(OpClass c) {
+  constexpr std::string_view names[] = {"gemm",       "moe_gemm",    "prefill_attention",
+                                        "decode_attention", "elementwise", "collective"};
+  return names[static_cast<int>(c)];
+}
+
+/// How the kernel occupies an SM.
+///   ctas_per_sm    resident thread blocks; with the SM count it gives the waves
+///   pipe_overlap   1: exponentials and FP32 work hide under tensor work; 0: they add to it
+///   mma_sync       tensor work issued through mma.sync, whose peak is 2/3 of wgmma's on Hopper
+struct Execution {
+  int ctas_per_sm = 1;
+  double pipe_overlap = 1;
+  bool mma_sync = false;
+  bool operator==(const Execution&) const = default;
+};
+
+/// What travels over the interconnect; `payload` is the tensor every rank holds (all_reduce), or
+/// what one rank contributes (all_gather, all_to_all, send).
+enum class CollectiveKind { none, all_reduce, all_gather, all_to_all, send };
+struct Collective {
+  CollectiveKind kind = CollectiveKind::none;
+  int ranks = 1;
+  Bytes payload;
+  bool operator==(const Collective&) const = default;
+};
+
+struct Op {
+  std::string_view name;  // static storage: op names are a closed set
+  OpClass op_class = OpClass::gemm;
+  MathType math = MathType::bf16;
+  double count = 1;          // how many times the step runs it (layers)
+  Work work;                 // of one of them, on one GPU
+  Execution execution;
+  Collective collective;
+  /// Activations handed from one op of the step to the next: they may stay on chip, so the floor
+  /// does not charge them and the expectation charges them only when L2 cannot hold them.
+  Bytes handed_over;
+};
+
+}  // namespace kvroof
