@@ -15,14 +15,14 @@ enum class Dtype {
   tf32,
   bf16,
   fp16,
-  fp8,            // E4M3, one scale per tensor: 8 bits
-  fp8_block128,   // E4M3, one fp32 scale per 128x128 block (DeepSeek weights): + 32/16384 bit
-  fp8_per_token,  // E4M3 K/V, one fp32 scale per head and token of 128 values: + 32/128 bit
-  int8,           // one scale per channel, negligible: 8 bits
-  int8_per_token, // K/V, one fp32 scale per head and token of 128 values: + 32/128 bit
-  int4_g128,      // AWQ/GPTQ group 128: 4 + (16 scale + 4 zero point)/128 bit
-  nvfp4,          // E2M1, one E4M3 scale per 16: 4 + 8/16 bit
-  mxfp4,          // E2M1, one E8M0 scale per 32: 4 + 8/32 bit
+  fp8,             // E4M3, one scale per tensor: 8 bits
+  fp8_block128,    // E4M3, one fp32 scale per 128x128 block (DeepSeek weights): + 32/16384 bit
+  fp8_per_token,   // E4M3 K/V, one fp32 scale per head and token of 128 values: + 32/128 bit
+  int8,            // one scale per channel, negligible: 8 bits
+  int8_per_token,  // K/V, one fp32 scale per head and token of 128 values: + 32/128 bit
+  int4_g128,       // AWQ/GPTQ group 128: 4 + (16 scale + 4 zero point)/128 bit
+  nvfp4,           // E2M1, one E4M3 scale per 16: 4 + 8/16 bit
+  mxfp4,           // E2M1, one E8M0 scale per 32: 4 + 8/32 bit
 };
 
 /// Tensor-core path: indexes the peaks of a Machine.
@@ -56,7 +56,8 @@ inline constexpr std::array<DtypeInfo, 12> kDtypes{{
 constexpr const DtypeInfo& info(Dtype d) { return kDtypes[static_cast<std::size_t>(d)]; }
 constexpr std::string_view name(Dtype d) { return info(d).name; }
 
-/// Bytes per stored element with its share of the scales: nvfp4 0.5625, mxfp4 0.53125, int4 0.51953.
+/// Bytes per stored element with its share of the scales: nvfp4 0.5625, mxfp4 0.53125, int4
+/// 0.51953.
 constexpr ElementSize element_size(Dtype d) {
   const DtypeInfo& i = info(d);
   return ElementSize{(i.bits + i.scale_bits / i.group) / 8};

@@ -26,7 +26,8 @@ struct Roof {
   bool operator==(const Roof&) const = default;
 };
 
-/// What kernels of one class achieve, as fractions of the datasheet peak, and what each costs on top.
+/// What kernels of one class achieve, as fractions of the datasheet peak, and what each costs on
+/// top.
 ///   ramp    fill and drain of one kernel (prologue, first loads, epilogue), launch gap excluded
 ///   spread  relative standard deviation of measured over predicted time
 struct ClassFit {
@@ -37,14 +38,15 @@ struct ClassFit {
   bool operator==(const ClassFit&) const = default;
 };
 
-/// Per direction and GPU. Times of a collective: latency by algorithm + bytes / (bandwidth * efficiency).
+/// Per direction and GPU. Times of a collective: latency by algorithm + bytes / (bandwidth *
+/// efficiency).
 struct Link {
   Bandwidth bandwidth;
   double efficiency = 1;
-  Seconds latency;            // one hop: write to a peer and its flag seen
-  Seconds base;               // kernel and synchronisation of one collective
-  bool in_switch = false;     // the switch reduces (NVLS): (1 + 1/n) * payload instead of 2 (n-1)/n
-  int domain = 1;             // GPUs reachable at this rate
+  Seconds latency;         // one hop: write to a peer and its flag seen
+  Seconds base;            // kernel and synchronisation of one collective
+  bool in_switch = false;  // the switch reduces (NVLS): (1 + 1/n) * payload instead of 2 (n-1)/n
+  int domain = 1;          // GPUs reachable at this rate
   Source source = Source::assumed;
   bool operator==(const Link&) const = default;
 };
@@ -60,8 +62,8 @@ struct Machine {
   std::string id;
   std::string architecture;  // ampere | ada | hopper | blackwell
   int num_sms = 0;
-  Clock sm_clock;            // at which the tensor peaks are quoted
-  Clock boost_clock;         // maximum; light loads run there
+  Clock sm_clock;     // at which the tensor peaks are quoted
+  Clock boost_clock;  // maximum; light loads run there
   std::array<Roof<Throughput>, kNumMathTypes> tensor{};
   double mma_sync_share = 1;  // peak of mma.sync over the peak of the newest tensor instruction
   Roof<Throughput> fp32;
@@ -69,13 +71,13 @@ struct Machine {
   Roof<Bandwidth> hbm;
   Roof<Bandwidth> l2;
   Bandwidth smem;
-  Bytes l2_effective;        // capacity before re-reads leave L2
-  Bytes memory;              // as the driver reports it
+  Bytes l2_effective;  // capacity before re-reads leave L2
+  Bytes memory;        // as the driver reports it
   std::array<ClassFit, kNumOpClasses> fit{};
   LaunchCost launch;
   Link nvlink, pcie, nic;
   double power_watts = 0;
-  double gpu_hour_usd = 0;   // an input with a stated default, never a fact
+  double gpu_hour_usd = 0;  // an input with a stated default, never a fact
 
   const Roof<Throughput>& roof(MathType m) const { return tensor[static_cast<std::size_t>(m)]; }
   const ClassFit& fit_of(OpClass c) const { return fit[static_cast<std::size_t>(c)]; }

@@ -12,8 +12,8 @@ enum class OpClass { gemm, moe_gemm, prefill_attention, decode_attention, elemen
 inline constexpr int kNumOpClasses = 6;
 
 constexpr std::string_view name(OpClass c) {
-  constexpr std::string_view names[] = {"gemm",       "moe_gemm",    "prefill_attention",
-                                        "decode_attention", "elementwise", "collective"};
+  constexpr std::string_view names[] = {
+      "gemm", "moe_gemm", "prefill_attention", "decode_attention", "elementwise", "collective"};
   return names[static_cast<int>(c)];
 }
 
@@ -42,8 +42,8 @@ struct Op {
   std::string_view name;  // static storage: op names are a closed set
   OpClass op_class = OpClass::gemm;
   MathType math = MathType::bf16;
-  double count = 1;          // how many times the step runs it (layers)
-  Work work;                 // of one of them, on one GPU
+  double count = 1;  // how many times the step runs it (layers)
+  Work work;         // of one of them, on one GPU
   Execution execution;
   Collective collective;
   /// Activations handed from one op of the step to the next: they may stay on chip, so the floor

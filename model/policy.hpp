@@ -1,5 +1,5 @@
-// How an LLM is served: formats, parallelism, kernels, memory rules. Filled from the `serving` block of
-// a scenario; names follow vLLM's flags.
+// How an LLM is served: formats, parallelism, kernels, memory rules. Filled from the `serving`
+// block of a scenario; names follow vLLM's flags.
 #pragma once
 #include <optional>
 #include <string>
@@ -18,16 +18,16 @@ struct Parallelism {
 struct Policy {
   std::string engine = "vllm";
   Parallelism parallel;
-  std::optional<Dtype> weights;      // nullopt: as the checkpoint; quantises linear layers only
+  std::optional<Dtype> weights;  // nullopt: as the checkpoint; quantises linear layers only
   Dtype activations = Dtype::bf16;
-  std::optional<Dtype> kv;           // nullopt: the activations' format
+  std::optional<Dtype> kv;  // nullopt: the activations' format
   int block_size = 16;
   int max_num_seqs = 256;
   int max_num_batched_tokens = 8192;
-  int max_model_len = 0;             // 0: the LLM's own limit
+  int max_model_len = 0;  // 0: the LLM's own limit
   double gpu_memory_utilization = 0.92;
   bool cuda_graphs = true;
-  bool fused_elementwise = true;     // norm + residual, RoPE + cache append, SwiGLU as one kernel each
+  bool fused_elementwise = true;  // norm + residual, RoPE + cache append, SwiGLU as one kernel each
   bool overlap_communication = false;
   std::string prefill_attention = "auto";  // a variant of model/attention; auto: by architecture
   std::string decode_attention = "auto";

@@ -18,7 +18,8 @@
 namespace kvroof {
 
 /// One attention call over a uniform batch.
-///   q [b, h_q, s_q, d_qk]   k [b, h_kv, s_kv, d_qk]   v [b, h_kv, s_kv, d_v]   o [b, h_q, s_q, d_v]
+///   q [b, h_q, s_q, d_qk]   k [b, h_kv, s_kv, d_qk]   v [b, h_kv, s_kv, d_v]   o [b, h_q, s_q,
+///   d_v]
 struct AttentionShape {
   double b = 1, s_q = 1, s_kv = 1;
   double h_q = 1, h_kv = 1;
@@ -34,12 +35,13 @@ struct AttentionShape {
 /// MHA (h_kv = h_q), GQA or MQA (h_kv = 1); window > 0 makes it a sliding or chunked local layer.
 struct GroupedAttention {
   int h_q = 0, h_kv = 0, d_qk = 0, d_v = 0;
-  int window = 0;          // tokens kept per request; 0 = all
+  int window = 0;  // tokens kept per request; 0 = all
   bool qkv_bias = false, o_bias = false, qk_norm = false, sinks = false;
   bool operator==(const GroupedAttention&) const = default;
 };
 
-/// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): the cache holds d_c + d_rope per token.
+/// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): the cache holds d_c + d_rope per
+/// token.
 struct LatentAttention {
   int h_q = 0, d_nope = 0, d_rope = 0, d_v = 0;
   int d_c = 0;     // kv_lora_rank
@@ -70,9 +72,9 @@ struct LayerGroup {
   int count = 0;
   AttentionKind attention;
   MlpKind mlp;
-  int norms = 2;               // d_model-sized norms per layer (Gemma-2/3: 4)
-  bool norm_bias = false;      // LayerNorm rather than RMSNorm
-  bool parallel = false;       // attention and MLP read the same normed input (Falcon)
+  int norms = 2;           // d_model-sized norms per layer (Gemma-2/3: 4)
+  bool norm_bias = false;  // LayerNorm rather than RMSNorm
+  bool parallel = false;   // attention and MLP read the same normed input (Falcon)
 };
 
 /// A network as its config.json describes it. Weight formats are those of the checkpoint; the
@@ -85,10 +87,10 @@ struct LlmShape {
   bool tied_embeddings = false;
   bool final_norm_bias = false;
   std::vector<LayerGroup> layers;
-  Dtype weights = Dtype::bf16;           // linear layers of the checkpoint
-  Dtype attention_weights = Dtype::bf16; // differ in gpt-oss (experts MXFP4, the rest BF16)
-  Dtype head_weights = Dtype::bf16;      // embedding and lm_head
-  std::string source;                    // where the config came from
+  Dtype weights = Dtype::bf16;            // linear layers of the checkpoint
+  Dtype attention_weights = Dtype::bf16;  // differ in gpt-oss (experts MXFP4, the rest BF16)
+  Dtype head_weights = Dtype::bf16;       // embedding and lm_head
+  std::string source;                     // where the config came from
   int n_layers() const {
     int n = 0;
     for (const LayerGroup& g : layers) n += g.count;

@@ -31,8 +31,12 @@ struct Quantity {
   constexpr Quantity& operator-=(Quantity o) { return value -= o.value, *this; }
   constexpr Quantity& operator*=(double k) { return value *= k, *this; }
 
-  friend constexpr Quantity operator+(Quantity a, Quantity b) { return Quantity{a.value + b.value}; }
-  friend constexpr Quantity operator-(Quantity a, Quantity b) { return Quantity{a.value - b.value}; }
+  friend constexpr Quantity operator+(Quantity a, Quantity b) {
+    return Quantity{a.value + b.value};
+  }
+  friend constexpr Quantity operator-(Quantity a, Quantity b) {
+    return Quantity{a.value - b.value};
+  }
   friend constexpr Quantity operator*(double k, Quantity q) { return Quantity{k * q.value}; }
   friend constexpr Quantity operator*(Quantity q, double k) { return Quantity{k * q.value}; }
   friend constexpr Quantity operator/(Quantity q, double k) { return Quantity{q.value / k}; }
@@ -50,9 +54,13 @@ constexpr auto operator/(Quantity<A> a, Quantity<B> b) {
 }
 
 template <Dim D>
-constexpr Quantity<D> max(Quantity<D> a, Quantity<D> b) { return a < b ? b : a; }
+constexpr Quantity<D> max(Quantity<D> a, Quantity<D> b) {
+  return a < b ? b : a;
+}
 template <Dim D>
-constexpr Quantity<D> min(Quantity<D> a, Quantity<D> b) { return b < a ? b : a; }
+constexpr Quantity<D> min(Quantity<D> a, Quantity<D> b) {
+  return b < a ? b : a;
+}
 
 using Bytes = Quantity<Dim{.byte = 1}>;
 using Flops = Quantity<Dim{.flop = 1}>;  // floating-point operations (an FMA is two), not a rate

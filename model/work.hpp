@@ -25,11 +25,11 @@ struct Traffic {
 ///   flops_executed   what the tensor cores run: tile padding and masked tiles included; equals the
 ///                    hgmma/hmma ops_path counters exactly
 ///   read, written    HBM compulsory: each input once, each output once
-///   reread           HBM reads beyond compulsory, after L2: re-reads of a working set L2 cannot hold
-///   l2_to_sm         what every tile loads, whether L2 hits or not (32 x lts__t_sectors_srcunit_tex)
-///   exps             exponentials (MUFU.EX2 lanes; 32 x sm__inst_executed_pipe_xu)
-///   fp32             softmax, scaling, dequantisation on the FP32 pipe, in Flops
-///   smem             bytes moved through shared memory, tensor operands included
+///   reread           HBM reads beyond compulsory, after L2: re-reads of a working set L2 cannot
+///   hold l2_to_sm         what every tile loads, whether L2 hits or not (32 x
+///   lts__t_sectors_srcunit_tex) exps             exponentials (MUFU.EX2 lanes; 32 x
+///   sm__inst_executed_pipe_xu) fp32             softmax, scaling, dequantisation on the FP32 pipe,
+///   in Flops smem             bytes moved through shared memory, tensor operands included
 ///   link_sent        bytes each GPU sends over the interconnect
 ///   link_hops        latency steps of the collective's algorithm
 ///   ctas, launches   thread blocks and kernels
@@ -63,11 +63,19 @@ struct Work {
   friend constexpr Work operator+(Work a, const Work& b) { return a += b; }
   /// n identical ops one after another.
   friend constexpr Work operator*(double n, const Work& w) {
-    return {.flops = n * w.flops, .flops_executed = n * w.flops_executed,
-            .read = n * w.read, .written = n * w.written, .reread = n * w.reread,
-            .l2_to_sm = n * w.l2_to_sm, .exps = n * w.exps, .fp32 = n * w.fp32,
-            .smem = n * w.smem, .link_sent = n * w.link_sent, .link_hops = n * w.link_hops,
-            .ctas = n * w.ctas, .launches = n * w.launches};
+    return {.flops = n * w.flops,
+            .flops_executed = n * w.flops_executed,
+            .read = n * w.read,
+            .written = n * w.written,
+            .reread = n * w.reread,
+            .l2_to_sm = n * w.l2_to_sm,
+            .exps = n * w.exps,
+            .fp32 = n * w.fp32,
+            .smem = n * w.smem,
+            .link_sent = n * w.link_sent,
+            .link_hops = n * w.link_hops,
+            .ctas = n * w.ctas,
+            .launches = n * w.launches};
   }
   constexpr bool operator==(const Work&) const = default;
 };

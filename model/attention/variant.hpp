@@ -4,6 +4,7 @@
 #include <span>
 #include <string_view>
 
+#include "model/on_chip.hpp"
 #include "model/op.hpp"
 #include "model/shape.hpp"
 
@@ -26,25 +27,20 @@ struct Tile {
   constexpr bool operator==(const Tile&) const = default;
 };
 
-/// What decides re-reads and split counts: SMs that work at once, and the L2 they share.
-struct OnChip {
-  int num_sms = 132;
-  Bytes l2_effective{42e6};  // H200 knee; hardware facts, section 5
-  constexpr bool operator==(const OnChip&) const = default;
-};
+using kvroof::OnChip;
 
 /// Options that only some variants read; each variant's docstring names those it uses.
 struct Options {
-  std::optional<Tile> tile;      // nullopt: the variant's own choice for d_qk
-  double block_size = 16;        // paged: tokens per page
-  double splits = 0;             // split-KV: 0 = the variant's heuristic
-  double sparsity = 1;           // block-sparse: share of blocks that are computed
-  double shared_prefix = 0;      // cascade: tokens shared by all requests of the batch
-  double sinks = 0;              // sliding window: first tokens that stay visible
-  double top_k = 2048;           // sparse selection: keys attended per query
-  double high_precision = 0;     // mixed-precision KV: newest tokens kept in `act` format
-  double sram_bytes = 196608;    // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
-  bool backward = false;         // naive, flash_v1, flash_v2: the backward pass
+  std::optional<Tile> tile;    // nullopt: the variant's own choice for d_qk
+  double block_size = 16;      // paged: tokens per page
+  double splits = 0;           // split-KV: 0 = the variant's heuristic
+  double sparsity = 1;         // block-sparse: share of blocks that are computed
+  double shared_prefix = 0;    // cascade: tokens shared by all requests of the batch
+  double sinks = 0;            // sliding window: first tokens that stay visible
+  double top_k = 2048;         // sparse selection: keys attended per query
+  double high_precision = 0;   // mixed-precision KV: newest tokens kept in `act` format
+  double sram_bytes = 196608;  // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
+  bool backward = false;       // naive, flash_v1, flash_v2: the backward pass
 };
 
 struct Cost {
@@ -56,7 +52,7 @@ enum class Phase { prefill, decode, both };
 
 /// One row of the table in README: how to find and evaluate a variant.
 struct Variant {
-  std::string_view name;    // file stem in model/, kernels/ and tests/attention
+  std::string_view name;  // file stem in model/, kernels/ and tests/attention
   Phase phase;
   std::string_view title;   // one line for people
   std::string_view source;  // paper and equation

@@ -1,0 +1,76 @@
+#include "model/elementwise.hpp"
+
+namespace kvroof::elementwise {
+namespace {
+
+/// One pass kernel chain: `reads` and `writes` elements of format a, `ops` FP32 operations each.
+Work passes(double reads, double writes, ElementSize a, double fp32, double launches) {
+  Work w;
+  w.read.activations = Elements{reads} * a;
+  w.written.activations = Elements{writes} * a;
+  w.l2_to_sm = w.read.activations;
+  w.fp32 = Flops{fp32};
+  w.launches = launches;
+  return w;
+}
+
+}  // namespace
+
+Work norm(double tokens, double d, ElementSize a, bool bias) {
+  Work w = passes(tokens * d, tokens * d, a, 4 * tokens * d, 1);
+  w.read.weights = Elements{bias ? 2 * d : d} * a;
+  w.ctas = tokens;
+  return w;
+}
+
+Work residual_norm(double tokens, double d, ElementSize a, bool bias, bool fused) {
+  const double x = tokens * d;
+  Work w = fused ? passes(2 * x, 2 * x, a, 5 * x, 1) : passes(3 * x, 2 * x, a, 5 * x, 2);
+  w.read.weights = Elements{bias ? 2 * d : d} * a;
+  w.ctas = tokens;
+  return w;
+}
+
+Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused) {
+  const double x = tokens * d_ff;
+  Work w = !gated  ? passes(x, x, a, 8 * x, 1)
+           : fused ? passes(2 * x, x, a, 8 * x, 1)
+                   : passes(3 * x, 2 * x, a, 8 * x, 2);
+  w.exps = x;
+  w.ctas = tokens;
+  return w;
+}
+
+Work rope_append(double tokens, double q, double kv, Bytes cached, ElementSize a,
+                 double norm_weights, bool fused) {
+  const double all = tokens * (q + kv);
+  // Unfused: q and k (half of k + v) are rotated in place first, then k and v are read again.
+  Work w = fused
+               ? passes(all, tokens * q, a, 6 * all, 1)
+               : passes(tokens * (q + kv / 2) + tokens * kv, tokens * (q + kv / 2), a, 6 * all, 2);
+  w.read.weights = Elements{norm_weights} * a;
+  w.written.kv = tokens * cached;
+  w.ctas = tokens;
+  return w;
+}
+
+Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool learned) {
+  Work w = passes(0, tokens * d, a, learned ? tokens * d : 0, 1);
+  w.read.weights = (learned ? 2.0 : 1.0) * (Elements{tokens * d} * table);
+  w.l2_to_sm = w.read.weights;
+  w.ctas = tokens;
+  return w;
+}
+
+Work quantise(double tokens, double d, ElementSize from, ElementSize to) {
+  Work w;
+  w.read.activations = Elements{tokens * d} * from;
+  w.written.activations = Elements{tokens * d} * to;
+  w.l2_to_sm = w.read.activations;
+  w.fp32 = Flops{3 * tokens * d};
+  w.ctas = tokens;
+  w.launches = 1;
+  return w;
+}
+
+}  // namespace kvroof::elementwise

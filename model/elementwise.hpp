@@ -1,0 +1,34 @@
+// Memory-bound chains between the products, fused (one kernel, each tensor once) or unfused (one
+// kernel per step, every intermediate through memory).
+//   tokens  rows of the hidden state      d  its width      a  bytes per activation
+#pragma once
+#include "model/work.hpp"
+
+namespace kvroof::elementwise {
+
+/// x ← x + r; y ← norm(x)·w. Fused: reads x and r, writes x and y: 4·tokens·d·a. Unfused: the add
+/// (3 passes) then the norm (2 passes, plus one to re-read the row): 5·tokens·d·a in two kernels.
+Work residual_norm(double tokens, double d, ElementSize a, bool bias, bool fused);
+
+/// y ← norm(x)·w alone: 2·tokens·d·a.
+Work norm(double tokens, double d, ElementSize a, bool bias);
+
+/// y = act(gate)·up. Fused: reads 2·d_ff, writes d_ff per token. Unfused (act, then product): 5
+/// passes. gated = false: one activation, 2 passes either way.
+Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused);
+
+/// Rotates q and k and appends k, v to the cache; `q`, `kv` are elements per token of q and of k +
+/// v together, `cached` the bytes one token adds to the cache. Fused: one pass over q, k, v.
+/// Unfused: rotate q and k in place (2 passes of q + k), then copy k and v to the cache.
+/// `norm_weights` elements of QK-norm weights, 0 without.
+Work rope_append(double tokens, double q, double kv, Bytes cached, ElementSize a,
+                 double norm_weights, bool fused);
+
+/// Gathers `tokens` rows of the table; the table itself is not read. `learned`: a position row is
+/// added.
+Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool learned);
+
+/// Converts activations to a narrow format before a quantised product.
+Work quantise(double tokens, double d, ElementSize from, ElementSize to);
+
+}  // namespace kvroof::elementwise

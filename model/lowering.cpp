@@ -1,0 +1,57 @@
+#include "model/lowering.hpp"
+
+#include <stdexcept>
+#include <string>
+
+namespace kvroof {
+namespace {
+
+using attention::Phase;
+using attention::Variant;
+
+const Variant* pick(const std::string& asked, std::string_view automatic, Phase phase) {
+  const std::string_view wanted = asked == "auto" ? automatic : std::string_view(asked);
+  const Variant* v = attention::find_variant(wanted);
+  if (v && (v->phase == phase || v->phase == Phase::both)) return v;
+  std::string known;
+  for (const Variant& o : attention::variants())
+    if (o.phase == phase || o.phase == Phase::both)
+      known += (known.empty() ? "" : ", ") + std::string(o.name);
+  throw std::invalid_argument("expected an attention variant for " +
+                              std::string(phase == Phase::prefill ? "prefill" : "decode") +
+                              ", got '" + std::string(wanted) + "' (known: " + known + ")");
+}
+
+std::string_view newest_prefill(const Machine& m) {
+  if (m.architecture == "hopper") return "flash_v3";
+  if (m.architecture == "blackwell") return "flash_v4";
+  return "flash_v2";
+}
+
+}  // namespace
+
+Lowering lower(const LlmShape& llm, const Policy& policy, const Machine& m) {
+  Lowering l;
+  l.on_chip = {.num_sms = m.num_sms, .l2_effective = m.l2_effective};
+  l.prefill = pick(policy.prefill_attention, newest_prefill(m), Phase::prefill);
+  l.decode = pick(policy.decode_attention, "flash_decoding", Phase::decode);
+  l.sliding = pick("sliding_window", "sliding_window", Phase::prefill);
+  l.latent_prefill = pick("mla_prefill", "mla_prefill", Phase::prefill);
+  l.latent_decode = pick("mla_decode", "mla_decode", Phase::decode);
+  for (const DtypeInfo& i : kDtypes) {
+    // MXFP4 weights meet MXFP8 activations on Blackwell: the FP8 rate.
+    MathType math = i.dtype == Dtype::mxfp4 && m.roof(MathType::fp4).peak > Throughput{}
+                        ? MathType::fp8
+                        : i.math;
+    if (m.roof(math).peak <= Throughput{}) math = MathType::bf16;
+    l.math[static_cast<std::size_t>(i.dtype)] = math;
+  }
+  l.linear = policy.weights.value_or(llm.weights);
+  l.attention = policy.weights.value_or(llm.attention_weights);
+  l.head = llm.head_weights;
+  l.act = policy.activations;
+  l.kv = policy.kv_dtype();
+  return l;
+}
+
+}  // namespace kvroof

@@ -1,0 +1,302 @@
+#include "model/ops.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "model/collective.hpp"
+#include "model/elementwise.hpp"
+#include "model/gemm.hpp"
+#include "model/moe.hpp"
+
+namespace kvroof {
+namespace {
+
+/// Totals of a step's load. A request with one new token decodes, one with more prefills (or
+/// verifies).
+struct Rows {
+  double tokens = 0, logits = 0;
+  double decode = 0;        // tokens of decoding requests
+  double prefill_keys = 0;  // keys that prefilling requests attend to, cached ones included
+};
+
+Rows rows_of(const StepLoad& load) {
+  Rows r;
+  for (const RequestGroup& g : load) {
+    r.tokens += g.requests * g.s_q;
+    r.logits += g.requests * g.logit_rows;
+    if (g.s_q == 1) r.decode += g.requests;
+    else r.prefill_keys += g.requests * g.s_kv();
+  }
+  return r;
+}
+
+/// Details of a linear layer. `separate_input`: no earlier kernel of the layer can quantise the
+/// input.
+struct Linear {
+  bool bias = false;
+  double batch = 1;
+  bool separate_input = false;
+};
+
+double shard(double n, int ranks) { return std::ceil(n / ranks); }
+
+/// Appends ops of one layer group; holds what all of them share.
+class Builder {
+ public:
+  Builder(const Policy& p, const Lowering& l, const StepLoad& load, int d_model,
+          std::vector<Op>& out)
+      : p_(p),
+        l_(l),
+        load_(load),
+        rows_(rows_of(load)),
+        act_(element_size(l.act)),
+        d_(d_model),
+        out_(out) {}
+
+  const Rows& rows() const { return rows_; }
+
+  void add(std::string_view name, OpClass op_class, const Work& work,
+           MathType math = MathType::bf16, Execution execution = {}) {
+    if (work.launches <= 0 || count_ <= 0) return;
+    Op& op = out_.emplace_back();
+    op.name = name, op.op_class = op_class, op.math = math, op.count = count_;
+    op.work = work, op.execution = execution;
+    op.handed_over = work.read.activations + work.written.activations;
+  }
+
+  /// [m, k] · [k, n] with weights of format `w`; quantised products convert their input first, in
+  /// the norm or activation kernel before them where elementwise ops are fused.
+  void linear(std::string_view name, double m, double n, double k, Dtype w, Linear how = {}) {
+    if (m <= 0) return;
+    const MathType math = l_.math_of(w);
+    const bool narrow = math == MathType::fp8 || math == MathType::fp4 || math == MathType::int8;
+    const ElementSize in = narrow ? ElementSize{info(w).bits / 8} : act_;
+    if (narrow && (how.separate_input || !p_.fused_elementwise))
+      add("quantise", OpClass::elementwise, elementwise::quantise(m, k, act_, in));
+    const GemmFormats f{.weight = element_size(w), .in = in, .out = act_, .bias = how.bias};
+    add(name, OpClass::gemm, gemm(m, n, k, f, gemm_tile(m, n, k, l_.on_chip), how.batch), math);
+  }
+
+  void all_reduce(std::string_view name, double tokens) {
+    collective(name,
+               {CollectiveKind::all_reduce, p_.parallel.tensor, Elements{tokens * d_} * act_});
+  }
+
+  void collective(std::string_view name, const Collective& c) {
+    if (trivial(c)) return;
+    add(name, OpClass::collective, collective_work(c));
+    out_.back().collective = c;
+  }
+
+  void layer_group(const LayerGroup& g);
+  void set_count(double n) { count_ = n; }
+
+ private:
+  void attend(const GroupedAttention& a);
+  void attend(const LatentAttention& a);
+  void mix(const DenseMlp& m);
+  void mix(const MoeMlp& m);
+  void gated_mlp(double tokens, double d_ff, bool gated, bool bias, bool shared);
+  void attention_op(const AttentionShape& x, const RequestGroup& g,
+                    const attention::Variant& prefill, const attention::Variant& decode);
+  void norm(std::string_view name, bool residual, bool bias);
+
+  const Policy& p_;
+  const Lowering& l_;
+  const StepLoad& load_;
+  Rows rows_;
+  ElementSize act_;
+  double d_;
+  std::vector<Op>& out_;
+  double count_ = 1;
+};
+
+void Builder::norm(std::string_view name, bool residual, bool bias) {
+  add(name, OpClass::elementwise,
+      residual ? elementwise::residual_norm(rows_.tokens, d_, act_, bias, p_.fused_elementwise)
+               : elementwise::norm(rows_.tokens, d_, act_, bias));
+}
+
+void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
+                           const attention::Variant& prefill, const attention::Variant& decode) {
+  const bool single = g.s_q == 1;
+  const attention::Formats f{.act = l_.act, .kv = l_.kv, .math = l_.math_of(l_.act)};
+  const attention::Variant& v = single ? decode : prefill;
+  const attention::Options options{.block_size = static_cast<double>(p_.block_size)};
+  const attention::Cost c = v.cost(x, f, l_.on_chip, options);
+  add(single ? "attention" : "prefill_attention",
+      single ? OpClass::decode_attention : OpClass::prefill_attention, c.work, f.math, c.execution);
+}
+
+void Builder::attend(const GroupedAttention& a) {
+  const int tp = p_.parallel.tensor;
+  const double h_q = shard(a.h_q, tp), h_kv = std::max(1.0, shard(a.h_kv, tp)), t = rows_.tokens;
+  const double q = h_q * a.d_qk, kv = h_kv * (a.d_qk + a.d_v);
+  linear("qkv_proj", t, q + kv, d_, l_.attention, {.bias = a.qkv_bias});
+  add("rope_append", OpClass::elementwise,
+      elementwise::rope_append(t, q, kv, Elements{kv} * element_size(l_.kv), act_,
+                               a.qk_norm ? a.d_qk * 2.0 : 0, p_.fused_elementwise));
+  for (const RequestGroup& g : load_) {
+    const AttentionShape x{.b = g.requests,
+                           .s_q = g.s_q,
+                           .s_kv = g.s_kv(),
+                           .h_q = h_q,
+                           .h_kv = h_kv,
+                           .d_qk = 1.0 * a.d_qk,
+                           .d_v = 1.0 * a.d_v,
+                           .causal = true,
+                           .window = 1.0 * a.window};
+    const bool local = a.window > 0 && a.window < x.s_kv;
+    attention_op(x, g, local ? *l_.sliding : *l_.prefill, local ? *l_.sliding : *l_.decode);
+  }
+  linear("o_proj", t, d_, h_q * a.d_v, l_.attention, {.bias = a.o_bias, .separate_input = true});
+}
+
+void Builder::attend(const LatentAttention& a) {
+  const double h_q = shard(a.h_q, p_.parallel.tensor), t = rows_.tokens, d_qk = a.d_nope + a.d_rope;
+  if (a.q_rank > 0) {
+    // q and kv down-projections read the same input: one product.
+    linear("qkv_a_proj", t, a.q_rank + a.d_c + a.d_rope, d_, l_.attention);
+    add("q_a_norm", OpClass::elementwise, elementwise::norm(t, a.q_rank, act_, false));
+    linear("q_b_proj", t, h_q * d_qk, a.q_rank, l_.attention);
+  } else {
+    linear("q_proj", t, h_q * d_qk, d_, l_.attention);
+    linear("kv_a_proj", t, a.d_c + a.d_rope, d_, l_.attention);
+  }
+  add("kv_a_norm", OpClass::elementwise, elementwise::norm(t, a.d_c, act_, false));
+  const Bytes cached = Elements{1.0 * a.d_c + a.d_rope} * element_size(l_.kv);
+  add("rope_append", OpClass::elementwise,
+      elementwise::rope_append(t, h_q * a.d_rope, a.d_c + a.d_rope, cached, act_, 0,
+                               p_.fused_elementwise));
+  // Decode, absorbed: q·W_uk per head before, ·W_uv per head after; W_uk and W_uv together are
+  // kv_b_proj and are kept in the activations' format. Prefill expands the latent of every key it
+  // attends to.
+  linear("q_absorb", rows_.decode, a.d_c, a.d_nope, l_.act, {.batch = h_q});
+  linear("kv_b_proj", rows_.prefill_keys, h_q * (a.d_nope + a.d_v), a.d_c, l_.attention);
+  for (const RequestGroup& g : load_) {
+    const bool single = g.s_q == 1;
+    AttentionShape x{.b = g.requests,
+                     .s_q = g.s_q,
+                     .s_kv = g.s_kv(),
+                     .h_q = h_q,
+                     .h_kv = h_q,
+                     .d_qk = d_qk,
+                     .d_v = 1.0 * a.d_v};
+    if (single) x.h_kv = 1, x.d_qk = a.d_c + a.d_rope, x.d_v = a.d_c;
+    attention_op(x, g, *l_.latent_prefill, *l_.latent_decode);
+  }
+  linear("v_absorb", rows_.decode, a.d_v, a.d_c, l_.act, {.batch = h_q});
+  linear("o_proj", t, d_, h_q * a.d_v, l_.attention, {.separate_input = true});
+}
+
+void Builder::gated_mlp(double tokens, double d_ff, bool gated, bool bias, bool shared) {
+  linear(shared  ? "shared_gate_up"
+         : gated ? "gate_up_proj"
+                 : "up_proj",
+         tokens, (gated ? 2 : 1) * d_ff, d_, l_.linear, {.bias = bias});
+  add(shared ? "shared_activation" : "activation", OpClass::elementwise,
+      elementwise::activation(tokens, d_ff, act_, gated, p_.fused_elementwise));
+  linear(shared ? "shared_down" : "down_proj", tokens, d_, d_ff, l_.linear, {.bias = bias});
+}
+
+void Builder::mix(const DenseMlp& m) {
+  gated_mlp(rows_.tokens, shard(m.d_ff, p_.parallel.tensor), m.gated, m.bias, false);
+}
+
+void Builder::mix(const MoeMlp& m) {
+  const Parallelism& par = p_.parallel;
+  const double t = rows_.tokens;
+  linear("router", t, m.num_experts, d_, l_.act, {.bias = m.router_bias});
+  // With expert parallelism the tokens of all data replicas meet; without, each rank holds a slice
+  // of all.
+  const double ranks = par.expert ? par.tensor * par.data : 1;
+  const double all_tokens = par.expert ? t * par.data : t;
+  const double touched = experts_touched(m.num_experts, m.top_k, all_tokens) / ranks;
+  const ExpertShard e{.num_experts = m.num_experts / ranks,
+                      .d_ff = par.expert ? 1.0 * m.d_ff_expert : shard(m.d_ff_expert, par.tensor),
+                      .assignments = all_tokens * m.top_k / ranks,
+                      .touched = std::min(touched, all_tokens * m.top_k / ranks)};
+  const Dtype w = l_.linear;
+  const MathType math = l_.math_of(w);
+  const GemmFormats f{.weight = element_size(w), .in = act_, .out = act_, .bias = m.bias};
+  const Collective dispatch{CollectiveKind::all_to_all, static_cast<int>(ranks),
+                            Elements{t / par.tensor * m.top_k * d_} * act_};
+  if (par.expert && par.data > 1) collective("moe_dispatch", dispatch);
+  add("experts_gate_up", OpClass::moe_gemm,
+      experts_gemm(e, (m.gated ? 2 : 1) * e.d_ff, d_, f, l_.on_chip), math);
+  add("experts_activation", OpClass::elementwise,
+      elementwise::activation(e.assignments, e.d_ff, act_, m.gated, p_.fused_elementwise));
+  add("experts_down", OpClass::moe_gemm, experts_gemm(e, d_, e.d_ff, f, l_.on_chip), math);
+  if (par.expert && par.data > 1) collective("moe_combine", dispatch);
+  if (m.d_ff_shared > 0) gated_mlp(t, shard(m.d_ff_shared, par.tensor), m.gated, m.bias, true);
+}
+
+void Builder::layer_group(const LayerGroup& g) {
+  count_ = g.count;
+  norm("input_norm", true, g.norm_bias);
+  std::visit([&](const auto& a) { attend(a); }, g.attention);
+  if (!g.parallel) {
+    all_reduce("all_reduce_attn", rows_.tokens);
+    norm("post_norm", true, g.norm_bias);
+    for (int i = 2; i < g.norms; ++i) norm("extra_norm", false, g.norm_bias);
+  }
+  std::visit([&](const auto& m) { mix(m); }, g.mlp);
+  all_reduce("all_reduce_mlp", rows_.tokens);
+}
+
+}  // namespace
+
+std::vector<Op> ops(const LlmShape& llm, const Policy& policy, const Lowering& lowering,
+                    const StepLoad& load) {
+  std::vector<Op> out;
+  out.reserve(16 * llm.layers.size() + 4 * load.size() + 8);
+  Builder b(policy, lowering, load, llm.d_model, out);
+  const Rows& r = b.rows();
+  const ElementSize act = element_size(lowering.act);
+  b.add("embedding", OpClass::elementwise,
+        elementwise::embedding(r.tokens, llm.d_model, element_size(lowering.head), act,
+                               llm.learned_positions > 0));
+  for (const LayerGroup& g : llm.layers) b.layer_group(g);
+  b.set_count(1);
+  b.add("final_norm", OpClass::elementwise,
+        elementwise::norm(r.logits, llm.d_model, act, llm.final_norm_bias));
+  const int tp = policy.parallel.tensor;
+  b.linear("lm_head", r.logits, shard(llm.vocab, tp), llm.d_model, lowering.head);
+  b.collective("gather_logits",
+               {CollectiveKind::all_gather, tp, Elements{r.logits * shard(llm.vocab, tp)} * act});
+  if (policy.parallel.pipeline > 1) {
+    b.set_count(policy.parallel.pipeline - 1);
+    b.collective("pipeline_send", {CollectiveKind::send, tp * policy.parallel.pipeline,
+                                   Elements{r.tokens * llm.d_model / tp} * act});
+  }
+  return out;
+}
+
+std::string sharding_problem(const LlmShape& llm, const Parallelism& par) {
+  const auto indivisible = [&](const char* what, int n, int ranks, const char* by) {
+    return std::string(what) + " " + std::to_string(n) + " is not divisible by " + by + " " +
+           std::to_string(ranks);
+  };
+  if (par.pipeline > llm.n_layers())
+    return "pipeline_parallel_size " + std::to_string(par.pipeline) + " exceeds the " +
+           std::to_string(llm.n_layers()) + " layers";
+  for (const LayerGroup& g : llm.layers) {
+    const int h_q = std::visit([](const auto& a) { return a.h_q; }, g.attention);
+    if (h_q % par.tensor)
+      return indivisible("num_attention_heads", h_q, par.tensor, "tensor_parallel_size");
+    if (const auto* a = std::get_if<GroupedAttention>(&g.attention)) {
+      const bool divides = a->h_kv % par.tensor == 0 || par.tensor % a->h_kv == 0;
+      if (!divides)
+        return indivisible("num_key_value_heads", a->h_kv, par.tensor, "tensor_parallel_size");
+    }
+    if (const auto* m = std::get_if<MoeMlp>(&g.mlp); m && par.expert) {
+      const int ranks = par.tensor * par.data;
+      if (m->num_experts % ranks)
+        return indivisible("num_experts", m->num_experts, ranks, "the expert ranks");
+    }
+  }
+  return {};
+}
+
+}  // namespace kvroof
