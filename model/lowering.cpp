@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "model/shard.hpp"
+
 namespace kvroof {
 namespace {
 
@@ -32,6 +34,7 @@ std::string_view newest_prefill(const Machine& m) {
 
 Lowering lower(const LlmShape& llm, const Policy& policy, const Machine& m) {
   Lowering l;
+  l.rank = rank_shape(llm, policy.parallel);
   l.on_chip = {.num_sms = m.num_sms, .l2_effective = m.l2_effective};
   l.prefill = pick(policy.prefill_attention, newest_prefill(m), Phase::prefill);
   l.decode = pick(policy.decode_attention, "flash_decoding", Phase::decode);

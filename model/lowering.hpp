@@ -11,6 +11,7 @@
 namespace kvroof {
 
 struct Lowering {
+  LlmShape rank;  // what one GPU holds of each layer
   OnChip on_chip;
   const attention::Variant* prefill = nullptr;  // s_q > 1
   const attention::Variant* decode = nullptr;   // s_q = 1

@@ -13,7 +13,6 @@ double experts_touched(double num_experts, double top_k, double tokens, double c
 
 /// The part of the experts that one GPU runs.
 struct ExpertShard {
-  double num_experts = 0;  // experts held here
   double d_ff = 0;         // width of each one here
   double assignments = 0;  // (token, expert) pairs computed here
   double touched = 0;      // distinct experts among them

@@ -1,13 +1,12 @@
 #include "model/ops.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <string>
 
 #include "model/collective.hpp"
 #include "model/elementwise.hpp"
 #include "model/gemm.hpp"
 #include "model/moe.hpp"
+#include "model/shard.hpp"
 
 namespace kvroof {
 namespace {
@@ -38,8 +37,6 @@ struct Linear {
   double batch = 1;
   bool separate_input = false;
 };
-
-double shard(double n, int ranks) { return std::ceil(n / ranks); }
 
 /// Appends ops of one layer group; holds what all of them share.
 class Builder {
@@ -130,8 +127,7 @@ void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
 }
 
 void Builder::attend(const GroupedAttention& a) {
-  const int tp = p_.parallel.tensor;
-  const double h_q = shard(a.h_q, tp), h_kv = std::max(1.0, shard(a.h_kv, tp)), t = rows_.tokens;
+  const double h_q = a.h_q, h_kv = a.h_kv, t = rows_.tokens;
   const double q = h_q * a.d_qk, kv = h_kv * (a.d_qk + a.d_v);
   linear("qkv_proj", t, q + kv, d_, l_.attention, {.bias = a.qkv_bias});
   add("rope_append", OpClass::elementwise,
@@ -154,7 +150,7 @@ void Builder::attend(const GroupedAttention& a) {
 }
 
 void Builder::attend(const LatentAttention& a) {
-  const double h_q = shard(a.h_q, p_.parallel.tensor), t = rows_.tokens, d_qk = a.d_nope + a.d_rope;
+  const double h_q = a.h_q, t = rows_.tokens, d_qk = a.d_nope + a.d_rope;
   if (a.q_rank > 0) {
     // q and kv down-projections read the same input: one product.
     linear("qkv_a_proj", t, a.q_rank + a.d_c + a.d_rope, d_, l_.attention);
@@ -200,23 +196,20 @@ void Builder::gated_mlp(double tokens, double d_ff, bool gated, bool bias, bool 
   linear(shared ? "shared_down" : "down_proj", tokens, d_, d_ff, l_.linear, {.bias = bias});
 }
 
-void Builder::mix(const DenseMlp& m) {
-  gated_mlp(rows_.tokens, shard(m.d_ff, p_.parallel.tensor), m.gated, m.bias, false);
-}
+void Builder::mix(const DenseMlp& m) { gated_mlp(rows_.tokens, m.d_ff, m.gated, m.bias, false); }
 
 void Builder::mix(const MoeMlp& m) {
   const Parallelism& par = p_.parallel;
   const double t = rows_.tokens;
-  linear("router", t, m.num_experts, d_, l_.act, {.bias = m.router_bias});
   // With expert parallelism the tokens of all data replicas meet; without, each rank holds a slice
   // of all.
-  const double ranks = par.expert ? par.tensor * par.data : 1;
+  const double ranks = expert_ranks(par), all_experts = m.num_experts * ranks;
   const double all_tokens = par.expert ? t * par.data : t;
-  const double touched = experts_touched(m.num_experts, m.top_k, all_tokens) / ranks;
-  const ExpertShard e{.num_experts = m.num_experts / ranks,
-                      .d_ff = par.expert ? 1.0 * m.d_ff_expert : shard(m.d_ff_expert, par.tensor),
-                      .assignments = all_tokens * m.top_k / ranks,
-                      .touched = std::min(touched, all_tokens * m.top_k / ranks)};
+  linear("router", t, all_experts, d_, l_.act, {.bias = m.router_bias});
+  const double pairs = all_tokens * m.top_k / ranks;
+  const double touched = experts_touched(all_experts, m.top_k, all_tokens) / ranks;
+  const ExpertShard e{
+      .d_ff = 1.0 * m.d_ff_expert, .assignments = pairs, .touched = std::min(touched, pairs)};
   const Dtype w = l_.linear;
   const MathType math = l_.math_of(w);
   const GemmFormats f{.weight = element_size(w), .in = act_, .out = act_, .bias = m.bias};
@@ -229,7 +222,7 @@ void Builder::mix(const MoeMlp& m) {
       elementwise::activation(e.assignments, e.d_ff, act_, m.gated, p_.fused_elementwise));
   add("experts_down", OpClass::moe_gemm, experts_gemm(e, d_, e.d_ff, f, l_.on_chip), math);
   if (par.expert && par.data > 1) collective("moe_combine", dispatch);
-  if (m.d_ff_shared > 0) gated_mlp(t, shard(m.d_ff_shared, par.tensor), m.gated, m.bias, true);
+  if (m.d_ff_shared > 0) gated_mlp(t, m.d_ff_shared, m.gated, m.bias, true);
 }
 
 void Builder::layer_group(const LayerGroup& g) {
@@ -247,56 +240,29 @@ void Builder::layer_group(const LayerGroup& g) {
 
 }  // namespace
 
-std::vector<Op> ops(const LlmShape& llm, const Policy& policy, const Lowering& lowering,
-                    const StepLoad& load) {
+std::vector<Op> ops(const Lowering& l, const Policy& policy, const StepLoad& load) {
+  const LlmShape& rank = l.rank;
   std::vector<Op> out;
-  out.reserve(16 * llm.layers.size() + 4 * load.size() + 8);
-  Builder b(policy, lowering, load, llm.d_model, out);
+  out.reserve(16 * rank.layers.size() + 4 * load.size() + 8);
+  Builder b(policy, l, load, rank.d_model, out);
   const Rows& r = b.rows();
-  const ElementSize act = element_size(lowering.act);
+  const ElementSize act = element_size(l.act);
   b.add("embedding", OpClass::elementwise,
-        elementwise::embedding(r.tokens, llm.d_model, element_size(lowering.head), act,
-                               llm.learned_positions > 0));
-  for (const LayerGroup& g : llm.layers) b.layer_group(g);
+        elementwise::embedding(r.tokens, rank.d_model, element_size(l.head), act,
+                               rank.learned_positions > 0));
+  for (const LayerGroup& g : rank.layers) b.layer_group(g);
   b.set_count(1);
   b.add("final_norm", OpClass::elementwise,
-        elementwise::norm(r.logits, llm.d_model, act, llm.final_norm_bias));
-  const int tp = policy.parallel.tensor;
-  b.linear("lm_head", r.logits, shard(llm.vocab, tp), llm.d_model, lowering.head);
+        elementwise::norm(r.logits, rank.d_model, act, rank.final_norm_bias));
+  const int tp = policy.parallel.tensor, pp = policy.parallel.pipeline;
+  b.linear("lm_head", r.logits, rank.vocab, rank.d_model, l.head);
   b.collective("gather_logits",
-               {CollectiveKind::all_gather, tp, Elements{r.logits * shard(llm.vocab, tp)} * act});
-  if (policy.parallel.pipeline > 1) {
-    b.set_count(policy.parallel.pipeline - 1);
-    b.collective("pipeline_send", {CollectiveKind::send, tp * policy.parallel.pipeline,
-                                   Elements{r.tokens * llm.d_model / tp} * act});
-  }
+               {CollectiveKind::all_gather, tp, Elements{r.logits * rank.vocab} * act});
+  b.set_count(pp - 1);
+  if (pp > 1)
+    b.collective("pipeline_send",
+                 {CollectiveKind::send, tp * pp, Elements{r.tokens * rank.d_model / tp} * act});
   return out;
-}
-
-std::string sharding_problem(const LlmShape& llm, const Parallelism& par) {
-  const auto indivisible = [&](const char* what, int n, int ranks, const char* by) {
-    return std::string(what) + " " + std::to_string(n) + " is not divisible by " + by + " " +
-           std::to_string(ranks);
-  };
-  if (par.pipeline > llm.n_layers())
-    return "pipeline_parallel_size " + std::to_string(par.pipeline) + " exceeds the " +
-           std::to_string(llm.n_layers()) + " layers";
-  for (const LayerGroup& g : llm.layers) {
-    const int h_q = std::visit([](const auto& a) { return a.h_q; }, g.attention);
-    if (h_q % par.tensor)
-      return indivisible("num_attention_heads", h_q, par.tensor, "tensor_parallel_size");
-    if (const auto* a = std::get_if<GroupedAttention>(&g.attention)) {
-      const bool divides = a->h_kv % par.tensor == 0 || par.tensor % a->h_kv == 0;
-      if (!divides)
-        return indivisible("num_key_value_heads", a->h_kv, par.tensor, "tensor_parallel_size");
-    }
-    if (const auto* m = std::get_if<MoeMlp>(&g.mlp); m && par.expert) {
-      const int ranks = par.tensor * par.data;
-      if (m->num_experts % ranks)
-        return indivisible("num_experts", m->num_experts, ranks, "the expert ranks");
-    }
-  }
-  return {};
 }
 
 }  // namespace kvroof

@@ -10,23 +10,12 @@
 
 namespace kvroof {
 
-/// One op per kernel kind of each layer group, `count` = layers; then final norm, lm_head.
-/// Sharding:
-///   tensor    q heads, d_ff, vocabulary divided; K/V heads divided down to one, then replicated;
-///   the MLA
-///             latent is whole on every rank; two all-reduces a layer
-///   expert    experts divided over tensor·data ranks; dispatch and combine where tokens live
-///   elsewhere pipeline  all layers are listed (a token passes every stage); the load is one
-///   micro-batch; one
-///             send per boundary
-///   data      `load` is that of one replica
-/// Weights are read once per step whatever the number of tokens; the embedding is gathered, not
-/// read.
-std::vector<Op> ops(const LlmShape& llm, const Policy& policy, const Lowering& lowering,
-                    const StepLoad& load);
-
-/// Why the LLM cannot be cut this way; empty when it can. ("num_attention_heads 64 is not divisible
-/// …")
-std::string sharding_problem(const LlmShape& llm, const Parallelism& parallel);
+/// One op per kernel kind of each layer group of the rank's shape (shard.hpp), `count` = layers;
+/// then final norm and lm_head. Two all-reduces a layer under tensor parallelism; dispatch and
+/// combine where experts live with other data replicas. All layers are listed even with pipeline
+/// stages: a token passes each of them, the load is then one micro-batch, and a send stands for
+/// each boundary. With data parallelism `load` is that of one replica. Weights are read once per
+/// step whatever the number of tokens; the embedding is gathered, not read.
+std::vector<Op> ops(const Lowering& lowering, const Policy& policy, const StepLoad& load);
 
 }  // namespace kvroof
