@@ -9,9 +9,9 @@ namespace kvroof {
 
 /// What the engine's memory fraction is a fraction of; the three are different quantities.
 enum class MemoryRule {
-  total,             // vLLM --gpu-memory-utilization: weights + activations + KV inside share · capacity
-  static_share,      // SGLang --mem-fraction-static: weights + KV inside share · capacity
-  free_after_weights // TensorRT-LLM kv_cache_free_gpu_memory_fraction: KV = share · what is left
+  total,  // vLLM --gpu-memory-utilization: weights + activations + KV inside share · capacity
+  static_share,       // SGLang --mem-fraction-static: weights + KV inside share · capacity
+  free_after_weights  // TensorRT-LLM kv_cache_free_gpu_memory_fraction: KV = share · what is left
 };
 
 struct Engine {
@@ -19,9 +19,10 @@ struct Engine {
   MemoryRule rule;
   double memory_fraction;
   int block_size, max_num_seqs, max_num_batched_tokens;
-  Bytes context;       // CUDA context, NCCL and allocator slack on each GPU
-  Bytes graphs;        // captured CUDA graphs
-  Seconds step_base;   // host time of a step that the GPU waits for: scheduling, sampling, detokenising
+  Bytes context;  // CUDA context, NCCL and allocator slack on each GPU
+  Bytes graphs;   // captured CUDA graphs
+  Seconds
+      step_base;  // host time of a step that the GPU waits for: scheduling, sampling, detokenising
   Seconds step_per_request;
   std::string_view source;  // of context, graphs and step times
 };

@@ -22,15 +22,17 @@ LlmShape quantised(LlmShape llm, const Policy& policy) {
   return llm;
 }
 
-/// Elements per token alive at once in the widest layer: hidden state and residual, gate, up and their
-/// product (for each chosen expert in an MoE layer).
+/// Elements per token alive at once in the widest layer: hidden state and residual, gate, up and
+/// their product (for each chosen expert in an MoE layer).
 double live_elements(const LlmShape& rank) {
   double widest = 0;
   for (const LayerGroup& g : rank.layers) {
     double mlp = 0;
-    if (const auto* dense = std::get_if<DenseMlp>(&g.mlp)) mlp = (dense->gated ? 3.0 : 2.0) * dense->d_ff;
+    if (const auto* dense = std::get_if<DenseMlp>(&g.mlp))
+      mlp = (dense->gated ? 3.0 : 2.0) * dense->d_ff;
     if (const auto* moe = std::get_if<MoeMlp>(&g.mlp))
-      mlp = 3.0 * (moe->top_k * moe->d_ff_expert + moe->d_ff_shared) + 1.0 * moe->top_k * rank.d_model;
+      mlp = 3.0 * (moe->top_k * moe->d_ff_expert + moe->d_ff_shared) +
+            1.0 * moe->top_k * rank.d_model;
     widest = std::max(widest, mlp);
   }
   return 2.0 * rank.d_model + widest;
@@ -44,12 +46,14 @@ bool fits_with(LlmShape llm, Policy policy, const Engine& engine, const Machine&
                const Demand& demand);
 
 /// Each suggestion changes one thing and has been evaluated.
-std::vector<std::string> suggestions(const LlmShape& llm, const Policy& policy, const Engine& engine,
-                                     const Machine& machine, const Demand& demand, const MemoryFit& fit) {
+std::vector<std::string> suggestions(const LlmShape& llm, const Policy& policy,
+                                     const Engine& engine, const Machine& machine,
+                                     const Demand& demand, const MemoryFit& fit) {
   std::vector<std::string> out;
   const double requests = std::floor(fit.max_concurrency);
   if (requests >= 1) {
-    out.push_back(fmt::format("{:.0f} requests of {:.0f} tokens", requests, demand.tokens_per_request));
+    out.push_back(
+        fmt::format("{:.0f} requests of {:.0f} tokens", requests, demand.tokens_per_request));
     double low = 0, high = demand.tokens_per_request;  // longest context for all requests
     for (int i = 0; i < 40; ++i) {
       const double middle = std::floor((low + high) / 2 / policy.block_size) * policy.block_size;
@@ -89,8 +93,8 @@ std::vector<std::string> suggestions(const LlmShape& llm, const Policy& policy, 
 }
 
 /// Everything but the suggestions.
-MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const Engine& engine, const Machine& machine,
-                   const Demand& demand) {
+MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const Engine& engine,
+                   const Machine& machine, const Demand& demand) {
   const LlmShape rank = rank_shape(llm, policy.parallel);
   MemoryFit f;
   f.capacity = machine.memory;
@@ -103,8 +107,12 @@ MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const Engine& engi
   const double share = policy.gpu_memory_utilization;
   const Bytes beside = f.activations + f.graphs + f.context;
   switch (engine.rule) {
-    case MemoryRule::total: f.usable = share * f.capacity; break;
-    case MemoryRule::static_share: f.usable = min(share * f.capacity + beside, f.capacity); break;
+    case MemoryRule::total:
+      f.usable = share * f.capacity;
+      break;
+    case MemoryRule::static_share:
+      f.usable = min(share * f.capacity + beside, f.capacity);
+      break;
     case MemoryRule::free_after_weights:
       f.usable = f.weights + beside + share * (f.capacity - f.weights - beside);
       break;
@@ -117,9 +125,10 @@ MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const Engine& engi
   const double blocks_per_request = std::ceil(demand.tokens_per_request / policy.block_size);
   f.blocks_needed = demand.requests * blocks_per_request;
   if (f.pool <= Bytes{}) {
-    f.reason = fmt::format("weights {}, activations {}, graphs and context {} exceed the usable {} of {}",
-                           gib(f.weights), gib(f.activations), gib(f.graphs + f.context),
-                           gib(f.usable), gib(f.capacity));
+    f.reason =
+        fmt::format("weights {}, activations {}, graphs and context {} exceed the usable {} of {}",
+                    gib(f.weights), gib(f.activations), gib(f.graphs + f.context), gib(f.usable),
+                    gib(f.capacity));
     f.pool = Bytes{};
     return f;
   }
@@ -128,9 +137,10 @@ MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const Engine& engi
   f.max_concurrency = f.blocks / blocks_per_request;
   f.fits = f.blocks >= f.blocks_needed;
   if (!f.fits)
-    f.reason = fmt::format("the KV cache needs {:.0f} blocks of {} tokens ({} per GPU), the pool holds {:.0f} ({})",
-                           f.blocks_needed, policy.block_size, gib(demand.requests * f.kv_per_request),
-                           f.blocks, gib(f.pool));
+    f.reason = fmt::format(
+        "the KV cache needs {:.0f} blocks of {} tokens ({} per GPU), the pool holds {:.0f} ({})",
+        f.blocks_needed, policy.block_size, gib(demand.requests * f.kv_per_request), f.blocks,
+        gib(f.pool));
   return f;
 }
 

@@ -22,19 +22,20 @@ struct Demand {
 ///                 requests of `tokens_per_request` each
 struct MemoryFit {
   Bytes capacity, usable, weights, activations, graphs, context, pool;
-  BytesPerToken kv_per_token;       // of the whole LLM over all its GPUs, no window full
-  Bytes kv_per_request;             // one GPU's share of one request at tokens_per_request, whole blocks
+  BytesPerToken kv_per_token;  // of the whole LLM over all its GPUs, no window full
+  Bytes kv_per_request;        // one GPU's share of one request at tokens_per_request, whole blocks
   double blocks = 0, blocks_needed = 0;
   Tokens pool_tokens;
   double tokens_per_request = 0;
-  double max_concurrency = 0;       // requests of tokens_per_request that the pool holds
+  double max_concurrency = 0;  // requests of tokens_per_request that the pool holds
   bool fits = false;
-  std::string reason;               // why not
+  std::string reason;                  // why not
   std::vector<std::string> would_fit;  // changes that make it fit, each checked
 };
 
-/// `weights_format`, `kv` and sharding from the policy. Activations are an estimate: the widest layer's
-/// live tensors for max_num_batched_tokens, and FP32 logits with their softmax for max_num_seqs.
+/// `weights_format`, `kv` and sharding from the policy. Activations are an estimate: the widest
+/// layer's live tensors for max_num_batched_tokens, and FP32 logits with their softmax for
+/// max_num_seqs.
 MemoryFit memory_fit(const LlmShape& llm, const Policy& policy, const Engine& engine,
                      const Machine& machine, const Demand& demand);
 

@@ -11,15 +11,15 @@ namespace {
 
 Launch launch_of(const Policy& p) { return p.cuda_graphs ? Launch::graph : Launch::stream; }
 
-/// Prefill of `requests` prompts; the cached prefix is attended to but not computed, and the last token
-/// of a prompt always is.
+/// Prefill of `requests` prompts; the cached prefix is attended to but not computed, and the last
+/// token of a prompt always is.
 StepLoad prefill_load(const Workload& w, double requests) {
   const double cached = std::min(w.prefix_hit * w.prompt, w.prompt - 1);
   return {{.requests = requests, .s_q = w.prompt - cached, .cached = cached}};
 }
 
-/// The first stage's p micro-batches and the p − 1 stages behind the last of them: (2p − 1)/p times one
-/// micro-batch through all layers. The floor keeps every stage busy.
+/// The first stage's p micro-batches and the p − 1 stages behind the last of them: (2p − 1)/p times
+/// one micro-batch through all layers. The floor keeps every stage busy.
 StepTime through_pipeline(StepTime step, int stages, bool one_after_another) {
   if (stages == 1 || !one_after_another) return step;
   const double k = (2.0 * stages - 1) / stages;
@@ -64,7 +64,8 @@ Prediction predict(const Setup& s) {
   const double replica_batch = w.batch / par.data;
   p.memory = memory_fit(s.llm, s.policy, s.engine, s.machine,
                         {.requests = replica_batch,
-                         .tokens_per_request = std::max(w.decode_context(), w.prompt + (w.context > 0 ? 0 : w.output))});
+                         .tokens_per_request = std::max(
+                             w.decode_context(), w.prompt + (w.context > 0 ? 0 : w.output))});
   p.decode = phase(s, l, decode_load(s));
 
   // One request alone: its prompt passes all stages one after the other.
@@ -79,9 +80,11 @@ Prediction predict(const Setup& s) {
   if (!w.lock_step && w.output > 0)
     p.interference = std::max(0.0, replica_batch - 1) / w.output * (alone.step.expected + host);
   p.tpot = p.decode.step.expected + host + p.interference;
-  const double spread = p.decode.step.spread.value +
-                        (p.interference > Seconds{} ? p.interference * (alone.step.spread / alone.step.expected)
-                                                    : Seconds{}).value;
+  const double spread =
+      p.decode.step.spread.value + (p.interference > Seconds{}
+                                        ? p.interference * (alone.step.spread / alone.step.expected)
+                                        : Seconds{})
+                                       .value;
   p.tpot_low = max(p.decode.step.floor, p.tpot - Seconds{spread});
   p.tpot_high = p.tpot + Seconds{spread};
   const Seconds first = w.lock_step ? p.prefill.step.expected + host : p.ttft;

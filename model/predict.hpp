@@ -1,4 +1,5 @@
-// From an LLM on GPUs under a load to times: one prefill, one decode step, TTFT, TPOT, tokens per second.
+// From an LLM on GPUs under a load to times: one prefill, one decode step, TTFT, TPOT, tokens per
+// second.
 #pragma once
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace kvroof {
 ///   prompt      tokens of each prompt             output  tokens generated for each
 ///   context     s_kv of the decode step; 0: the middle of the generation, prompt + output/2
 ///   prefix_hit  share of the prompt found in the prefix cache
-///   lock_step   the batch is prefilled at once (a static batch); otherwise requests come one by one
+///   lock_step   the batch is prefilled at once (a static batch); otherwise requests come one by
+///   one
 ///               and their prefills share the GPU with the decode steps of the others
 struct Workload {
   double batch = 1;
@@ -41,20 +43,21 @@ struct PhaseResult {
   std::vector<Op> ops;
   std::vector<OpTime> times;
   StepTime step;
-  Work work;               // sum over the ops, one GPU
-  double mfu = 0, mbu = 0; // achieved over dense datasheet peak: paper FLOP/s, compulsory HBM byte/s
+  Work work;  // sum over the ops, one GPU
+  double mfu = 0,
+         mbu = 0;  // achieved over dense datasheet peak: paper FLOP/s, compulsory HBM byte/s
 };
 
 struct Prediction {
   MemoryFit memory;
   PhaseResult prefill, decode;
-  Seconds ttft;            // one request alone on idle GPUs
+  Seconds ttft;  // one request alone on idle GPUs
   StepTime ttft_step;
   Seconds tpot, tpot_low, tpot_high;  // decode step, host time, and the prefills that share the GPU
-  Seconds interference;    // the last of these
+  Seconds interference;               // the last of these
   Seconds e2e;
-  TokenRate output_rate;   // generated tokens per second, all GPUs
-  double request_rate = 0; // per second
+  TokenRate output_rate;    // generated tokens per second, all GPUs
+  double request_rate = 0;  // per second
   int gpus = 1;
   double usd_per_million_output_tokens = 0;
 };

@@ -61,7 +61,8 @@ std::string text(Clock c) { return fmt::format("{:.0f} MHz", c.value / mega); }
 
 std::string integer(double x) {
   std::string s = fmt::format("{:.0f}", std::fabs(x));
-  for (int i = static_cast<int>(s.size()) - 3; i > 0; i -= 3) s.insert(static_cast<std::size_t>(i), ",");
+  for (int i = static_cast<int>(s.size()) - 3; i > 0; i -= 3)
+    s.insert(static_cast<std::size_t>(i), ",");
   return (x <= -0.5 ? "-" : "") + s;
 }
 std::string number(double x, int significant) {

@@ -8,7 +8,9 @@ using namespace kvroof;
 
 // What must not compile: a byte is not an element, a time is not a rate.
 template <class A, class B>
-concept Addable = requires(A a, B b) { a + b; };
+concept Addable = requires(A a, B b) {
+  a + b;
+};
 static_assert(Addable<Bytes, Bytes>);
 static_assert(!Addable<Bytes, Elements>);
 static_assert(!Addable<Seconds, Bandwidth>);

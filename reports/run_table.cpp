@@ -1,0 +1,244 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <ostream>
+
+#include "reports/format.hpp"
+#include "reports/run_report.hpp"
+
+namespace kvroof::reports {
+namespace {
+
+/// A grid whose columns align; the first is left-aligned, the others right-aligned unless said so.
+class Grid {
+ public:
+  explicit Grid(std::string align) : align_(std::move(align)) {}
+  void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  void print(std::ostream& out, std::string_view indent = "  ") const {
+    std::vector<std::size_t> width;
+    for (const auto& r : rows_)
+      for (std::size_t i = 0; i < r.size(); ++i) {
+        if (i >= width.size()) width.push_back(0);
+        width[i] = std::max(width[i], display_width(r[i]));
+      }
+    for (const auto& r : rows_) {
+      std::string line{indent};
+      for (std::size_t i = 0; i < r.size(); ++i) {
+        if (i) line += "  ";
+        line += i < align_.size() && align_[i] == 'l' ? pad_right(r[i], width[i])
+                                                      : pad_left(r[i], width[i]);
+      }
+      while (!line.empty() && line.back() == ' ') line.pop_back();
+      out << line << '\n';
+    }
+  }
+
+ private:
+  std::string align_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string precision(const Setup& s) {
+  std::string w{name(s.policy.weights.value_or(s.llm.weights))};
+  std::transform(w.begin(), w.end(), w.begin(), [](unsigned char c) { return std::toupper(c); });
+  return w;
+}
+
+std::string sharding(const Parallelism& p) {
+  std::string s = fmt::format("TP{}", p.tensor);
+  if (p.pipeline > 1) s += fmt::format(" PP{}", p.pipeline);
+  if (p.data > 1) s += fmt::format(" DP{}", p.data);
+  if (p.expert) s += " EP";
+  return s;
+}
+
+std::string load_text(const Workload& w) {
+  if (w.lock_step)
+    return fmt::format("batch {} at context {}", integer(w.batch), integer(w.decode_context()));
+  return fmt::format("{} in / {} out · {} concurrent", integer(w.prompt), integer(w.output),
+                     integer(w.batch));
+}
+
+std::string headline(const RunReport& r) {
+  const Setup& s = r.setup;
+  return fmt::format("{} · {} {} · {} x {} ({}) · {}", r.name, s.llm.id, precision(s),
+                     r.prediction.gpus, s.machine.id, sharding(s.policy.parallel),
+                     load_text(s.workload));
+}
+
+void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
+  const MemoryFit& m = r.prediction.memory;
+  out << fmt::format("{}  {} usable of {} per GPU (gpu_memory_utilization {:.2f})\n",
+                     m.fits ? "FITS" : "DOES NOT FIT", binary(m.usable), binary(m.capacity),
+                     r.setup.policy.gpu_memory_utilization);
+  Grid g("lrl");
+  const auto line = [&](const char* what, Bytes b) {
+    g.row({what, binary(b), bar(b / m.capacity, 40, unicode)});
+  };
+  line("weights", m.weights);
+  line("activations (estimate)", m.activations);
+  line("graphs, context", m.graphs + m.context);
+  line("KV pool", m.pool);
+  g.print(out);
+  out << fmt::format(
+      "  GPU KV cache size: {} tokens, Maximum concurrency for {} tokens per request: {:.2f}x\n",
+      integer(m.pool_tokens.value), integer(m.tokens_per_request), m.max_concurrency);
+  out << fmt::format("  KV is {}/token over all GPUs ({}); this load needs {} of {} blocks\n",
+                     binary(Bytes{m.kv_per_token.value}), name(r.setup.policy.kv_dtype()),
+                     integer(m.blocks_needed), integer(m.blocks));
+  if (m.fits) return;
+  out << "\n  " << m.reason << '\n';
+  for (const std::string& s : m.would_fit) out << "  would fit: " << s << '\n';
+  if (m.would_fit.empty())
+    out << "  nothing among batch, context, KV format, quantisation, TP and PP would make it fit\n";
+}
+
+std::string limit_text(const PhaseResult& p) {
+  const Bytes hbm = p.work.hbm() - p.work.read.activations - p.work.written.activations;
+  if (p.step.bound != Bound::hbm || hbm <= Bytes{}) return fmt::format("{}", name(p.step.bound));
+  return fmt::format("HBM bytes: {} weights, {} KV", percent(p.work.read.weights / hbm),
+                     percent((p.work.read.kv + p.work.written.kv) / hbm));
+}
+
+void speed_section(std::ostream& out, const RunReport& r) {
+  const Prediction& p = r.prediction;
+  const Workload& w = r.setup.workload;
+  Grid g("lrrrl");
+  g.row({"SPEED", "predicted", "likely range", "speed of light", "limited by"});
+  const auto range = [](Seconds a, Seconds b) { return text(a) + " – " + text(b); };
+  const auto step = [&](const std::string& what, const PhaseResult& x) {
+    g.row({what, text(x.step.expected), range(x.step.low(), x.step.high()), text(x.step.floor),
+           limit_text(x)});
+  };
+  g.row({"TTFT, idle GPUs", text(p.ttft),
+         range(p.ttft - p.ttft_step.spread, p.ttft + p.ttft_step.spread), text(p.ttft_step.floor),
+         std::string(name(p.ttft_step.bound))});
+  if (w.lock_step) step(fmt::format("prefill of the batch"), p.prefill);
+  step(fmt::format("decode step (batch {})", integer(w.batch)), p.decode);
+  g.row({"TPOT", text(p.tpot), range(p.tpot_low, p.tpot_high), "",
+         p.interference > Seconds{} ? "step + host + prefills that share the GPU" : "step + host"});
+  if (!w.lock_step) g.row({"E2E", text(p.e2e)});
+  g.row({"output tok/s", number(p.output_rate.value)});
+  g.row({"output tok/s/GPU", number(p.output_rate.value / p.gpus)});
+  g.row({fmt::format("cost at ${:.2f}/GPU-h", r.setup.machine.gpu_hour_usd),
+         "$" + number(p.usd_per_million_output_tokens), "", "", "per million output tokens"});
+  g.print(out, "");
+  const double ridge =
+      r.setup.machine.roof(MathType::bf16).peak / r.setup.machine.hbm.peak / Intensity{1};
+  out << fmt::format("decode MBU {}, MFU {}: {} FLOP/B against a ridge of {} (BF16)\n",
+                     percent(p.decode.mbu), percent(p.decode.mfu), text(p.decode.work.intensity()),
+                     number(ridge));
+}
+
+/// Ops of one name together (layer groups of one LLM share names), longest first; small ones summed
+/// up.
+void ops_section(std::ostream& out, const char* title, const PhaseResult& p, bool unicode) {
+  struct Line {
+    Seconds expected, floor;
+    Work work;
+    std::map<Bound, double> bound;
+  };
+  std::vector<std::pair<std::string, Line>> lines;
+  for (std::size_t i = 0; i < p.ops.size(); ++i) {
+    const std::string op{p.ops[i].name};
+    auto it =
+        std::find_if(lines.begin(), lines.end(), [&](const auto& l) { return l.first == op; });
+    if (it == lines.end()) it = lines.insert(lines.end(), {op, {}});
+    it->second.expected += p.times[i].expected, it->second.floor += p.times[i].floor;
+    it->second.work += p.ops[i].count * p.ops[i].work;
+    it->second.bound[p.times[i].bound] += p.times[i].expected.value;
+  }
+  std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
+    return a.second.expected > b.second.expected;
+  });
+  Grid g("lrrlrrl");
+  g.row({title, "time", "share", "", "FLOP/B", "speed of light", "bound"});
+  Line other;
+  double others = 0;
+  for (const auto& [op, l] : lines) {
+    const double share = l.expected / p.step.expected;
+    if (share < 0.01) {
+      other.expected += l.expected, other.floor += l.floor, ++others;
+      continue;
+    }
+    const auto bound =
+        std::max_element(l.bound.begin(), l.bound.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    g.row({op, text(l.expected), percent(share), bar(share, 20, unicode),
+           l.work.flops > Flops{} ? text(l.work.intensity()) : "–", text(l.floor),
+           std::string(name(bound->first))});
+  }
+  if (others > 0)
+    g.row({fmt::format("{:.0f} others", others), text(other.expected),
+           percent(other.expected / p.step.expected), "", "–", text(other.floor)});
+  g.print(out);
+}
+
+void gap_section(std::ostream& out, const PhaseResult& p) {
+  const Gap& g = p.step.gap;
+  const std::pair<const char*, Seconds> parts[] = {
+      {"achieved HBM rate", g.bandwidth}, {"achieved compute rate", g.compute},
+      {"extra traffic", g.traffic},       {"tiles and waves", g.padding},
+      {"exp, FP32, L2", g.pipes},         {"kernel ramps", g.ramp},
+      {"launch gaps", g.launch},          {"communication", g.link}};
+  out << "  speed of light " << text(p.step.floor);
+  for (const auto& [what, t] : parts)
+    if (t > 0.01 * p.step.expected) out << " + " << what << ' ' << text(t);
+  out << " = " << text(p.step.expected) << '\n';
+}
+
+}  // namespace
+
+void print_table(std::ostream& out, const RunReport& r, bool unicode) {
+  out << headline(r) << "\n\n";
+  memory_section(out, r, unicode);
+  if (r.prediction.memory.fits) {
+    out << '\n';
+    speed_section(out, r);
+    out << '\n';
+    ops_section(out, "decode op", r.prediction.decode, unicode);
+    gap_section(out, r.prediction.decode);
+  }
+  for (std::size_t i = 0; i < r.assumed.size(); ++i)
+    out << (i ? "         " : "\nassumed: ") << r.assumed[i] << '\n';
+  for (const std::string& w : r.warnings) out << "warning: " << w << '\n';
+  for (std::size_t i = 0; i < r.next.size(); ++i)
+    out << (i ? "         " : "next:    ") << r.next[i] << '\n';
+}
+
+void print_markdown(std::ostream& out, const RunReport& r) {
+  const Prediction& p = r.prediction;
+  const MemoryFit& m = p.memory;
+  out << "## " << headline(r) << "\n\n| | |\n|---|---|\n";
+  const auto row = [&](const std::string& a, const std::string& b) {
+    out << "| " << a << " | " << b << " |\n";
+  };
+  row("fits", m.fits ? "yes" : "no: " + m.reason);
+  row("weights per GPU", binary(m.weights));
+  row("KV pool per GPU", binary(m.pool));
+  row("KV per token", binary(Bytes{m.kv_per_token.value}));
+  row("KV tokens", integer(m.pool_tokens.value));
+  row(fmt::format("max concurrency at {} tokens", integer(m.tokens_per_request)),
+      number(m.max_concurrency));
+  for (const std::string& s : m.would_fit) row("would fit", s);
+  if (!m.fits) return;
+  row("TTFT, idle", text(p.ttft));
+  row("prefill, speed of light", text(p.prefill.step.floor));
+  row("decode step", text(p.decode.step.expected) + " (" + text(p.decode.step.low()) + " – " +
+                         text(p.decode.step.high()) + ")");
+  row("decode step, speed of light", text(p.decode.step.floor));
+  row("TPOT", text(p.tpot));
+  row("output tok/s", number(p.output_rate.value));
+  row("output tok/s/GPU", number(p.output_rate.value / p.gpus));
+  row("USD per million output tokens", number(p.usd_per_million_output_tokens));
+  out << "\n| phase | op | count | time | speed of light | FLOP/B | bound "
+         "|\n|---|---|--:|--:|--:|--:|---|\n";
+  for (const auto& [phase, x] : {std::pair{"prefill", &p.prefill}, std::pair{"decode", &p.decode}})
+    for (std::size_t i = 0; i < x->ops.size(); ++i)
+      out << fmt::format("| {} | {} | {:.0f} | {} | {} | {} | {} |\n", phase, x->ops[i].name,
+                         x->ops[i].count, text(x->times[i].expected), text(x->times[i].floor),
+                         text(x->ops[i].work.intensity()), name(x->times[i].bound));
+}
+
+}  // namespace kvroof::reports
