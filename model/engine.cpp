@@ -12,7 +12,7 @@ namespace {
 // split here. Step times: least error of a five-constant fit on public Llama rows was 1 ms a step.
 constexpr std::string_view kSource =
     "assumed: 1.24 GB left over in a public vLLM run; 1 ms a step from a fit on public Llama rows";
-constexpr std::array<Engine, 3> kEngines{{
+constexpr std::array<EngineTraits, 3> kEngines{{
     {"vllm", MemoryRule::total, 0.92, 16, 256, 8192, Bytes{0.5e9}, Bytes{0.3e9}, Seconds{1e-3},
      Seconds{0}, kSource},
     {"sglang", MemoryRule::static_share, 0.88, 1, 256, 8192, Bytes{0.5e9}, Bytes{0.3e9},
@@ -23,10 +23,10 @@ constexpr std::array<Engine, 3> kEngines{{
 
 }  // namespace
 
-std::span<const Engine> engines() { return kEngines; }
+std::span<const EngineTraits> engines() { return kEngines; }
 
-const Engine* find_engine(std::string_view name) {
-  for (const Engine& e : kEngines)
+const EngineTraits* find_engine(std::string_view name) {
+  for (const EngineTraits& e : kEngines)
     if (e.name == name) return &e;
   return nullptr;
 }

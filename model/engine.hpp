@@ -14,7 +14,7 @@ enum class MemoryRule {
   free_after_weights  // TensorRT-LLM kv_cache_free_gpu_memory_fraction: KV = share · what is left
 };
 
-struct Engine {
+struct EngineTraits {
   std::string_view name;
   MemoryRule rule;
   double memory_fraction;
@@ -27,7 +27,7 @@ struct Engine {
   std::string_view source;  // of context, graphs and step times
 };
 
-std::span<const Engine> engines();
-const Engine* find_engine(std::string_view name);  // nullptr: unknown
+std::span<const EngineTraits> engines();
+const EngineTraits* find_engine(std::string_view name);  // nullptr: unknown
 
 }  // namespace kvroof

@@ -42,12 +42,12 @@ double round_up(double x, double to) { return std::ceil(x / to) * to; }
 
 std::string gib(Bytes b) { return fmt::format("{:.1f} GiB", b.value / gibi); }
 
-bool fits_with(LlmShape llm, Policy policy, const Engine& engine, const Machine& machine,
+bool fits_with(LlmShape llm, Policy policy, const EngineTraits& engine, const Machine& machine,
                const Demand& demand);
 
 /// Each suggestion changes one thing and has been evaluated.
 std::vector<std::string> suggestions(const LlmShape& llm, const Policy& policy,
-                                     const Engine& engine, const Machine& machine,
+                                     const EngineTraits& engine, const Machine& machine,
                                      const Demand& demand, const MemoryFit& fit) {
   std::vector<std::string> out;
   const double requests = std::floor(fit.max_concurrency);
@@ -93,7 +93,7 @@ std::vector<std::string> suggestions(const LlmShape& llm, const Policy& policy,
 }
 
 /// Everything but the suggestions.
-MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const Engine& engine,
+MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const EngineTraits& engine,
                    const Machine& machine, const Demand& demand) {
   const LlmShape rank = rank_shape(llm, policy.parallel);
   MemoryFit f;
@@ -144,7 +144,7 @@ MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const Engine& engi
   return f;
 }
 
-bool fits_with(LlmShape llm, Policy policy, const Engine& engine, const Machine& machine,
+bool fits_with(LlmShape llm, Policy policy, const EngineTraits& engine, const Machine& machine,
                const Demand& demand) {
   return evaluate(llm, policy, engine, machine, demand).fits;
 }
@@ -169,7 +169,7 @@ Bytes kv_bytes_per_gpu(const LlmShape& llm, const Policy& policy, double tokens)
          kv_bytes(rank, policy.kv_dtype(), round_up(tokens, policy.block_size));
 }
 
-MemoryFit memory_fit(const LlmShape& llm, const Policy& policy, const Engine& engine,
+MemoryFit memory_fit(const LlmShape& llm, const Policy& policy, const EngineTraits& engine,
                      const Machine& machine, const Demand& demand) {
   MemoryFit f = evaluate(llm, policy, engine, machine, demand);
   if (!f.fits) f.would_fit = suggestions(llm, policy, engine, machine, demand, f);

@@ -13,7 +13,7 @@ Launch launch_of(const Policy& p) { return p.cuda_graphs ? Launch::graph : Launc
 
 /// Prefill of `requests` prompts; the cached prefix is attended to but not computed, and the last
 /// token of a prompt always is.
-StepLoad prefill_load(const Workload& w, double requests) {
+StepLoad prefill_load(const OperatingPoint& w, double requests) {
   const double cached = std::min(w.prefix_hit * w.prompt, w.prompt - 1);
   return {{.requests = requests, .s_q = w.prompt - cached, .cached = cached}};
 }
@@ -32,8 +32,8 @@ StepTime through_pipeline(StepTime step, int stages, bool one_after_another) {
 
 StepLoad decode_load(const Setup& s) {
   const Parallelism& p = s.policy.parallel;
-  const double requests = s.workload.batch / p.data / p.pipeline;
-  return {{.requests = requests, .s_q = 1, .cached = s.workload.decode_context() - 1}};
+  const double requests = s.point.batch / p.data / p.pipeline;
+  return {{.requests = requests, .s_q = 1, .cached = s.point.decode_context() - 1}};
 }
 
 PhaseResult phase(const Setup& s, const Lowering& lowering, StepLoad load) {
@@ -57,7 +57,7 @@ Prediction predict(const Setup& s) {
   if (const std::string problem = sharding_problem(s.llm, par); !problem.empty())
     throw std::invalid_argument(problem);
   const Lowering l = lower(s.llm, s.policy, s.machine);
-  const Workload& w = s.workload;
+  const OperatingPoint& w = s.point;
 
   Prediction p;
   p.gpus = par.gpus();

@@ -19,7 +19,7 @@ namespace kvroof {
 ///   lock_step   the batch is prefilled at once (a static batch); otherwise requests come one by
 ///   one
 ///               and their prefills share the GPU with the decode steps of the others
-struct Workload {
+struct OperatingPoint {
   double batch = 1;
   double prompt = 1, output = 1;
   double context = 0;
@@ -33,8 +33,8 @@ struct Setup {
   LlmShape llm;
   Policy policy;
   Machine machine;
-  Engine engine;
-  Workload workload;
+  EngineTraits engine;
+  OperatingPoint point;
 };
 
 /// One phase: the ops of one GPU, their times, their sum.

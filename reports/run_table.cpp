@@ -53,7 +53,7 @@ std::string sharding(const Parallelism& p) {
   return s;
 }
 
-std::string load_text(const Workload& w) {
+std::string load_text(const OperatingPoint& w) {
   if (w.lock_step)
     return fmt::format("batch {} at context {}", integer(w.batch), integer(w.decode_context()));
   return fmt::format("{} in / {} out · {} concurrent", integer(w.prompt), integer(w.output),
@@ -64,7 +64,7 @@ std::string headline(const RunReport& r) {
   const Setup& s = r.setup;
   return fmt::format("{} · {} {} · {} x {} ({}) · {}", r.name, s.llm.id, precision(s),
                      r.prediction.gpus, s.machine.id, sharding(s.policy.parallel),
-                     load_text(s.workload));
+                     load_text(s.point));
 }
 
 void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
@@ -103,7 +103,7 @@ std::string limit_text(const PhaseResult& p) {
 
 void speed_section(std::ostream& out, const RunReport& r) {
   const Prediction& p = r.prediction;
-  const Workload& w = r.setup.workload;
+  const OperatingPoint& w = r.setup.point;
   Grid g("lrrrl");
   g.row({"SPEED", "predicted", "likely range", "speed of light", "limited by"});
   const auto range = [](Seconds a, Seconds b) { return text(a) + " – " + text(b); };
