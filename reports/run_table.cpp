@@ -5,39 +5,11 @@
 #include <ostream>
 
 #include "reports/format.hpp"
+#include "reports/grid.hpp"
 #include "reports/run_report.hpp"
 
 namespace kvroof::reports {
 namespace {
-
-/// A grid whose columns align; the first is left-aligned, the others right-aligned unless said so.
-class Grid {
- public:
-  explicit Grid(std::string align) : align_(std::move(align)) {}
-  void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  void print(std::ostream& out, std::string_view indent = "  ") const {
-    std::vector<std::size_t> width;
-    for (const auto& r : rows_)
-      for (std::size_t i = 0; i < r.size(); ++i) {
-        if (i >= width.size()) width.push_back(0);
-        width[i] = std::max(width[i], display_width(r[i]));
-      }
-    for (const auto& r : rows_) {
-      std::string line{indent};
-      for (std::size_t i = 0; i < r.size(); ++i) {
-        if (i) line += "  ";
-        line += i < align_.size() && align_[i] == 'l' ? pad_right(r[i], width[i])
-                                                      : pad_left(r[i], width[i]);
-      }
-      while (!line.empty() && line.back() == ' ') line.pop_back();
-      out << line << '\n';
-    }
-  }
-
- private:
-  std::string align_;
-  std::vector<std::vector<std::string>> rows_;
-};
 
 std::string precision(const Setup& s) {
   std::string w{name(s.policy.weights.value_or(s.llm.weights))};
@@ -80,7 +52,7 @@ void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
   line("activations (estimate)", m.activations);
   line("graphs, context", m.graphs + m.context);
   line("KV pool", m.pool);
-  g.print(out);
+  g.print(out, "  ");
   out << fmt::format(
       "  GPU KV cache size: {} tokens, Maximum concurrency for {} tokens per request: {:.2f}x\n",
       integer(m.pool_tokens.value), integer(m.tokens_per_request), m.max_concurrency);
@@ -123,7 +95,7 @@ void speed_section(std::ostream& out, const RunReport& r) {
   g.row({"output tok/s/GPU", number(p.output_rate.value / p.gpus)});
   g.row({fmt::format("cost at ${:.2f}/GPU-h", r.setup.machine.gpu_hour_usd),
          "$" + number(p.usd_per_million_output_tokens), "", "", "per million output tokens"});
-  g.print(out, "");
+  g.print(out);
   const double ridge =
       r.setup.machine.roof(MathType::bf16).peak / r.setup.machine.hbm.peak / Intensity{1};
   out << fmt::format("decode MBU {}, MFU {}: {} FLOP/B against a ridge of {} (BF16)\n",
@@ -172,7 +144,7 @@ void ops_section(std::ostream& out, const char* title, const PhaseResult& p, boo
   if (others > 0)
     g.row({fmt::format("{:.0f} others", others), text(other.expected),
            percent(other.expected / p.step.expected), "", "–", text(other.floor)});
-  g.print(out);
+  g.print(out, "  ");
 }
 
 void gap_section(std::ostream& out, const PhaseResult& p) {

@@ -1,0 +1,16 @@
+// "did you mean": what to say when the command line does not parse.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+namespace kvroof::cli {
+
+/// One sentence: what was wrong, the nearest verb or option, where help is.
+std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv);
+
+/// Verbs, or the long options of one verb: also what completion offers.
+std::vector<std::string> verbs_of(const CLI::App& app);
+std::vector<std::string> options_of(const CLI::App& verb);
+
+}  // namespace kvroof::cli
