@@ -19,11 +19,21 @@ struct Formats {
   constexpr bool operator==(const Formats&) const = default;
 };
 
-/// The tile a kernel runs with: rows of Q by keys.
+/// The tile a kernel runs with: m rows of Q by n keys; and how its products are issued.
+///   m = 1        no tensor cores: products run as FMA on the FP32 pipe (vLLM's paged kernels)
+///   mma_rows     rows of Q that share one read of a K/V operand from shared memory:
+///                64 wgmma, 128 tcgen05, the rows of one warp with mma.sync
+///   row_lanes    lanes that each compute a row's correction exp(m_old - m_new): 1 by the papers'
+///                count, 4 in an MMA accumulator layout
+///   overlap      see Execution::pipe_overlap
 struct Tile {
   int m = 128, n = 128;
   int ctas_per_sm = 1;
   bool p_in_smem = false;  // P passes through shared memory between the products
+  int mma_rows = 64;
+  int row_lanes = 1;
+  bool mma_sync = false;
+  double overlap = 0;
   constexpr bool operator==(const Tile&) const = default;
 };
 
@@ -41,11 +51,25 @@ struct Options {
   double high_precision = 0;   // mixed-precision KV: newest tokens kept in `act` format
   double sram_bytes = 196608;  // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
   bool backward = false;       // naive, flash_v1, flash_v2: the backward pass
+  bool lse = true;  // prefill: fp32 log-sum-exp per row is written, as FlashAttention does
+  double unfused_passes = 0;  // naive: elementwise kernels (mask, dropout, scale) over the scores
+  bool online = true;         // softmax: online (two reads of a row) or safe (three)
+  bool packed_group =
+      true;              // decode: the h_q / h_kv heads of a group share a CTA; false: a CTA a head
+  double partition = 0;  // paged v2: tokens per partition (vLLM: 512); 0: split heuristic
+  int paged_version = 2;    // paged: 1 = one CTA walks the cache, 2 = partitions and a combine
+  double poly_share = 0;    // flash_v4: share of exponentials computed as a polynomial
+  double index_heads = 64;  // sparse selection: heads and head size of the indexer
+  double index_dim = 128;
+  double chunk = 64;  // linear attention: tokens per chunk
 };
 
+///   handed_over   part of read + written that is an intermediate small enough for this L2 to keep
+///                 (scores, partial results): it may never reach HBM
 struct Cost {
   Work work;
   Execution execution;
+  Bytes handed_over;
 };
 
 enum class Phase { prefill, decode, both };

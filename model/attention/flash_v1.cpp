@@ -1,0 +1,59 @@
+#include "model/attention/flash_v1.hpp"
+
+#include <algorithm>
+
+namespace kvroof::attention {
+
+Tile flash_v1_tile(double sram_elements, double d) {
+  const double keys = ceil_div(sram_elements, 4 * d);
+  return {.m = static_cast<int>(std::min(keys, d)),
+          .n = static_cast<int>(keys),
+          .ctas_per_sm = 1,
+          .p_in_smem = true,
+          .mma_rows = 16,
+          .mma_sync = true};
+}
+
+Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o) {
+  const Tile t = o.tile.value_or(
+      flash_v1_tile(Bytes{o.sram_bytes} / Elements{1} / f.act_size(), std::max(x.d_qk, x.d_v)));
+  const double heads = x.b * x.h_q, rows = heads * x.s_q;
+  const TileCount c = count_tiles(x, 1, t.m, t.n);
+  // Passes over the rows: T_c, less what the mask lets skip.
+  const double passes = c.q_tiles > 0 ? c.visited / c.q_tiles : 0;
+  const Bytes q = Elements{rows * x.d_qk} * f.act_size(),
+              out = Elements{rows * x.d_v} * f.act_size();
+  const Bytes stats{2 * 4 * rows};  // l and m
+  const Bytes k = Elements{x.b * x.h_kv * x.s_kv * x.d_qk} * f.kv_size();
+  const Bytes v = Elements{x.b * x.h_kv * x.s_kv * x.d_v} * f.kv_size();
+
+  Work w = tile_work(heads * c.visited, t, x.d_qk, x.d_v, f);
+  w.flops = product_flops(x, paper_pairs(x));
+  w.read.kv = k + v;
+  Bytes live = q + out + stats;
+  if (o.backward) {
+    w.flops = 2.5 * w.flops;
+    w.flops_executed = 2.5 * w.flops_executed;  // S, dP, dV, dQ, dK against S, O
+    w.smem = 2.5 * w.smem;
+    w.exps = heads * c.visited * t.m * t.n;  // the statistics are final: no corrections
+    w.read.activations = passes * (2 * q + 2 * out + stats);
+    w.written.activations = passes * q + k + v;
+    live = 2 * q + 2 * out + stats;
+  } else {
+    w.read.activations = passes * (q + out + stats);
+    w.written.activations = passes * (out + stats);
+  }
+  w.l2_to_sm = x.group() * w.read.kv + w.read.activations;
+  w.fp32 += dequant_work(Elements{heads * x.s_kv * (x.d_qk + x.d_v)}, f.kv, f.math);
+  w.ctas = heads;
+  w.launches = 1;
+
+  Cost cost{.work = w, .execution = execution_of(t)};
+  const double resident = std::min(1.0, chip.num_sms * t.ctas_per_sm / heads);
+  const Bytes row_traffic = w.read.activations + w.written.activations;
+  if (passes > 1 && resident * live <= chip.l2_effective)
+    cost.handed_over = (1 - 1 / passes) * (row_traffic - (o.backward ? k + v : Bytes{}));
+  return cost;
+}
+
+}  // namespace kvroof::attention

@@ -1,0 +1,36 @@
+#include "model/attention/forward.hpp"
+
+namespace kvroof::attention {
+
+bool should_pack(double s_q, double group, double m) {
+  const double rows = s_q * group;
+  return s_q / round_up(s_q, m) < 0.9 * rows / round_up(rows, m);
+}
+
+Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,
+             const ForwardPlan& plan) {
+  const Tile& t = plan.tile;
+  const double group = x.group(), heads = x.b * (plan.packed ? x.h_kv : x.h_q);
+  const TileCount c = count_tiles(x, plan.packed ? group : 1, t.m, t.n, plan.sinks);
+  const double visible = visible_tokens(x, plan.sinks), d = x.d_qk + x.d_v;
+  const Elements loaded{heads * c.keys * d};  // by all thread blocks
+  const Elements stream{visible * d};         // K and V of one K/V head
+  const Bytes q = Elements{x.b * x.h_q * x.s_q * x.d_qk} * f.act_size();
+  const Bytes o = Elements{x.b * x.h_q * x.s_q * x.d_v} * f.act_size();
+
+  Work w = tile_work(heads * c.visited, t, x.d_qk, x.d_v, f);
+  w.flops = product_flops(x, paper_pairs(x, plan.sinks));
+  w.read.kv = x.b * x.h_kv * (stream * f.kv_size());
+  w.read.activations = q;
+  w.written.activations = o + Bytes{plan.lse ? 4 * x.b * x.h_q * x.s_q : 0};
+  w.l2_to_sm = loaded * f.kv_size() + q;
+  const double share = visible > 0 ? c.keys / (c.q_tiles * visible) : 0;
+  const double blocks_per_stream = c.q_tiles * (plan.packed ? 1 : group);
+  w.reread = x.b * x.h_kv * kv_reread(stream * f.kv_size(), blocks_per_stream, share, t, chip);
+  w.fp32 += dequant_work(loaded, f.kv, f.math);
+  w.ctas = heads * c.q_tiles;
+  w.launches = 1;
+  return {.work = w, .execution = execution_of(t)};
+}
+
+}  // namespace kvroof::attention

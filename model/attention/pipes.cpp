@@ -1,0 +1,40 @@
+#include "model/attention/pipes.hpp"
+
+namespace kvroof::attention {
+
+double operand_bytes(MathType math) {
+  switch (math) {
+    case MathType::fp32:
+    case MathType::tf32:
+      return 4;
+    case MathType::bf16:
+    case MathType::fp16:
+      return 2;
+    case MathType::fp8:
+    case MathType::int8:
+      return 1;
+    case MathType::fp4:
+      return 0.5;
+  }
+  return 2;
+}
+
+double tile_smem_bytes(const Tile& t, double d_qk, double d_v, double e) {
+  const double m = t.m, n = t.n, reads = m / t.mma_rows;
+  const double qk = m * d_qk + reads * n * d_qk;
+  const double pv = reads * n * d_v;
+  const double p = t.p_in_smem ? 2 * m * n : 0;
+  return e * (qk + pv + p);
+}
+
+PipeCycles pipe_cycles(const Tile& tile, double d, const PipeRates& rates, bool p_in_smem,
+                       double e) {
+  Tile t = tile;
+  t.p_in_smem = p_in_smem;
+  const double scores = 1.0 * t.m * t.n;
+  return {.mma = 4 * scores * d / rates.mma_flops,
+          .exp = scores / rates.exps,
+          .smem = tile_smem_bytes(t, d, d, e) / rates.smem_bytes};
+}
+
+}  // namespace kvroof::attention

@@ -1,0 +1,98 @@
+#include "model/attention/split_kv.hpp"
+
+#include <algorithm>
+
+namespace kvroof::attention {
+
+double split_count(const SplitQuestion& q) {
+  if (q.blocks >= 0.8 * q.slots || q.key_tiles <= 1) return 1;
+  if (q.rule == SplitRule::fa3 && q.key_tiles <= 4) return 1;
+  const int last = static_cast<int>(std::min({q.max_splits, q.slots, q.key_tiles}));
+  const auto tiles_per_split = [&](int n) { return std::ceil(q.key_tiles / n); };
+  const auto eligible = [&](int n) {
+    return q.rule == SplitRule::fa3 || n == 1 || tiles_per_split(n) != tiles_per_split(n - 1);
+  };
+  const auto fill = [&](int n) {
+    const double waves = q.blocks * n / q.slots;
+    return waves / std::ceil(waves);
+  };
+  double best = 0;
+  for (int n = 1; n <= last; ++n)
+    if (eligible(n)) best = std::max(best, fill(n));
+  for (int n = 1; n <= last; ++n)
+    if (eligible(n) && fill(n) >= 0.85 * best) return n;
+  return 1;
+}
+
+double l2_split_count(Bytes stream, double q_tiles, double num_sms, bool masked, Bytes l2) {
+  if (stream <= l2 || q_tiles < 2 * num_sms || masked) return 1;
+  return std::ceil(stream / l2);
+}
+
+Tile decode_tile(double rows, double d_qk) {
+  const int m = rows <= 16 ? 16 : rows <= 32 ? 32 : 64;
+  return {.m = m,
+          .n = d_qk <= 128 ? 128 : 64,
+          .ctas_per_sm = 2,
+          .mma_rows = m,
+          .mma_sync = true,
+          .overlap = 1};
+}
+
+DecodePlan decode_plan(const AttentionShape& x, const OnChip& chip, const Options& o) {
+  const double rows = x.s_q * (o.packed_group ? x.group() : 1);
+  DecodePlan p{.tile = o.tile.value_or(decode_tile(rows, x.d_qk)), .packed = o.packed_group};
+  const double heads = x.b * (p.packed ? x.h_kv : x.h_q);
+  const double key_tiles = ceil_div(visible_tokens(x), p.tile.n);
+  p.splits = o.splits > 0 ? std::min(o.splits, std::max(1.0, key_tiles))
+                          : split_count({.blocks = heads * ceil_div(rows, p.tile.m),
+                                         .key_tiles = key_tiles,
+                                         .slots = 1.0 * chip.num_sms * p.tile.ctas_per_sm});
+  return p;
+}
+
+Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const DecodePlan& plan,
+            Bytes kv_bytes, Elements cached, double sinks) {
+  const Tile& t = plan.tile;
+  const double rows = x.s_q * (plan.packed ? x.group() : 1);
+  const double row_tiles = ceil_div(rows, t.m);
+  const double heads = x.b * (plan.packed ? x.h_kv : x.h_q);
+  const double visible = visible_tokens(x, sinks);
+  const double scans = row_tiles * (plan.packed ? 1 : x.group());  // of each K/V head's cache
+  const double seen = x.window > 0 ? std::min(x.s_kv, x.window + sinks) : x.s_kv;
+  const Bytes q = Elements{x.b * x.h_q * x.s_q * x.d_qk} * f.act_size();
+  const Bytes o = Elements{x.b * x.h_q * x.s_q * x.d_v} * f.act_size();
+
+  Work w = tile_work(heads * row_tiles * ceil_div(visible, t.n), t, x.d_qk, x.d_v, f);
+  w.flops = product_flops(x, x.s_q * seen);
+  w.read = {.kv = kv_bytes, .activations = q};
+  w.written.activations = o;
+  w.l2_to_sm = scans * kv_bytes + q;
+  w.fp32 += dequant_work(scans * cached, f.kv, f.math);
+  w.reread = x.b * x.h_kv *
+             kv_reread(kv_bytes / (x.b * x.h_kv), scans * plan.splits, 1 / plan.splits, t, chip);
+  w.ctas = heads * row_tiles * plan.splits;
+  w.launches = 1;
+  Cost cost{.work = w, .execution = execution_of(t)};
+  if (plan.splits <= 1) return cost;
+
+  const double partial_rows = plan.splits * x.b * x.h_q * x.s_q;
+  const Bytes partials =
+      Elements{partial_rows * x.d_v} * plan.partial + Bytes{plan.stats * partial_rows};
+  cost.work.written.activations += partials;
+  cost.work.read.activations += partials;
+  cost.work.l2_to_sm += partials + (plan.splits - 1) * q;  // every split loads its rows of q
+  cost.work.exps += partial_rows;                          // exp(lse_split - max)
+  cost.work.fp32 += Flops{2 * partial_rows * x.d_v};
+  cost.work.launches = 2;
+  if (partials <= chip.l2_effective) cost.handed_over = 2 * partials;
+  return cost;
+}
+
+Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const DecodePlan& plan,
+            double sinks) {
+  const Elements cached{x.b * x.h_kv * visible_tokens(x, sinks) * (x.d_qk + x.d_v)};
+  return decode(x, f, chip, plan, cached * f.kv_size(), cached, sinks);
+}
+
+}  // namespace kvroof::attention

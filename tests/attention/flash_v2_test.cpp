@@ -1,0 +1,92 @@
+#include "model/attention/flash_v2.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace kvroof;
+using namespace kvroof::attention;
+
+namespace {
+constexpr OnChip kH200{};
+constexpr Formats kBf16{};
+constexpr Formats kFp32{.act = Dtype::fp32, .kv = Dtype::fp32, .math = MathType::fp32};
+}  // namespace
+
+TEST_CASE("FLOP convention: 4·b·h·N²·d, causal half, backward 2.5 times") {
+  // arXiv:2307.08691 section 4.1. Hidden 2048, 16K tokens: 4·16384·16384·2048 at N = 16K.
+  const AttentionShape full{.s_q = 16384, .s_kv = 16384, .h_q = 16, .h_kv = 16, .causal = false};
+  AttentionShape causal = full;
+  causal.causal = true;
+  const double flops = 4. * 16384 * 16384 * 2048;
+  CHECK(flash_v2(full, kBf16, kH200, {}).work.flops.value == flops);
+  CHECK(flash_v2(causal, kBf16, kH200, {}).work.flops.value == flops / 2);
+  CHECK(flash_v2(full, kBf16, kH200, {.backward = true}).work.flops.value == 2.5 * flops);
+  CHECK(flash_v2(full, kBf16, kH200, {.backward = true}).work.flops_executed.value == 2.5 * flops);
+}
+
+TEST_CASE("executed over convention is 1 + 128/S for causal 128 x 128 tiles") {
+  for (const double s : {512., 2048., 8192.}) {
+    const AttentionShape x{.s_q = s, .s_kv = s, .h_q = 4, .h_kv = 4};
+    const Work w = flash_v2(x, kBf16, kH200, {.tile = Tile{}}).work;
+    CHECK(w.flops_executed / w.flops == 1 + 128 / s);
+  }
+}
+
+TEST_CASE("HBM is compulsory: each of Q, K, V, O once, and the log-sum-exp") {
+  // N 2048, d 64, fp32: 4·N·d·4 B = 2 MiB and 512 flop/B; the log-sum-exp adds 8 KiB.
+  const AttentionShape x{.s_q = 2048, .s_kv = 2048, .d_qk = 64, .d_v = 64, .causal = false};
+  const Work w = flash_v2(x, kFp32, kH200, {.lse = false}).work;
+  CHECK(w.hbm().value == 2 * mebi);
+  CHECK(w.intensity() == Intensity{512});
+  CHECK(flash_v2(x, kFp32, kH200, {}).work.hbm().value == 2 * mebi + 8 * kibi);
+  CHECK(w.reread == Bytes{});
+}
+
+TEST_CASE("L2 to SM: (2·T_r + 1)·N·d elements; the claim's '33 MiB' is this level, not HBM") {
+  // N 2048, d 64, fp32, 64-row tiles: (2·32 + 1)·2048·64·4 = 32.5 MiB read, 33 MiB with O written.
+  const AttentionShape x{.s_q = 2048, .s_kv = 2048, .d_qk = 64, .d_v = 64, .causal = false};
+  const Work w = flash_v2(x, kFp32, kH200, {.tile = Tile{.m = 64, .n = 64}, .lse = false}).work;
+  CHECK((w.l2_to_sm + w.hbm_written()).value == 33 * mebi);
+}
+
+TEST_CASE("sector model of arXiv:2601.16032: 8·S·(1 + S/T) full, 8·S·(S/2T + 3/2) causal") {
+  // d 64, fp16, one head, square tiles of T: a row of K, V, Q or O is four 32-byte sectors.
+  for (const double s : {4096., 16384.}) {
+    const double t = 128;
+    AttentionShape x{.s_q = s, .s_kv = s, .d_qk = 64, .d_v = 64, .causal = false};
+    const auto sectors = [&] {
+      const Work w = flash_v2(x, kBf16, kH200, {.tile = Tile{}, .lse = false}).work;
+      return (w.l2_to_sm + w.hbm_written()).value / 32;
+    };
+    CHECK(sectors() == 8 * s * (1 + s / t));
+    x.causal = true;
+    CHECK(sectors() == 8 * s * (s / (2 * t) + 1.5));
+  }
+}
+
+TEST_CASE("exponentials: one a score, one correction a row and tile") {
+  const AttentionShape x{.b = 2, .s_q = 256, .s_kv = 512, .h_q = 3, .h_kv = 3, .causal = false};
+  const Work w = flash_v2(x, kBf16, kH200, {.tile = Tile{}}).work;
+  CHECK(w.exps == 2 * 3 * (256. * 512 + 256 * 4));
+}
+
+TEST_CASE("tiles are padded: 129 rows execute as 256, d 80 as 80, d 72 as 80 and 72") {
+  const auto executed = [](double s, double d) {
+    const AttentionShape x{.s_q = s, .s_kv = 128, .d_qk = d, .d_v = d, .causal = false};
+    return flash_v2(x, kBf16, kH200, {.tile = Tile{}}).work.flops_executed.value;
+  };
+  CHECK(executed(129, 64) == executed(256, 64));
+  CHECK(executed(128, 80) == 4. * 128 * 128 * 80);
+  CHECK(executed(128, 72) == 2. * 128 * 128 * (80 + 72));  // k in steps of 16, n in steps of 8
+}
+
+TEST_CASE("K/V is re-read only when one head exceeds L2") {
+  // bf16, d 128: K and V of a head are 512 B a token, so 42 MB is 82K tokens. At 128K tokens and
+  // 128 rows 1024 blocks on 264 slots are 3.88 waves: 2.88 fetches too many, by hand.
+  AttentionShape x{.s_q = 65536, .s_kv = 65536, .causal = false};
+  const Tile t{.m = 128, .n = 64, .ctas_per_sm = 2};
+  CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread == Bytes{});
+  x.s_q = x.s_kv = 131072;
+  const double stream = 131072. * 512;
+  CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread.value ==
+        doctest::Approx(stream * (1024. / 264 - 1)));
+}

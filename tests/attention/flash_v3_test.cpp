@@ -1,0 +1,88 @@
+#include "model/attention/flash_v3.hpp"
+
+#include <doctest/doctest.h>
+
+#include "model/attention/pipes.hpp"
+
+using namespace kvroof;
+using namespace kvroof::attention;
+
+namespace {
+constexpr OnChip kH200{};
+constexpr Formats kFp8{.act = Dtype::fp8, .kv = Dtype::fp8, .math = MathType::fp8};
+}  // namespace
+
+TEST_CASE("tiles of hopper/tile_size.h") {
+  const auto size = [](double d_qk, double d_v, bool causal, MathType math = MathType::bf16) {
+    const Tile t = flash_v3_tile(d_qk, d_v, causal, false, math);
+    return 1000 * t.m + t.n;
+  };
+  CHECK(size(64, 64, true) == 192128);
+  CHECK(size(64, 64, false) == 192192);
+  CHECK(size(96, 96, false) == 192144);
+  CHECK(size(128, 128, true) == 128128);
+  CHECK(size(128, 128, false) == 128176);
+  CHECK(size(192, 128, false) == 128128);
+  CHECK(size(192, 192, false) == 128112);
+  CHECK(size(256, 256, true) == 128080);
+  CHECK(size(128, 128, false, MathType::fp8) == 128224);
+  CHECK(flash_v3_tile(64, 64, false, false, MathType::bf16).p_in_smem);
+  CHECK_FALSE(flash_v3_tile(128, 128, false, false, MathType::bf16).p_in_smem);
+}
+
+TEST_CASE("Table 2 ablation: 661 TFLOP/s is the convention over 3.538 ms") {
+  // arXiv:2407.08608 Table 2: batch 4, N 8448, 16 heads, d 128, full mask, fp16.
+  const AttentionShape x{.b = 4, .s_q = 8448, .s_kv = 8448, .h_q = 16, .h_kv = 16, .causal = false};
+  const Work w = flash_v3(x, {}, kH200, {}).work;
+  CHECK((w.flops / Seconds{3.538e-3}).value == doctest::Approx(661e12).epsilon(2e-3));
+  CHECK(w.flops_executed == w.flops);  // 8448 = 66·128 = 48·176: nothing to pad
+  CHECK(w.ctas == 4 * 16 * 66);
+}
+
+TEST_CASE("smem bytes of a launch are the pipe model's cycles times 128") {
+  const AttentionShape x{.s_q = 1280, .s_kv = 1280};  // ten 128 x 128 tiles a side, 55 visited
+  const Work w = flash_v3(x, {}, kH200, {}).work;
+  CHECK(w.smem.value == 55 * 1280. * 128);
+  CHECK(w.exps == 55 * (128. * 128 + 128));
+}
+
+TEST_CASE("overlap 0.3 reproduces the published full-mask peaks at 1830 MHz within 5 %") {
+  // arXiv:2407.08608 Fig. 5 at 16K: 497, 648, 756 TFLOP/s; cycles = mma + 0.7·(exp + fp32 / 128
+  // lanes).
+  struct Row {
+    double d, tflops;
+  };
+  for (const Row r : {Row{64, 497}, {128, 648}, {256, 756}}) {
+    const AttentionShape x{.s_q = 16896, .s_kv = 16896, .d_qk = r.d, .d_v = r.d, .causal = false};
+    const Cost c = flash_v3(x, {}, kH200, {});
+    const Work& w = c.work;
+    const double other = w.exps / 16 + w.fp32.value / 2 / 128;
+    const double cycles = w.flops_executed.value / 4096 + (1 - c.execution.pipe_overlap) * other;
+    const double tflops = w.flops.value / cycles * 132 * 1.83e9 / 1e12;
+    CAPTURE(r.d);
+    CAPTURE(tflops);
+    CHECK(tflops == doctest::Approx(r.tflops).epsilon(0.05));
+  }
+}
+
+TEST_CASE("a group is packed where it saves more than 10 % of the rows") {
+  CHECK(should_pack(1, 8, 128));           // 1 of 128 rows against 8 of 128
+  CHECK(should_pack(130, 8, 128));         // 130 of 256 against 1040 of 1152
+  CHECK_FALSE(should_pack(4096, 8, 128));  // nothing to win
+  const AttentionShape x{.s_q = 4, .s_kv = 4096, .h_q = 32, .h_kv = 4};
+  const Work w = flash_v3(x, {}, kH200, {}).work;
+  CHECK(w.ctas == 4);  // one tile of 32 rows per K/V head
+  CHECK(w.l2_to_sm - w.read.activations == w.read.kv);
+}
+
+TEST_CASE("FP8 halves the bytes and doubles nothing else") {
+  const AttentionShape x{.s_q = 4480, .s_kv = 4480, .causal = false};
+  const Tile t{.m = 128, .n = 224};
+  const Work bf16 = flash_v3(x, {}, kH200, {.tile = t, .lse = false}).work;
+  const Work fp8 = flash_v3(x, kFp8, kH200, {.tile = t, .lse = false}).work;
+  CHECK(bf16.hbm() / fp8.hbm() == 2);
+  CHECK(bf16.smem / fp8.smem == 2);
+  CHECK(fp8.exps == bf16.exps);
+  CHECK(fp8.flops_executed == bf16.flops_executed);
+  CHECK(fp8.fp32 == bf16.fp32);  // the tensor cores take E4M3 as it is: no conversion
+}

@@ -1,0 +1,55 @@
+#include "model/attention/mla_decode.hpp"
+
+#include <doctest/doctest.h>
+
+#include "model/attention/gqa_decode.hpp"
+
+using namespace kvroof;
+using namespace kvroof::attention;
+
+namespace {
+// DeepSeek-V3: 128 heads, latent 512 + 64
+constexpr AttentionShape kDeepSeek{.s_kv = 8192, .h_q = 128, .h_kv = 1, .d_qk = 576, .d_v = 512};
+}  // namespace
+
+TEST_CASE("cache bytes of a token: 1152 in bf16, 656 in FP8 with scales") {
+  // deepseek-ai/FlashMLA README: 512 e4m3 + 4 fp32 scales + 64 bf16
+  CHECK(mla_token_bytes(512, 64, Dtype::bf16).value == 1152);
+  CHECK(mla_token_bytes(512, 64, Dtype::fp8_per_token).value == 656);
+  CHECK(mla_token_bytes(512, 64, Dtype::fp8).value == 576);
+  // 128K tokens over 62 layers in bf16: 8.72 GiB
+  CHECK(131072 * 62 * mla_token_bytes(512, 64, Dtype::bf16).value / gibi ==
+        doctest::Approx(8.72).epsilon(1e-3));
+}
+
+TEST_CASE("intensity: 241.8 flop/B in bf16, 424.6 in FP8") {
+  // deepseek-ai/FlashMLA, kernel deep dive: h_q·s_q·(d_qk + d_v) / d_qk
+  const Work bf16 = mla_decode(kDeepSeek, {}, {}, {}).work;
+  CHECK((bf16.flops / bf16.read.kv).value == doctest::Approx(241.8).epsilon(1e-4));
+  const Work fp8 = mla_decode(kDeepSeek, {.kv = Dtype::fp8_per_token}, {}, {}).work;
+  CHECK((fp8.flops / fp8.read.kv).value == doctest::Approx(424.6).epsilon(1e-4));
+  AttentionShape verify = kDeepSeek;
+  verify.s_q = 2;
+  const Work two = mla_decode(verify, {}, {}, {}).work;
+  CHECK((two.flops / two.read.kv).value == doctest::Approx(2 * 241.8).epsilon(1e-4));
+}
+
+TEST_CASE("the latent is 576 elements a token, MHA of the same shape 32768: 56.9x") {
+  // arXiv:2405.04434 Table 1 at 128 heads of 128; against GQA-8 it is 2048 / 576 = 3.56x
+  const auto elements = [](const Work& w) { return w.read.kv.value / 2 / 8192; };
+  const double mla = elements(mla_decode(kDeepSeek, {}, {}, {}).work);
+  const double mha = elements(gqa_decode({.s_kv = 8192, .h_q = 128, .h_kv = 128}, {}, {}, {}).work);
+  const double gqa = elements(gqa_decode({.s_kv = 8192, .h_q = 128, .h_kv = 8}, {}, {}, {}).work);
+  CHECK(mla == 576);
+  CHECK(mha == 32768);
+  CHECK(mha / mla == doctest::Approx(56.9).epsilon(1e-3));
+  CHECK(gqa / mla == doctest::Approx(3.56).epsilon(2e-3));
+}
+
+TEST_CASE("a block of 64 heads spends 34 cycles a token on Hopper's tensor cores") {
+  // deepseek-ai/FlashMLA: 64·1088·2 / 4096; two blocks read each token of a 128-head request
+  const Work w = mla_decode(kDeepSeek, {}, {}, {.splits = 1}).work;
+  CHECK(w.ctas == 2);
+  CHECK(w.flops_executed.value / 4096 / 8192 / w.ctas == 34);
+  CHECK(w.l2_to_sm - w.read.activations == 2 * w.read.kv);
+}

@@ -1,0 +1,67 @@
+#include "model/attention/naive.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace kvroof;
+using namespace kvroof::attention;
+
+namespace {
+constexpr OnChip kChip{.num_sms = 108, .l2_effective = Bytes{29e6}};
+constexpr Formats kFp16{.act = Dtype::fp16, .kv = Dtype::fp16, .math = MathType::fp16};
+constexpr Formats kFp32{.act = Dtype::fp32, .kv = Dtype::fp32, .math = MathType::fp32};
+}  // namespace
+
+TEST_CASE("naive attention moves 4N² + 4Nd elements a head") {
+  // arXiv:2205.14135 Algorithm 0: read Q, K, write S; read S, write P; read P, V, write O.
+  const double n = 1024, d = 64;
+  const Cost c =
+      naive({.s_q = n, .s_kv = n, .d_qk = d, .d_v = d, .causal = false}, kFp16, kChip, {});
+  CHECK(c.work.hbm().value == 2 * (4 * n * n + 4 * n * d));
+  CHECK(c.work.flops.value == 4 * n * n * d);
+  CHECK(c.work.exps == n * n);
+  CHECK(c.work.launches == 3);
+}
+
+TEST_CASE("the claim 'N 2048, d 64, fp32: 64 MiB and 16 flop/B'") {
+  // 4N²·4 B = 67,108,864 B; with Q, K, V and O 66 MiB and 15.5 flop/B. Both by hand.
+  const Cost c =
+      naive({.s_q = 2048, .s_kv = 2048, .d_qk = 64, .d_v = 64, .causal = false}, kFp32, kChip, {});
+  const Bytes q_k_v_o{4. * 2048 * 64 * 4};
+  CHECK((c.work.hbm() - q_k_v_o).value == 67108864.0);
+  CHECK(c.work.flops / (c.work.hbm() - q_k_v_o) == Intensity{16});
+  CHECK(c.work.intensity().value == doctest::Approx(15.515).epsilon(1e-4));
+}
+
+TEST_CASE("one fp16 score matrix at N = 32K is 2 GiB per head, not per layer") {
+  const auto written = [](double heads) {
+    const AttentionShape x{.s_q = 32768, .s_kv = 32768, .h_q = heads, .h_kv = heads};
+    return naive_scores(x, kFp16, kChip, Tile{}).work.written.activations.value;
+  };
+  CHECK(written(1) == 2147483648.0);
+  CHECK(written(32) == doctest::Approx(68.7e9).epsilon(1e-3));
+}
+
+TEST_CASE("naive executes the whole causal square") {
+  const AttentionShape x{.s_q = 4096, .s_kv = 4096};
+  const Cost c = naive(x, kFp16, kChip, {});
+  CHECK(c.work.flops_executed / c.work.flops == 2);
+}
+
+TEST_CASE("backward: 7N² + 8Nd elements and four products; unfused passes add 2N² each") {
+  const double n = 1024, d = 64;
+  const AttentionShape x{.s_q = n, .s_kv = n, .d_qk = d, .d_v = d, .causal = false};
+  const Cost c = naive(x, kFp16, kChip, {.backward = true});
+  CHECK(c.work.hbm().value == 2 * (7 * n * n + 8 * n * d));
+  CHECK(c.work.flops.value == 8 * n * n * d);
+  const Cost dropout = naive(x, kFp16, kChip, {.backward = true, .unfused_passes = 1});
+  CHECK((dropout.work.hbm() - c.work.hbm()).value == 2 * 2 * n * n);
+}
+
+TEST_CASE("scores small enough for L2 are handed over, larger ones are not") {
+  const auto kept = [](double heads) {
+    const AttentionShape x{.s_q = 1024, .s_kv = 1024, .h_q = heads, .h_kv = heads};
+    return naive(x, kFp16, kChip, {}).handed_over.value;
+  };
+  CHECK(kept(4) == 4 * 4 * 2. * 1024 * 1024);  // 8.4 MB of scores, passed four times
+  CHECK(kept(64) == 0);                        // 134 MB
+}

@@ -1,0 +1,45 @@
+// Cycles per tile on Hopper, by the method of arXiv:2603.05451 section 3.1 applied to wgmma:
+// 4096 FLOP, 16 exponentials and 128 shared-memory bytes per SM and clock.
+#include "model/attention/pipes.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace kvroof::attention;
+
+TEST_CASE("Hopper pipe cycles of the shipped FlashAttention-3 tiles") {
+  struct Row {
+    double d;
+    int m, n;
+    double mma, exp, p_in_registers, p_in_smem;
+  };
+  // By hand: 4·m·n·d/4096, m·n/16, m·d·(64 + 2n)/4096, and m·n/64 twice for P through shared
+  // memory.
+  constexpr Row rows[] = {
+      {64, 192, 128, 1536, 1536, 960, 1728},   {64, 192, 192, 2304, 2304, 1344, 2496},
+      {96, 192, 144, 2592, 1728, 1584, 2448},  {128, 128, 128, 2048, 1024, 1280, 1792},
+      {128, 128, 176, 2816, 1408, 1664, 2368}, {192, 128, 128, 3072, 1024, 1920, 2432},
+      {256, 128, 80, 2560, 640, 1792, 2112},
+  };
+  for (const Row& r : rows) {
+    CAPTURE(r.d);
+    CAPTURE(r.n);
+    const Tile t{.m = r.m, .n = r.n};
+    CHECK(pipe_cycles(t, r.d, kHopperPipes, false) == PipeCycles{r.mma, r.exp, r.p_in_registers});
+    CHECK(pipe_cycles(t, r.d, kHopperPipes, true).smem == r.p_in_smem);
+  }
+}
+
+TEST_CASE("wgmma from shared memory feeds 32 wavefronts at m64n64k16") {
+  // Counted on an H200: 16 wavefronts of 128 B for A and 16 for B, so both limits are met at n
+  // = 64.
+  const Tile t{.m = 64, .n = 64};
+  const double qk = tile_smem_bytes(t, 16, 0, 2);
+  CHECK(qk / 128 == 32);
+}
+
+TEST_CASE("FP8 halves tensor and operand cycles and leaves the exponentials") {
+  // arXiv:2407.08608 section 3.3 / 4.1: with FP8 exponentials take as long as the products at d
+  // 128.
+  const PipeCycles c = pipe_cycles({.m = 128, .n = 128}, 128, kHopperFp8Pipes, false, 1);
+  CHECK(c == PipeCycles{1024, 1024, 640});
+}
