@@ -1,0 +1,7 @@
+#include "kernels/hopper/entries.hpp"
+
+namespace kvroof::kernels {
+
+std::vector<Entry> hopper_entries() { return {}; }
+
+}  // namespace kvroof::kernels

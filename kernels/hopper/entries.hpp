@@ -1,0 +1,10 @@
+// Kernels that need sm_90a: each file <name>.cu defines `Entry <name>_entry()`; entries.cpp lists
+// them.
+#pragma once
+#include "kernels/case.hpp"
+
+namespace kvroof::kernels {
+
+std::vector<Entry> hopper_entries();
+
+}  // namespace kvroof::kernels
