@@ -38,9 +38,9 @@ Lowering lower(const LlmShape& llm, const Policy& policy, const Machine& m) {
   l.on_chip = {.num_sms = m.num_sms, .l2_effective = m.l2_effective};
   l.prefill = pick(policy.prefill_attention, newest_prefill(m), Phase::prefill);
   l.decode = pick(policy.decode_attention, "flash_decoding", Phase::decode);
-  l.sliding = pick("sliding_window", "sliding_window", Phase::prefill);
-  l.latent_prefill = pick("mla_prefill", "mla_prefill", Phase::prefill);
-  l.latent_decode = pick("mla_decode", "mla_decode", Phase::decode);
+  l.sliding = attention::find_variant("sliding_window");
+  l.latent_prefill = attention::find_variant("mla_prefill");
+  l.latent_decode = attention::find_variant("mla_decode");
   for (const DtypeInfo& i : kDtypes) {
     // MXFP4 weights meet MXFP8 activations on Blackwell: the FP8 rate.
     MathType math = i.dtype == Dtype::mxfp4 && m.roof(MathType::fp4).peak > Throughput{}
