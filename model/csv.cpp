@@ -58,7 +58,8 @@ int Csv::column(std::initializer_list<std::string_view> names) const {
 }
 
 bool Csv::has(std::initializer_list<std::string_view> all) const {
-  return std::all_of(all.begin(), all.end(), [&](std::string_view name) { return column({name}) >= 0; });
+  return std::all_of(all.begin(), all.end(),
+                     [&](std::string_view name) { return column({name}) >= 0; });
 }
 
 Csv parse_csv(std::string_view text, std::string file) {
@@ -78,7 +79,9 @@ Csv parse_csv(std::string_view text, std::string file) {
     bool in_quotes = false;
     for (;; ++i) {
       if (i >= text.size()) {
-        if (in_quotes) throw UserError(fmt::format("{}:{}:1: expected a closing quote before the end", csv.file, row.line));
+        if (in_quotes)
+          throw UserError(
+              fmt::format("{}:{}:1: expected a closing quote before the end", csv.file, row.line));
         break;
       }
       const char c = text[i];
@@ -102,7 +105,8 @@ Csv parse_csv(std::string_view text, std::string file) {
     if (csv.header.empty()) csv.header = std::move(row.cells);
     else csv.rows.push_back(std::move(row));
   }
-  if (csv.header.empty()) throw UserError(csv.file + ":1:1: expected a header line, found an empty file");
+  if (csv.header.empty())
+    throw UserError(csv.file + ":1:1: expected a header line, found an empty file");
   return csv;
 }
 
@@ -113,7 +117,8 @@ std::optional<double> to_number(std::string_view text) {
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
+    return std::nullopt;
   return value;
 }
 

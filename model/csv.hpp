@@ -24,8 +24,8 @@ struct Csv {
   bool has(std::initializer_list<std::string_view> all) const;
 };
 
-/// UserError when the file cannot be read, is larger than 512 MiB, has no header, or a quote is open at
-/// its end.
+/// UserError when the file cannot be read, is larger than 512 MiB, has no header, or a quote is
+/// open at its end.
 Csv read_csv(const std::string& path);
 Csv parse_csv(std::string_view text, std::string file);
 

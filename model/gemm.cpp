@@ -30,7 +30,8 @@ GemmTile gemm_tile(double m, double n, double k, const OnChip& chip) {
   for (const Candidate& c : candidates) {
     const double tiles = std::ceil(m / c.m) * std::ceil(n / c.n);
     const double cost = std::ceil(tiles / chip.num_sms) * c.m * c.n / c.reuse;
-    if (cost < least) least = cost, best = {.m = c.m, .n = c.n, .k = 64};
+    if (cost < least)
+      least = cost, best = {.m = c.m, .n = c.n, .k = 64, .cluster = c.m * c.n > 128 * 128 ? 2 : 1};
   }
   return best;
 }
@@ -40,7 +41,8 @@ Work gemm(double m, double n, double k, const GemmFormats& f, const GemmTile& ti
   const double padded = round_up(m, tile.m) * round_up(n, tile.n) * round_up(k, tile.k);
   const Elements weights{batch * n * k}, in{batch * m * k}, out{batch * m * n};
   const Bytes bias = f.bias ? Elements{batch * n} * f.out : Bytes{};
-  const Bytes tile_loads = k * (Elements{1.0 * tile.m} * f.in + Elements{1.0 * tile.n} * f.weight);
+  const Bytes a_tile = Elements{tile.m * k} * f.in, b_tile = Elements{tile.n * k} * f.weight;
+  const Bytes tile_loads = min(a_tile, b_tile) + max(a_tile, b_tile) / tile.cluster;
   Work w;
   w.flops = Flops{2 * batch * m * n * k};
   w.flops_executed = Flops{2 * batch * padded};

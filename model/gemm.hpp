@@ -5,10 +5,12 @@
 
 namespace kvroof {
 
-/// Output tile of one CTA and the number of CTAs that share the k loop of one tile.
+/// Output tile of one CTA, the number of CTAs that share the k loop of one tile, and of neighbours
+/// that fetch the wider operand once for all of them (TMA multicast in a cluster).
 struct GemmTile {
   int m = 128, n = 128, k = 64;
   int split_k = 1;
+  int cluster = 1;
   constexpr bool operator==(const GemmTile&) const = default;
 };
 
@@ -28,7 +30,7 @@ struct GemmFormats {
 ///   flops_executed = 2·batch·⌈m⌉·⌈n⌉·⌈k⌉ padded to the tile
 ///   read.weights   = batch·k·n·weight (+ bias)     read.activations = batch·m·k·in
 ///   written        = batch·m·n·out
-///   l2_to_sm       = per tile k·(tile.m·in + tile.n·weight)
+///   l2_to_sm       = per tile k·(tile.m·in + tile.n·weight), the wider side divided by the cluster
 /// Left out: split-K partial sums, fp32 and L2-resident (2·m·n·4 byte per split beyond the first).
 Work gemm(double m, double n, double k, const GemmFormats& formats, const GemmTile& tile,
           double batch = 1);

@@ -45,9 +45,11 @@ bool contains(std::string_view name, std::string_view word) {
 
 std::string hardware_id(std::string_view name) {
   std::string low(name);
-  std::transform(low.begin(), low.end(), low.begin(), [](unsigned char c) { return c == '_' ? '-' : std::tolower(c); });
+  std::transform(low.begin(), low.end(), low.begin(),
+                 [](unsigned char c) { return c == '_' ? '-' : std::tolower(c); });
   for (const Row& row : kRows)
-    if (std::all_of(row.words.begin(), row.words.end(), [&](std::string_view w) { return w.empty() || contains(low, w); }))
+    if (std::all_of(row.words.begin(), row.words.end(),
+                    [&](std::string_view w) { return w.empty() || contains(low, w); }))
       return std::string(row.id);
   return {};
 }

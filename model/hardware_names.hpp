@@ -5,7 +5,8 @@
 
 namespace kvroof {
 
-/// "NVIDIA H100 80GB HBM3", "H100 SXM 80GB (DGX-H100)", "h100_sxm" -> h100-sxm-80gb; empty if unknown.
+/// "NVIDIA H100 80GB HBM3", "H100 SXM 80GB (DGX-H100)", "h100_sxm" -> h100-sxm-80gb; empty if
+/// unknown.
 std::string hardware_id(std::string_view name);
 
 }  // namespace kvroof

@@ -16,7 +16,9 @@ using doctest::Approx;
 namespace {
 
 Setup llama70b(double batch, double context, int tp = 8) {
-  Setup s{.llm = load_llm("llama-3.1-70b").shape, .machine = test::h100(), .engine = *find_engine("vllm")};
+  Setup s{.llm = load_llm("llama-3.1-70b").shape,
+          .machine = test::h100(),
+          .engine = *find_engine("vllm")};
   s.policy.parallel.tensor = tp;
   s.point = {.batch = batch, .prompt = context, .output = 1, .context = context, .lock_step = true};
   return s;
@@ -25,9 +27,12 @@ Setup llama70b(double batch, double context, int tp = 8) {
 }  // namespace
 
 TEST_CASE("Llama-3.1-70B BF16 on 8 x H100: decode and prefill floors") {
-  // Decode: (139.0 GB of weights + b·s·327,680 B)/8/3.35 TB/s. Prefill: (2·68.45e9·b·s + 2·80·64·128·s²·b
+  // Decode: (139.0 GB of weights + b·s·327,680 B)/8/3.35 TB/s. Prefill: (2·68.45e9·b·s +
+  // 2·80·64·128·s²·b
   // + lm_head rows)/8/989.4 TFLOP/s, causal. 139.0 GB = (70,553,706,496 - 128,256·8,192)·2 B.
-  struct Row { double batch, context, decode_ms, prefill_s; };
+  struct Row {
+    double batch, context, decode_ms, prefill_s;
+  };
   const Row rows[] = {{16, 4096, 5.99, 1.178}, {16, 32768, 11.60, 11.91}, {64, 4096, 8.39, 4.71}};
   for (const Row& r : rows) {
     const Setup s = llama70b(r.batch, r.context);
@@ -79,7 +84,8 @@ TEST_CASE("whole-step FLOPs: 2 · parameters · tokens + attention") {
   CHECK(w.flops.value == Approx(2 * matmul + 4.0 * s * 32 * 128 * 32).epsilon(1e-9));
 }
 
-TEST_CASE("laws: the sum of ops is the step, nothing is under its floor, one GPU does not communicate") {
+TEST_CASE(
+    "laws: the sum of ops is the step, nothing is under its floor, one GPU does not communicate") {
   const Setup s = llama70b(16, 4096);
   const Prediction p = predict(s);
   Seconds expected, floor;
@@ -90,9 +96,12 @@ TEST_CASE("laws: the sum of ops is the step, nothing is under its floor, one GPU
   }
   CHECK(expected.value == Approx(p.decode.step.expected.value).epsilon(1e-12));
   CHECK(floor.value == Approx(p.decode.step.floor.value).epsilon(1e-12));
-  CHECK((p.decode.step.floor + p.decode.step.gap.total()).value == Approx(p.decode.step.expected.value).epsilon(1e-9));
+  CHECK((p.decode.step.floor + p.decode.step.gap.total()).value ==
+        Approx(p.decode.step.expected.value).epsilon(1e-9));
 
-  Setup one{.llm = load_llm("llama-3.1-8b").shape, .machine = test::h100(), .engine = *find_engine("vllm")};
+  Setup one{.llm = load_llm("llama-3.1-8b").shape,
+            .machine = test::h100(),
+            .engine = *find_engine("vllm")};
   one.point = {.batch = 4, .prompt = 1024, .output = 128};
   const Prediction q = predict(one);
   CHECK(q.decode.step.link_expected == Seconds{});
@@ -119,8 +128,10 @@ TEST_CASE("laws: time grows with batch and context, KV bytes are linear in both"
 
 TEST_CASE("sharding: heads that do not divide are refused, K/V heads replicate past h_kv") {
   Setup s = llama70b(1, 1024, 3);
-  CHECK_THROWS_WITH(predict(s), "num_attention_heads 64 is not divisible by tensor_parallel_size 3");
-  // 16 ranks, 8 K/V heads: each rank still holds one head, so a GPU's cache does not shrink past TP 8.
+  CHECK_THROWS_WITH(predict(s),
+                    "num_attention_heads 64 is not divisible by tensor_parallel_size 3");
+  // 16 ranks, 8 K/V heads: each rank still holds one head, so a GPU's cache does not shrink past
+  // TP 8.
   s.policy.parallel.tensor = 16;
   const Bytes at16 = kv_bytes_per_gpu(s.llm, s.policy, 1024);
   s.policy.parallel.tensor = 8;

@@ -30,14 +30,16 @@ std::string attention_text(const LlmShape& llm) {
       text = fmt::format("MLA {} x ({} + {})", m.h_q, m.d_c, m.d_rope);
     }
   }
-  return local ? text + fmt::format(", window {} in {} of {}", window, local, llm.n_layers()) : text;
+  return local ? text + fmt::format(", window {} in {} of {}", window, local, llm.n_layers())
+               : text;
 }
 
 Json model_json(const std::string& id, const LlmConfig& c) {
   return {{"id", id},
           {"params", total_params(c.shape)},
           {"active_params", active_params(c.shape)},
-          {"kv_bytes_per_token_bf16", static_cast<std::int64_t>(kv_bytes_per_token(c.shape, Dtype::bf16).value)},
+          {"kv_bytes_per_token_bf16",
+           static_cast<std::int64_t>(kv_bytes_per_token(c.shape, Dtype::bf16).value)},
           {"architecture", c.shape.architecture},
           {"layers", c.shape.n_layers()},
           {"attention", attention_text(c.shape)},
@@ -65,7 +67,8 @@ void models(const Options& o) {
     list.push_back(model_json(id, c));
     grid.row({id, fmt::format("{:.3f} B", static_cast<double>(total_params(c.shape)) / giga),
               fmt::format("{:.3f} B", static_cast<double>(active_params(c.shape)) / giga),
-              reports::integer(kv_bytes_per_token(c.shape, Dtype::bf16).value) + " B", attention_text(c.shape)});
+              reports::integer(kv_bytes_per_token(c.shape, Dtype::bf16).value) + " B",
+              attention_text(c.shape)});
   }
   if (o.format == "json") {
     std::cout << Json{{"schema", "kvroof/result/v1"},
@@ -80,7 +83,8 @@ void models(const Options& o) {
     grid.print_markdown(std::cout);
   } else {
     grid.print(std::cout);
-    std::cout << "\nactive: parameters one token uses, embedding and lm_head included; KV with no window full\n";
+    std::cout << "\nactive: parameters one token uses, embedding and lm_head included; KV with no "
+                 "window full\n";
   }
 }
 
@@ -88,11 +92,15 @@ void models(const Options& o) {
 
 void add_models(CLI::App& app, int&) {
   auto o = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("models", "the bundled networks: parameters, KV bytes per token, attention");
-  verb->add_option("which", o->which, "ids, Hugging Face names, config.json files or folders; all bundled ones if none");
+  CLI::App* verb = app.add_subcommand(
+      "models", "the bundled networks: parameters, KV bytes per token, attention");
+  verb->add_option(
+      "which", o->which,
+      "ids, Hugging Face names, config.json files or folders; all bundled ones if none");
   verb->add_option("--format", o->format, "table | json | csv | md")
       ->check(CLI::IsMember({"table", "json", "csv", "md"}));
-  verb->add_flag("--allow-unknown-arch", o->allow_unknown_arch, "read an unknown architecture as a dense decoder");
+  verb->add_flag("--allow-unknown-arch", o->allow_unknown_arch,
+                 "read an unknown architecture as a dense decoder");
   verb->callback([o] { models(*o); });
 }
 

@@ -11,8 +11,7 @@ namespace {
 /// The verb on the command line, if it is one of ours.
 const CLI::App* verb_of(const CLI::App& app, int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
-    if (argv[i][0] != '-')
-      return app.get_subcommand_no_throw(argv[i]);
+    if (argv[i][0] != '-') return app.get_subcommand_no_throw(argv[i]);
   return nullptr;
 }
 
@@ -20,7 +19,8 @@ const CLI::App* verb_of(const CLI::App& app, int argc, char** argv) {
 
 std::vector<std::string> verbs_of(const CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* verb : app.get_subcommands([](const CLI::App* v) { return !v->get_name().empty(); }))
+  for (const CLI::App* verb :
+       app.get_subcommands([](const CLI::App* v) { return !v->get_name().empty(); }))
     if (!verb->get_group().empty()) names.push_back(verb->get_name());
   return names;
 }
@@ -32,7 +32,8 @@ std::vector<std::string> options_of(const CLI::App& verb) {
   return names;
 }
 
-std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc,
+                                char** argv) {
   const CLI::App* verb = verb_of(app, argc, argv);
   const std::vector<std::string> known = verb ? options_of(*verb) : verbs_of(app);
   const std::vector<std::string_view> views(known.begin(), known.end());
@@ -42,8 +43,8 @@ std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& erro
     const bool option = word.substr(0, 2) == "--";
     if (verb ? !option : option) continue;
     if (std::find(views.begin(), views.end(), word) != views.end()) continue;
-    std::string message = "unknown " + std::string(verb ? "option" : "verb") + " '" + std::string(word) + "'" +
-                          did_you_mean(word, views);
+    std::string message = "unknown " + std::string(verb ? "option" : "verb") + " '" +
+                          std::string(word) + "'" + did_you_mean(word, views);
     return message + " (kvroof" + (verb ? " " + verb->get_name() : "") + " --help lists them)";
   }
   return std::string(error.what()) + " (kvroof" + (verb ? " " + verb->get_name() : "") + " --help)";

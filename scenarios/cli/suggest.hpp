@@ -7,7 +7,8 @@
 namespace kvroof::cli {
 
 /// One sentence: what was wrong, the nearest verb or option, where help is.
-std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv);
+std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc,
+                                char** argv);
 
 /// Verbs, or the long options of one verb: also what completion offers.
 std::vector<std::string> verbs_of(const CLI::App& app);

@@ -1,11 +1,12 @@
-// The verbs of kvroof, one file each. add_<verb> declares options and examples; the callback it sets
-// runs the verb and stores the exit code.
+// The verbs of kvroof, one file each. add_<verb> declares options and examples; the callback it
+// sets runs the verb and stores the exit code.
 #pragma once
 #include <CLI/App.hpp>
 
 namespace kvroof::cli {
 
-/// 0 fine · 1 the answer is no · 2 bad usage or input · 70 internal error · 77 nothing to measure with
+/// 0 fine · 1 the answer is no · 2 bad usage or input · 70 internal error · 77 nothing to measure
+/// with
 enum ExitCode { kOk = 0, kNo = 1, kUsage = 2, kInternal = 70, kSkipped = 77 };
 
 void add_run(CLI::App& app, int& exit_code);

@@ -1,0 +1,75 @@
+// Products by hand, MoE coverage against published tables.
+#include "model/gemm.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "model/moe.hpp"
+
+using namespace kvroof;
+using doctest::Approx;
+
+TEST_CASE("a product's FLOPs, padding, bytes and tile loads by hand") {
+  const GemmFormats bf16{};
+  // 100 x 200 x 64 in 64 x 128 tiles: 2 x 2 tiles, padded to 128 x 256 x 64.
+  const Work w = gemm(100, 200, 64, bf16, {.m = 64, .n = 128, .k = 64});
+  CHECK(w.flops.value == 2.0 * 100 * 200 * 64);
+  CHECK(w.flops_executed.value == 2.0 * 128 * 256 * 64);
+  CHECK(w.read.weights.value == 200 * 64 * 2);
+  CHECK(w.read.activations.value == 100 * 64 * 2);
+  CHECK(w.written.activations.value == 100 * 200 * 2);
+  CHECK(w.l2_to_sm.value == 4 * (64 + 128) * 64 * 2);
+  CHECK(w.ctas == 4);
+  // A cluster of two fetches the wider operand once for both.
+  CHECK(gemm(100, 200, 64, bf16, {.m = 64, .n = 128, .k = 64, .cluster = 2}).l2_to_sm.value ==
+        4 * (64 + 64) * 64 * 2);
+}
+
+TEST_CASE("decode: the weights are read whatever the batch, intensity tends to the batch") {
+  const OnChip chip;
+  for (double m : {1.0, 8.0, 64.0}) {
+    const Work w = gemm(m, 8192, 8192, {}, gemm_tile(m, 8192, 8192, chip));
+    CHECK(w.read.weights.value == 8192.0 * 8192 * 2);
+    CHECK(w.intensity().value == Approx(m).epsilon(0.02));
+  }
+}
+
+TEST_CASE(
+    "8192 cubed at BF16: 1.0995 TFLOP, 128 x 256 tiles exactly, 2731 FLOP per compulsory byte") {
+  const Work w = gemm(8192, 8192, 8192, {}, gemm_tile(8192, 8192, 8192, {}));
+  CHECK(w.flops.value == 1099511627776.0);
+  CHECK(w.flops_executed == w.flops);
+  CHECK(w.ctas == 64 * 32);
+  CHECK(w.intensity().value == Approx(8192.0 / 3).epsilon(1e-12));
+}
+
+TEST_CASE("experts touched by B tokens: E(1 - (1 - k/E)^B)") {
+  struct Row {
+    double experts, k;
+    double touched[8];
+  };  // B = 1 2 4 8 16 32 64 128
+  const Row rows[] = {{8, 2, {2, 3.5, 5.5, 7.2, 7.9, 8, 8, 8}},
+                      {256, 8, {8, 15.8, 30.5, 57.4, 102, 163, 222, 252}},
+                      {128, 4, {4, 7.9, 15.3, 28.7, 51, 81.7, 111, 126}},
+                      {64, 6, {6, 11.4, 20.8, 34.9, 50.8, 61.3, 63.9, 64}},
+                      {384, 8, {8, 15.8, 31, 59.5, 110, 188, 284, 358}},
+                      {16, 1, {1, 1.9, 3.6, 6.5, 10.3, 14, 15.7, 16}}};
+  for (const Row& r : rows)
+    for (int i = 0; i < 8; ++i) {
+      CAPTURE(r.experts);
+      CAPTURE(i);
+      // The table is printed to three digits: half a unit of the last one.
+      const double half_unit = r.touched[i] >= 100 ? 0.5 : 0.05;
+      CHECK(std::fabs(experts_touched(r.experts, r.k, 1 << i) - r.touched[i]) <= half_unit + 1e-9);
+    }
+  CHECK(experts_touched(256, 8, 64, 1.0) == Approx(8));  // identical routing: one token's experts
+}
+
+TEST_CASE("a routed product reads touched experts only and computes every assignment") {
+  const Work w =
+      experts_gemm({.d_ff = 1024, .assignments = 512, .touched = 222}, 2048, 4096, {}, {});
+  CHECK(w.read.weights.value == Approx(222.0 * 2048 * 4096 * 2));
+  CHECK(w.flops.value == 2.0 * 512 * 2048 * 4096);
+  CHECK(w.flops_executed >= w.flops);
+}
