@@ -1,0 +1,16 @@
+// Layout samples: one of each figure, filled with round synthetic numbers near those of a Hopper GPU
+// so that labels are as crowded as in earnest. "Measured" values here are predictions times a fixed
+// factor; nothing in this file was ever measured.
+#pragma once
+#include "reports/figures/roofline.hpp"
+
+namespace kvroof::reports::samples {
+
+Roofline decode_roofline();    // one GPU, predicted and "measured", all levels, a trajectory
+Roofline predicted_roofline(); // one GPU, predicted only
+Roofline three_gpus();
+
+/// Every sample, laid out wide and narrow, by file stem.
+std::vector<std::pair<std::string, Scene>> all_scenes();
+
+}  // namespace kvroof::reports::samples
