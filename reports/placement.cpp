@@ -77,12 +77,12 @@ void Placer::avoid_line(Vec from, Vec to) {
          std::atan2(dy, dx) * 180 / std::numbers::pi});
 }
 
-std::optional<std::size_t> Placer::place(const std::vector<Box>& candidates) {
+std::optional<std::size_t> Placer::place(const std::vector<Box>& candidates, bool cross_lines) {
   const auto meets = [](const std::vector<Box>& all, const Box& b) {
     return std::count_if(all.begin(), all.end(), [&](const Box& o) { return intersect(b, o); });
   };
   std::optional<std::size_t> best;
-  auto cost = std::numeric_limits<std::ptrdiff_t>::max();
+  auto cost = cross_lines ? std::numeric_limits<std::ptrdiff_t>::max() : std::ptrdiff_t{1};
   for (std::size_t i = 0; i < candidates.size() && cost > 0; ++i) {
     if (!inside(candidates[i], bounds_)) continue;
     if (const auto c = meets(soft_, candidates[i]); c < cost && meets(hard_, candidates[i]) == 0)

@@ -38,8 +38,8 @@ class Placer {
   void avoid(Box b) { soft_.push_back(b); }
   void avoid_line(Vec from, Vec to);  // px
   /// Index of the first candidate with the lowest cost, its box blocked from now on; nothing if all
-  /// of them cover something.
-  std::optional<std::size_t> place(const std::vector<Box>& candidates);
+  /// of them cover something (or, without `cross_lines`, touch a line).
+  std::optional<std::size_t> place(const std::vector<Box>& candidates, bool cross_lines = true);
 
  private:
   Rect bounds_;

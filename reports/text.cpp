@@ -96,10 +96,12 @@ std::string text(Intensity i) { return number(i.value) + " FLOP/B"; }
 
 std::string text(Tokens t) {
   const double v = t.value;
-  if (v >= mebi && std::fmod(v, mebi) == 0) return number(v / mebi) + "M";
-  if (v >= kibi && std::fmod(v, kibi) == 0) return number(v / kibi) + "K";
-  return number(std::round(v));
+  if (v >= mebi && std::fmod(v, mebi) == 0) return count(v / mebi) + "M";
+  if (v >= kibi && std::fmod(v, kibi) == 0) return count(v / kibi) + "K";
+  return count(v);
 }
+
+std::string count(double n) { return number(std::round(n), 1); }
 
 std::string percent(double fraction) {
   const double p = 100 * fraction;

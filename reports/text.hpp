@@ -21,6 +21,7 @@ std::string text(Bandwidth b);    // 4.28 TB/s: rates are decimal
 std::string text(Throughput t);   // 754 TFLOP/s
 std::string text(Intensity i);    // 31.7 FLOP/B
 std::string text(Tokens t);       // 4K, 128K, 1M for binary round ones, else 462,176
+std::string count(double n);            // 60, 12,288
 std::string percent(double fraction);  // 0.36 -> 36 %, 0.004 -> 0.4 %
 
 std::string xml_escape(std::string_view s);

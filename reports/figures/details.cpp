@@ -91,7 +91,7 @@ bool add_label(Panel& p, Placer& placer, Text t, Tags tags, double clear) {
 
 bool add_label_along(Panel& p, Placer& placer, Text t, Vec from, Vec to,
                      const std::vector<double>& offsets, const std::vector<double>& positions,
-                     Tags tags) {
+                     Tags tags, bool cross_lines) {
   const double angle = std::atan2(to.y - from.y, to.x - from.x);
   std::vector<Box> candidates;
   std::vector<Text> texts;
@@ -105,7 +105,7 @@ bool add_label_along(Panel& p, Placer& placer, Text t, Vec from, Vec to,
       candidates.push_back(text_box(p, c));
       texts.push_back(c);
     }
-  const auto chosen = placer.place(candidates);
+  const auto chosen = placer.place(candidates, cross_lines);
   if (chosen) add(p, texts[*chosen], std::move(tags));
   return chosen.has_value();
 }

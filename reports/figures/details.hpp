@@ -51,7 +51,7 @@ bool add_label(Panel& p, Placer& placer, Text t, Tags tags, double clear = 4);
 /// Candidates along a straight px line, `offset` px off it (negative: above), turned with it.
 bool add_label_along(Panel& p, Placer& placer, Text t, Vec from_px, Vec to_px,
                      const std::vector<double>& offsets, const std::vector<double>& positions,
-                     Tags tags);
+                     Tags tags, bool cross_lines = true);
 
 Vec px_to_data(const Panel& p, Vec px);
 }  // namespace kvroof::reports

@@ -26,7 +26,7 @@ Bytes used(const MemoryMap::Row& r) {
 Scene scene(const MemoryMap& f, Canvas canvas) {
   Scene s = begin(f.caption, canvas);
   const std::vector<std::string> names = part_names(f);
-  Bars b{.rows = {}, .heads = {"used", "of capacity"}, .axis_title = "memory of one GPU  [GiB]", .max = 0, .height = 24};
+  Bars b{.rows = {}, .heads = {"used", "capacity"}, .axis_title = "memory of one GPU  [GiB]", .max = 0, .height = 24};
   bool limits = false;
   for (const auto& r : f.rows) {
     b.max = std::max({b.max, r.capacity.value / gibi, used(r).value / gibi});

@@ -1,5 +1,7 @@
 #include "reports/figures/op_times.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -19,7 +21,11 @@ Unit unit_of(Seconds largest) {
   if (largest.value >= 1) return {1, "s"};
   return largest.value >= milli ? Unit{milli, "ms"} : Unit{micro, "µs"};
 }
-std::string known(Seconds t, Unit u) { return t > Seconds{} ? number(t.value / u.scale) : "–"; }
+/// The same decimals in every row, three digits of the largest time and one more.
+std::string known(Seconds t, Unit u, Seconds largest) {
+  const double top = largest.value / u.scale;
+  return t > Seconds{} ? fmt::format("{:.{}f}", t.value / u.scale, top < 10 ? 3 : top < 100 ? 2 : 1) : "–";
+}
 
 }  // namespace
 
@@ -44,8 +50,8 @@ Scene scene(const OpTimes& f, Canvas canvas) {
     row.segments = {{0, r.expected.value / u.scale, {.fill = Ink::sky, .opacity = 0.55}, "", -1, 0},
                     {0, r.floor.value / u.scale, {.fill = Ink::blue}, "", -1, 3}};
     if (r.measured > Seconds{}) row.marks = {{r.measured.value / u.scale, Ink::vermillion}};
-    row.values = {known(r.floor, u), known(r.expected, u)};
-    if (any_measured) row.values.push_back(known(r.measured, u));
+    row.values = {known(r.floor, u, largest), known(r.expected, u, largest)};
+    if (any_measured) row.values.push_back(known(r.measured, u, largest));
     b.rows.push_back(std::move(row));
   }
   std::vector<SeriesName> names{{"floor: speed of light", Ink::blue, Shape::square}, {"expected", Ink::sky, Shape::square}};
@@ -72,7 +78,7 @@ Scene scene(const Waterfall& f, Canvas canvas) {
     BarRow r{.name = name, .bold = bold};
     r.tip = add_tip(s, tip(std::move(name), {{"time", text(size)}, {"of expected", percent(size / f.expected)}}, d));
     r.segments = {{std::min(from, to).value / u.scale, max(from, to).value / u.scale, {.fill = ink, .opacity = 0.9}, "", -1, 0}};
-    r.values = {(bold || size < Seconds{} ? "" : "+ ") + text(size), percent(size / f.expected)};
+    r.values = {(bold ? "" : size < Seconds{} ? "– " : "+ ") + text(max(size, -1.0 * size)), percent(size / f.expected)};
     b.rows.push_back(std::move(r));
   };
   row("floor: speed of light", {}, f.floor, Ink::blue, true, {});

@@ -13,7 +13,7 @@ namespace {
 constexpr double kRow = 25, kHead = 20;
 
 struct Columns {
-  double number, name, name_width, share, strip, strip_width, left, value;
+  double number, dot, name, name_width, share, strip, strip_width, left, value;
 };
 
 /// Left to right inside `w` px: number and dot, name, share, then strip and value (or two values).
@@ -22,7 +22,9 @@ Columns columns(double w, const std::vector<KeyRow>& rows, const KeyHeads& heads
   Columns c{};
   double right_width = text_width(heads.right, 10);
   for (const KeyRow& r : rows) right_width = std::max(right_width, text_width(r.right, 11));
-  c.number = 14, c.name = 34;
+  const bool numbers = std::any_of(rows.begin(), rows.end(), [](auto& r) { return r.number > 0; });
+  const bool dots = std::any_of(rows.begin(), rows.end(), [](auto& r) { return r.dot; });
+  c.number = 14, c.dot = numbers ? 24 : 6, c.name = dots ? c.dot + 10 : numbers ? 24 : 0;
   const double share_width = share ? 46 : 0;
   c.value = w;
   c.left = w - right_width - 14;
@@ -62,7 +64,7 @@ void add_ratio(Panel& p, const KeyRow::Ratio& q, double y, Tags tags) {
 
 double add_key(Scene& s, Rect area, const std::vector<KeyRow>& rows, const KeyHeads& heads) {
   const bool strip = std::any_of(rows.begin(), rows.end(), [](auto& r) { return !r.ratios.empty(); });
-  const bool share = std::any_of(rows.begin(), rows.end(), [](auto& r) { return r.share > 0; });
+  const bool share = std::any_of(rows.begin(), rows.end(), [](auto& r) { return r.share > 0 || !r.share_text.empty(); });
   const Columns c = columns(area.w, rows, heads, strip, share);
   const double top = area.y + kHead, bottom = top + kRow * static_cast<double>(rows.size());
 
@@ -103,12 +105,14 @@ double add_key(Scene& s, Rect area, const std::vector<KeyRow>& rows, const KeyHe
     if (r.number > 0)
       write(c.number, base, fmt::format("{}", r.number),
             {.anchor = Anchor::end, .bold = true, .ink = r.dot ? r.ink : Ink::ink}, tags);
-    if (r.dot) add(page, Dot{{area.x + 24, mid}, 4.2, r.shape, {.fill = r.ink}}, tags);
+    if (r.dot) add(page, Dot{{area.x + c.dot, mid}, 4.2, r.shape, {.fill = r.ink}}, tags);
     write(c.name, base, ellipsize(r.name, c.name_width), {}, tags);
     if (share) {
-      write(c.share, base, percent(r.share), {.anchor = Anchor::end}, tags);
+      write(c.share, base, !r.share_text.empty() ? r.share_text : r.share > 0 ? percent(r.share) : "–",
+            {.anchor = Anchor::end}, tags);
       const double x = area.x + c.name;
-      add(page, Bar{{x, mid + 8.5}, {x + c.name_width * std::min(1., r.share), mid + 10.5},
+      if (r.share > 0)
+        add(page, Bar{{x, mid + 8.5}, {x + c.name_width * std::min(1., r.share), mid + 10.5},
                     {.fill = r.dot ? r.ink : Ink::muted, .opacity = 0.55}}, tags);
     }
     if (plot != nullptr)

@@ -37,6 +37,7 @@ struct KeyRow {
   Shape shape = Shape::circle;
   bool dot = true;      // false: the shape says nothing here (several GPUs)
   double share = 0;
+  std::string share_text;  // instead of the percentage
   std::vector<Ratio> ratios;
   std::string left, right;  // shown instead of a strip where nothing was measured
   int tip = -1;

@@ -158,6 +158,19 @@ void add_trajectories(Scene& s, Panel& plot, Placer& placer, const Roofline& f) 
   }
 }
 
+/// " · 4.28 – 4.80 TB/s · 754 – 989 TFLOP/s": measured to datasheet, as in the plot.
+std::string roofs_of(const Roofline::Gpu& g) {
+  const auto range = [](double measured, double datasheet, const char* unit) {
+    const std::string top = number(datasheet / tera);
+    if (!(measured > 0) || measured == datasheet) return fmt::format(" · {} {}", top, unit);
+    return fmt::format(" · {} – {} {}", number(measured / tera), top, unit);
+  };
+  std::string out;
+  if (!g.levels.empty()) out += range(g.levels[0].measured.value, g.levels[0].datasheet.value, "TB/s");
+  if (!g.peaks.empty()) out += range(g.peaks[0].measured.value, g.peaks[0].datasheet.value, "TFLOP/s");
+  return out;
+}
+
 std::vector<KeyRow> key_rows(const Roofline& f, const Looks& looks, const std::vector<int>& numbers,
                              const std::vector<int>& tips) {
   std::vector<KeyRow> rows;
@@ -239,7 +252,7 @@ Scene scene(const Roofline& f, Canvas canvas) {
   std::vector<SeriesName> names;
   if (looks.several())
     for (std::size_t i = 0; i < f.gpus.size(); ++i)
-      names.push_back({f.gpus[i].name, series(static_cast<int>(i)), shape_of(static_cast<int>(i)),
+      names.push_back({f.gpus[i].name + roofs_of(f.gpus[i]), series(static_cast<int>(i)), shape_of(static_cast<int>(i)),
                        static_cast<int>(i)});
   else
     for (std::size_t i = 0; i < looks.kinds().size(); ++i)

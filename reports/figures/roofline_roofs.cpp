@@ -35,7 +35,8 @@ std::vector<std::string> label_forms(const std::string& gpu, const std::string& 
       fmt::format("{}  {} measured – {} datasheet {}", head, number(measured), number(datasheet), unit),
       fmt::format("{}  {} – {} {}", head, number(measured), number(datasheet), unit),
       fmt::format("{} {} – {}", head, number(measured), number(datasheet)), head};
-  if (!gpu.empty()) forms.erase(forms.begin());  // several GPUs share the plot: be short
+  // Several GPUs share the plot: be short, the key has the numbers.
+  if (!gpu.empty()) forms.erase(forms.begin()), forms.push_back(gpu);
   return forms;
 }
 
@@ -44,7 +45,7 @@ struct Line {
 };
 
 void add_roof_label(Panel& p, Placer& placer, const std::vector<std::string>& forms, Line upper,
-                    Line lower, Ink ink, bool flat, const Tags& tags) {
+                    Line lower, Ink ink, bool flat, bool cross_lines, const Tags& tags) {
   std::vector<double> slope_at;  // from a third of the way outwards
   for (int i = 0; i < 20; ++i) slope_at.push_back(0.36 + (i % 2 == 0 ? 0.03 : -0.03) * ((i + 1) / 2));
   const Vec a = p.px(upper.from), b = p.px(upper.to), c = p.px(lower.from), d = p.px(lower.to);
@@ -55,8 +56,8 @@ void add_roof_label(Panel& p, Placer& placer, const std::vector<std::string>& fo
       const double half = text_width(form, t.size) / 2, length = b.x - a.x;
       if (length > 0) at = {1 - (half + 3) / length, (half + 3) / length, 0.5};
     }
-    if (add_label_along(p, placer, t, a, b, {-5}, at, tags)) return;
-    if (add_label_along(p, placer, t, c, d, {13}, at, tags)) return;
+    if (add_label_along(p, placer, t, a, b, {-5}, at, tags, cross_lines)) return;
+    if (add_label_along(p, placer, t, c, d, {13}, at, tags, cross_lines)) return;
   }
 }
 
@@ -168,7 +169,7 @@ void add_roofs(Panel& p, Placer& placer, const Roofline& f) {
     }
   }
   for (const Pending& l : labels)
-    add_roof_label(p, placer, l.forms, l.upper, l.lower, l.ink, l.flat, l.tags);
+    add_roof_label(p, placer, l.forms, l.upper, l.lower, l.ink, l.flat, !several, l.tags);
   for (std::size_t i = 0; i < f.gpus.size(); ++i) {
     const double r = ridge(f.gpus[i]).value;
     if (!(r > p.x.lo && r < p.x.hi)) continue;

@@ -26,7 +26,7 @@ std::vector<std::size_t> frontier(const std::vector<Pareto::At>& at) {
 
 Scene scene(const Pareto& f, Canvas canvas) {
   Scene s = begin(f.caption, canvas);
-  XyPlot xy;
+  XyPlot xy{.names_at_ends = false};
   double x_hi = 0, y_hi = 0;
   for (std::size_t i = 0; i < f.series.size(); ++i) {
     const auto& series = f.series[i];

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "reports/figures/ratio_strip.hpp"
 #include "reports/text.hpp"
 
 namespace kvroof::reports {
@@ -26,6 +27,19 @@ void add_wedge(Panel& p, double tolerance, double opacity) {
   const double lo = p.x.lo, hi = p.x.hi, up = 1 + tolerance, down = 1 - tolerance;
   add(p, Path{{{lo, lo}, {lo, lo * up}, {hi / up, hi}, {hi, hi}, {hi, hi * down}, {lo / down, lo}}, true,
               {.fill = Ink::green, .opacity = opacity}});
+}
+
+/// Median and p5 – p95 of measured / predicted: the linear view that log axes deny.
+std::vector<KeyRow::Ratio> ratios(const std::vector<Validation::At>& at, Ink ink, Shape shape) {
+  std::vector<double> q;
+  for (const auto& a : at)
+    if (counts(a)) q.push_back(a.measured / a.predicted);
+  if (q.empty()) return {};
+  std::sort(q.begin(), q.end());
+  const auto quantile = [&](double f) {
+    return q[static_cast<std::size_t>(std::lround(f * static_cast<double>(q.size() - 1)))];
+  };
+  return {{quantile(0.5), quantile(0.05), quantile(0.95), ink, shape}};
 }
 
 }  // namespace
@@ -100,26 +114,21 @@ Scene scene(const Validation& f, Canvas canvas) {
   line += 18;
   for (const std::string& l : wrap(fmt::format("median {}, bias {:+.1f} %, {} within ±10 %, {} within ±20 %, {} rows",
                                                 percent(total.median_ape), 100 * total.bias, percent(total.within_10),
-                                                percent(total.within_20), number(static_cast<double>(total.rows))),
+                                                percent(total.within_20), count(static_cast<double>(total.rows))),
                                     right - left, 11)) {
     put(left, l, {.ink = Ink::muted});
     line += 15;
   }
-  line += 12;
-  put(right - 70, "rows", {.anchor = Anchor::end, .size = 10, .ink = Ink::muted});
-  put(right, "MAPE", {.anchor = Anchor::end, .size = 10, .ink = Ink::muted});
+  std::vector<KeyRow> key;
   for (std::size_t i = 0; i < f.groups.size(); ++i) {
-    line += 20;
     const int look = static_cast<int>(i);
     const Accuracy a = accuracy(f.groups[i].at);
-    const Tags tags{.key = look + 1};
-    add(page, Dot{{left + 5, line - 4}, 4.2, shape_of(look), {.fill = series(look)}}, tags);
-    put(left + 16, ellipsize(f.groups[i].name, right - left - 130), {}, tags);
-    put(right - 70, number(static_cast<double>(a.rows)), {.anchor = Anchor::end}, tags);
-    put(right, percent(a.mape), {.anchor = Anchor::end}, tags);
+    key.push_back({.name = fmt::format("{} ({})", f.groups[i].name, count(static_cast<double>(a.rows))),
+                   .ink = series(look), .shape = shape_of(look), .share_text = percent(a.mape),
+                   .ratios = ratios(f.groups[i].at, series(look), shape_of(look))});
   }
-  line += 22;
-  put(left, "shaded: within ±10 % and ±20 %", {.size = 10, .ink = Ink::muted});
+  line = add_key(s, {left, line + 4, right - left, 0}, key, {.share = "MAPE"}) + 14;
+  put(left, "shaded: within ±10 % and ±20 % · bars: p5 – p95", {.size = 10, .ink = Ink::muted});
   finish(s, std::max(line, stacked ? 0 : top + side + 16));
   return s;
 }
@@ -127,7 +136,7 @@ Scene scene(const Validation& f, Canvas canvas) {
 DataTable data_table(const Validation& f) {
   DataTable t{f.caption.title, {{"group", false}, {"rows"}, {"MAPE"}, {"median"}, {"bias"}, {"within ±10 %"}, {"within ±20 %"}}, {}};
   const auto row = [&](const std::string& name, const Accuracy& a) {
-    t.rows.push_back({name, number(static_cast<double>(a.rows)), percent(a.mape), percent(a.median_ape),
+    t.rows.push_back({name, count(static_cast<double>(a.rows)), percent(a.mape), percent(a.median_ape),
                       fmt::format("{:+.1f} %", 100 * a.bias), percent(a.within_10), percent(a.within_20)});
   };
   for (const auto& g : f.groups) row(g.name, accuracy(g.at));

@@ -73,6 +73,15 @@ void add_point_labels(Panel& plot, Placer& placer, const XyLine& l) {
   }
 }
 
+/// Along the line where nothing is covered, at its left end if possible; false if nowhere.
+bool add_level_name(Panel& plot, Placer& placer, const XyLevel& l) {
+  const double edge = (text_width(l.name, 10.5) / 2 + 4) / plot.box.w;
+  std::vector<double> along{edge, 1 - edge};
+  for (double x = edge + 0.02; x < 1 - edge; x += 0.02) along.push_back(x);
+  return add_label_along(plot, placer, {.text = l.name, .size = 10.5}, plot.px({plot.x.lo, l.y}),
+                         plot.px({plot.x.hi, l.y}), {-5, 13}, along, {});
+}
+
 }  // namespace
 
 Axis value_axis(double lo, double hi, std::string title, double px) {
@@ -88,7 +97,7 @@ double add_xy(Scene& s, Rect area, double height, XyPlot xy) {
       names_width = std::max(names_width, text_width(l.name, 11) + 24);
       key.push_back({l.name, series(l.look), shape_of(l.look)});
     }
-  const bool at_ends = xy.key && area.w > 420 && names_width < 0.3 * area.w;
+  const bool at_ends = xy.key && xy.names_at_ends && area.w > 420 && names_width < 0.3 * area.w;
   double top = area.y;
   if (xy.key && !at_ends) top = add_series_key(add_canvas(s), key, area.x + 6, top + 12, area.w - 12) + 6;
   Panel& plot = add_plot(s, {area.x, top, area.w - (at_ends ? names_width : 0), height}, xy.x, xy.y);
@@ -105,18 +114,17 @@ double add_xy(Scene& s, Rect area, double height, XyPlot xy) {
     add(plot, Path{{from, to}, false, {.stroke = Ink::ink, .width = 1.3, .dash = Dash::dashed}});
     placer.avoid_line(plot.px(from), plot.px(to));
   }
-  for (const XyLevel& l : xy.levels) {
-    if (plot.y.at(l.y) < 0 || plot.y.at(l.y) > 1) continue;
-    const double half = text_width(l.name, 10.5) / 2 + 4;
-    const double edge = half / plot.box.w;
-    std::vector<double> along{edge, 1 - edge};
-    for (double x = edge + 0.05; x < 1 - edge; x += 0.05) along.push_back(x);
-    add_label_along(plot, placer, {.text = l.name, .size = 10.5}, plot.px({plot.x.lo, l.y}),
-                    plot.px({plot.x.hi, l.y}), {-5, 13}, along, {});
-  }
+  std::string unplaced;
+  for (const XyLevel& l : xy.levels)
+    if (plot.y.at(l.y) >= 0 && plot.y.at(l.y) <= 1 && !add_level_name(plot, placer, l))
+      unplaced += (unplaced.empty() ? "dashed lines: " : ", ") + l.name;
   for (const XyLine& l : xy.lines) add_point_labels(plot, placer, l);
   if (at_ends) add_end_names(s, plot, xy);
-  return top + height;
+  double bottom = top + height;
+  if (!unplaced.empty())
+    for (const std::string& line : wrap(unplaced, area.w - 12, 10))
+      add(add_canvas(s), Text{.at = {area.x + 6, bottom += 14}, .text = line, .size = 10, .ink = Ink::muted});
+  return bottom;
 }
 
 }  // namespace kvroof::reports

@@ -25,6 +25,7 @@ struct XyPlot {
   std::vector<XyLevel> levels;
   std::vector<std::pair<Vec, int>> crossings;  // emphasised points with tips
   bool key = true;                             // name the lines
+  bool names_at_ends = true;                   // if there is room; lines that end far inside say no
 };
 
 /// Returns the bottom of what was drawn; the plot itself is `height` px tall.
