@@ -24,8 +24,12 @@ struct Policy {
   int block_size = 16;
   int max_num_seqs = 256;
   int max_num_batched_tokens = 8192;
-  int max_model_len = 0;  // 0: the LLM's own limit
-  double gpu_memory_utilization = 0.92;
+  int max_model_len = 0;                 // 0: the LLM's own limit
+  double gpu_memory_utilization = 0.92;  // vLLM: of the total memory
+  // The other engines' memory shares are different quantities and are never converted:
+  std::optional<double> mem_fraction_static;  // SGLang: weights + K/V pool, of the total
+  std::optional<double>
+      kv_cache_free_gpu_memory_fraction;  // TensorRT-LLM: of what is free after weights
   bool cuda_graphs = true;
   bool fused_elementwise = true;  // norm + residual, RoPE + cache append, SwiGLU as one kernel each
   bool overlap_communication = false;
