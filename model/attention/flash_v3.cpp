@@ -33,9 +33,11 @@ Tile flash_v3_tile(double d_qk, double d_v, bool causal, bool window, MathType m
 }
 
 Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o) {
-  const Tile t = o.tile.value_or(flash_v3_tile(x.d_qk, x.d_v, x.causal, x.window > 0, f.math));
+  const bool local = x.window > 0 && x.window < x.s_kv;
+  const bool causal = x.causal || x.window > 0;
+  const Tile t = o.tile.value_or(flash_v3_tile(x.d_qk, x.d_v, causal, local, f.math));
   const bool packed = x.group() > 1 && should_pack(x.s_q, x.group(), t.m);
-  return forward(x, f, chip, {.tile = t, .packed = packed, .lse = o.lse});
+  return forward(x, f, chip, {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse});
 }
 
 }  // namespace kvroof::attention

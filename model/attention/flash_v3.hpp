@@ -12,7 +12,7 @@ Tile flash_v3_tile(double d_qk, double d_v, bool causal, bool window, MathType m
 /// pipe_overlap 0.3: on the published forward figures (arXiv:2407.08608 Fig. 5, d 64 / 128 / 256 at
 /// 16K, full mask) exponentials and FP32 work together are hidden by 30 %, the same share at every
 /// d. Left out: block quantisation of Q, K, V and the transposition of V tiles (FP8), both a few
-/// percent. Shah et al. 2024 (arXiv:2407.08608). Options: tile, lse.
+/// percent. Shah et al. 2024 (arXiv:2407.08608). Options: tile, lse, sinks (with a window).
 Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 
 }  // namespace kvroof::attention

@@ -39,11 +39,12 @@ Tile decode_tile(double rows, double d_qk) {
           .overlap = 1};
 }
 
-DecodePlan decode_plan(const AttentionShape& x, const OnChip& chip, const Options& o) {
+DecodePlan decode_plan(const AttentionShape& x, const OnChip& chip, const Options& o,
+                       double sinks) {
   const double rows = x.s_q * (o.packed_group ? x.group() : 1);
   DecodePlan p{.tile = o.tile.value_or(decode_tile(rows, x.d_qk)), .packed = o.packed_group};
   const double heads = x.b * (p.packed ? x.h_kv : x.h_q);
-  const double key_tiles = ceil_div(visible_tokens(x), p.tile.n);
+  const double key_tiles = ceil_div(visible_tokens(x, sinks), p.tile.n);
   p.splits = o.splits > 0 ? std::min(o.splits, std::max(1.0, key_tiles))
                           : split_count({.blocks = heads * ceil_div(rows, p.tile.m),
                                          .key_tiles = key_tiles,

@@ -39,7 +39,8 @@ Tile decode_tile(double rows, double d_qk);
 
 /// The plan a decode variant uses: options.tile, options.packed_group and options.splits where
 /// given, else decode_tile and split_count with one block per (request, K/V head, row tile).
-DecodePlan decode_plan(const AttentionShape& x, const OnChip& chip, const Options& o);
+DecodePlan decode_plan(const AttentionShape& x, const OnChip& chip, const Options& o,
+                       double sinks = 0);
 
 /// Decode attention over `keys` cached tokens per request, cut into plan.splits ranges.
 ///   q [b, h_q, s_q, d_qk]   k, v [b, h_kv, s_kv, d]   o [b, h_q, s_q, d_v]

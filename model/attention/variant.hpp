@@ -57,9 +57,11 @@ struct Options {
   bool packed_group =
       true;              // decode: the h_q / h_kv heads of a group share a CTA; false: a CTA a head
   double partition = 0;  // paged v2: tokens per partition (vLLM: 512); 0: split heuristic
-  int paged_version = 2;    // paged: 1 = one CTA walks the cache, 2 = partitions and a combine
-  double poly_share = 0;    // flash_v4: share of exponentials computed as a polynomial
-  double index_heads = 64;  // sparse selection: heads and head size of the indexer
+  int paged_version = 2;  // paged: 1 = one CTA walks the cache, 2 = partitions and a combine
+  std::optional<double> poly_share;  // flash_v4: share of exponentials computed as a polynomial
+  double rescale_share = 1;  // flash_v4: share of tiles whose maximum rises enough to rescale
+  bool tree_mask = false;    // ragged: a mask among the new tokens is read (speculative token tree)
+  double index_heads = 64;   // sparse selection: heads and head size of the indexer
   double index_dim = 128;
   double chunk = 64;  // linear attention: tokens per chunk
 };
@@ -72,7 +74,8 @@ struct Cost {
   Bytes handed_over;
 };
 
-enum class Phase { prefill, decode, both };
+/// part: a step of attention that is no attention by itself
+enum class Phase { prefill, decode, both, part };
 
 /// One row of the table in README: how to find and evaluate a variant.
 struct Variant {

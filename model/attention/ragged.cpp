@@ -1,0 +1,36 @@
+#include "model/attention/ragged.hpp"
+
+#include "model/attention/flash_v3.hpp"
+
+namespace kvroof::attention {
+
+Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, const Formats& f,
+            const OnChip& chip, const Options& o) {
+  const bool local = heads.window > 0;
+  const Tile t = o.tile.value_or(flash_v3_tile(heads.d_qk, heads.d_v, true, local, f.math));
+  Cost sum{.execution = execution_of(t)};
+  for (const RequestGroup& g : groups) {
+    AttentionShape x = heads;
+    x.b = g.requests, x.s_q = g.s_q, x.s_kv = g.s_kv(), x.causal = true;
+    Work w = forward(x, f, chip, {.tile = t, .packed = true, .sinks = o.sinks, .lse = o.lse}).work;
+    Bytes side{8 * g.requests};
+    if (o.tree_mask) side += Bytes{g.requests * g.s_q * std::ceil(g.s_q / 8)};
+    w.read.activations += side;
+    w.l2_to_sm += x.h_kv * side;
+    sum.work += w;
+  }
+  sum.work.launches = 1;
+  return sum;
+}
+
+Cost ragged(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o) {
+  const RequestGroup group{.requests = x.b, .s_q = x.s_q, .cached = x.s_kv - x.s_q};
+  return ragged(std::span(&group, 1), x, f, chip, o);
+}
+
+double chunked_kv_tokens(double s, double chunk) {
+  const double whole = std::floor(s / chunk);
+  return chunk * whole * (whole + 1) / 2 + (whole * chunk < s ? s : 0);
+}
+
+}  // namespace kvroof::attention
