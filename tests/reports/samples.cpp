@@ -225,6 +225,29 @@ Validation validation(std::size_t rows_per_group) {
   return f;
 }
 
+Report report() {
+  Report r{.title = "Layout sample: Llama-3.1-8B on one H200",
+           .question = "Does it fit, how fast is it, and what limits it? (synthetic numbers)",
+           .answer = "It fits; a decode step of 32 requests takes about 6 ms and HBM limits it."};
+  r.facts = {{"decode step", "5.97 ms (5.7 – 6.2)"}, {"KV pool", "112 GiB"}, {"limited by", "HBM"},
+             {"output tok/s per GPU", "5,360"}};
+  r.warnings = {"These numbers only fill the layout: <not> a prediction & not a measurement."};
+  r.sections = {
+      {"Speed", {"Every op on its roof, predicted and measured."},
+       {figure("roofline-decode", decode_roofline(), "All linear layers share one intensity.", "decode"),
+        figure("roofline-batches", predicted_roofline(), "Batching moves the step to the right.", "decode"),
+        figure("roofline-gpus", three_gpus(), "", "comparison"), figure("op-times", op_times()),
+        figure("waterfall", waterfall())}, {}},
+      {"Memory", {}, {figure("memory", memory()), figure("kv-context", kv_context())}, {}},
+      {"Service", {}, {figure("pareto", pareto()), figure("load", load()), figure("cost", cost())}, {}},
+      {"How far to trust it", {}, {figure("strip", strip()), figure("validation", validation(20))}, {}}};
+  r.assumptions = {"", {{"what", false}, {"value"}, {"source", false}},
+                   {{"HBM read", "4.28 TB/s", "synthetic"}, {"block size", "16", "vLLM default"}}};
+  r.provenance = {"Made by the layout test; no profile, no GPU."};
+  r.results_json = R"({"note": "</script> stays inside"})";
+  return r;
+}
+
 std::vector<std::pair<std::string, Scene>> all_scenes() {
   std::vector<std::pair<std::string, Scene>> out;
   const auto both = [&](const std::string& stem, const auto& f) {
