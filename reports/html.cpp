@@ -37,7 +37,7 @@ std::string figure_html(const Figure& f) {
   std::string out = fmt::format("<figure id=\"{}\"", xml_escape(f.id));
   if (!f.phase.empty()) out += fmt::format(" data-phase=\"{}\"", xml_escape(f.phase));
   out += ">\n<div class=\"controls\"></div>\n<div class=\"wide\">" + svg(f.wide, {.inside_page = true});
-  out += "</div>\n<div class=\"narrow\">" + svg(f.narrow, {.inside_page = true}) + "</div>\n";
+  out += "</div>\n<div class=\"narrow\">" + svg(f.narrow, {.inside_page = true, .titles = false}) + "</div>\n";
   if (!f.note.empty()) out += element("figcaption", f.note);
   DataTable numbers = f.table;
   numbers.caption.clear();  // the figure says it
@@ -63,12 +63,9 @@ std::string figure_json(const Figure& f) {
     return fmt::format("{{\"name\":{},\"rows\":{},\"derivation\":{}}}", json_string(t.name),
                        json_list(t.rows, json_pair), json_string(t.derivation));
   };
-  const auto cells = [](const std::vector<std::string>& row) { return json_list(row, json_string); };
-  const auto column = [](const DataTable::Column& c) { return json_string(c.name); };
-  return fmt::format("{}:{{\"title\":{},\"gpus\":{},\"roofs\":{},\"tips\":{},\"columns\":{},\"rows\":{}}}",
+  return fmt::format("{}:{{\"title\":{},\"gpus\":{},\"roofs\":{},\"tips\":{}}}",
                      json_string(f.id), json_string(f.wide.caption.title), json_list(f.wide.layers.gpus, json_string),
-                     json_list(f.wide.layers.roofs, json_pair), json_list(f.wide.tips, tip),
-                     json_list(f.table.columns, column), json_list(f.table.rows, cells));
+                     json_list(f.wide.layers.roofs, json_pair), json_list(f.wide.tips, tip));
 }
 
 /// "</" cannot end the script early: '<' only occurs inside JSON strings.

@@ -88,10 +88,10 @@
       const close = () => { tip.hidden = true; rest(); };
       marks.forEach((mark, i) => {
         const title = mark.querySelector('title');  // our tip replaces the browser's
-        if (title) {
-          mark.setAttribute('aria-label', title.textContent);
-          title.remove();
-        }
+        if (title) title.remove();
+        const told = info.tips[mark.dataset.t];
+        mark.setAttribute('role', 'img');
+        mark.setAttribute('aria-label', [told.name, ...told.rows.map(r => r.join(' '))].join(', '));
         mark.setAttribute('tabindex', i === 0 ? '0' : '-1');
         mark.onmouseenter = mark.onfocus = () => open(mark);
         mark.onmouseleave = mark.onblur = close;
