@@ -70,8 +70,8 @@ class Writer {
     put(" data-t=\"{}\">", t.tip);
     if (!options_.titles || !titled_.insert(t.tip).second) return;
     put("<title>{}", xml_escape(tip.name));
-    // Beside a page's table the first numbers do.
-    std::size_t left = options_.inside_page ? 3 : tip.rows.size();
+    // Beside a page's table the first number does.
+    std::size_t left = options_.inside_page ? 1 : tip.rows.size();
     for (const auto& [name, value] : tip.rows)
       if (left-- > 0) put("\n{}: {}", xml_escape(name), xml_escape(value));
       else break;

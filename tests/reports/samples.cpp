@@ -171,7 +171,7 @@ Pareto pareto() {
   for (const auto& g : gpus) {
     Pareto::Series series{g.name, {}};
     for (const int tp : {2, 4, 8})
-      for (int b = 1; b <= 256; b *= 2) {
+      for (int b = 1; b <= 256; b *= 4) {
         const double step = (141.0 / tp + b * 0.75 / tp) / g.bandwidth * 1e-3 + 160 * 12e-6 * tp / 8;
         series.at.push_back({TokenRate{1 / step}, TokenRate{b / step / tp}, fmt::format("TP{} b{}", tp, b), {}});
       }
@@ -240,7 +240,7 @@ Report report() {
         figure("waterfall", waterfall())}, {}},
       {"Memory", {}, {figure("memory", memory()), figure("kv-context", kv_context())}, {}},
       {"Service", {}, {figure("pareto", pareto()), figure("load", load()), figure("cost", cost())}, {}},
-      {"How far to trust it", {}, {figure("strip", strip()), figure("validation", validation(20))}, {}}};
+      {"How far to trust it", {}, {figure("strip", strip()), figure("validation", validation(12))}, {}}};
   r.assumptions = {"", {{"what", false}, {"value"}, {"source", false}},
                    {{"HBM read", "4.28 TB/s", "synthetic"}, {"block size", "16", "vLLM default"}}};
   r.provenance = {"Made by the layout test; no profile, no GPU."};
