@@ -119,11 +119,18 @@ struct Caption {
   std::string title, subtitle, footer;
 };
 
+/// What a page can switch on and off: GPUs by index (Tags::gpu), roofs by id (Tags::roof).
+struct Layers {
+  std::vector<std::string> gpus;
+  std::vector<std::pair<std::string, std::string>> roofs;  // id, name
+};
+
 struct Scene {
   double width = 0, height = 0;
   Caption caption;  // its texts are also marks
   std::deque<Panel> panels;  // references stay valid while panels are added
   std::vector<Tip> tips;
+  Layers layers;
 };
 
 /// Width in px to lay a figure out for; narrow ones stack what wide ones set side by side.

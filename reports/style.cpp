@@ -26,6 +26,8 @@ constexpr Colour kColours[] = {
     {"#ffffff", "#ffffff", "#16191c"},  // paper
 };
 
+constexpr double kSizes[] = {9.5, 10, 10.5, 13, 15};
+
 std::string dark_variables() {
   std::string out;
   for (std::size_t i = 0; i < std::size(kColours); ++i)
@@ -34,6 +36,13 @@ std::string dark_variables() {
 }
 
 }  // namespace
+
+int size_class(double size) {
+  if (size == 11) return 0;
+  for (std::size_t i = 0; i < std::size(kSizes); ++i)
+    if (kSizes[i] == size) return static_cast<int>(i) + 1;
+  return -1;
+}
 
 std::string svg_style() {
   std::string out =
@@ -46,6 +55,8 @@ std::string svg_style() {
         "svg .f{0}{{fill:{1};fill:var(--c{0},{1})}}svg .k{0}{{stroke:{1};stroke:var(--c{0},{1})}}"
         "svg .t{0}{{fill:{2};fill:var(--t{0},{2})}}",
         i, kColours[i].mark, kColours[i].text);
+  for (std::size_t i = 0; i < std::size(kSizes); ++i)
+    out += fmt::format("svg .z{}{{font-size:{}px}}", i + 1, kSizes[i]);
   const std::string dark = dark_variables();
   out += fmt::format(
       "@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{0}}}}}"

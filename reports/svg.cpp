@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <set>
 
 #include "reports/axes.hpp"
 #include "reports/text.hpp"
@@ -66,9 +67,14 @@ class Writer {
       return;
     }
     const Tip& tip = s.tips[static_cast<std::size_t>(t.tip)];
-    put(" data-t=\"{}\" role=\"img\"><title>{}", t.tip, xml_escape(tip.name));
+    put(" data-t=\"{}\">", t.tip);
+    if (!options_.titles || !titled_.insert(t.tip).second) return;
+    put("<title>{}", xml_escape(tip.name));
+    // Beside a page's table the first number does.
+    std::size_t left = options_.inside_page ? 1 : tip.rows.size();
     for (const auto& [name, value] : tip.rows)
-      put("\n{}: {}", xml_escape(name), xml_escape(value));
+      if (left-- > 0) put("\n{}: {}", xml_escape(name), xml_escape(value));
+      else break;
     out_ += "</title>";
   }
 
@@ -113,6 +119,20 @@ class Writer {
     style(s);
   }
 
+  /// Small shapes by steps from corner to corner: half the bytes.
+  void outline(const std::vector<Vec>& px, const Style& s) {
+    const auto tenth = [](double v) { return std::round(10 * v) / 10; };
+    Vec at{tenth(px[0].x), tenth(px[0].y)};
+    put("<path d=\"M{} {}l", coordinate(at.x), coordinate(at.y));
+    for (std::size_t i = 1; i < px.size(); ++i) {
+      const Vec to{tenth(px[i].x), tenth(px[i].y)};
+      put("{}{} {}", i == 1 ? "" : " ", coordinate(to.x - at.x), coordinate(to.y - at.y));
+      at = to;
+    }
+    out_ += "z\"";
+    style(s);
+  }
+
   void draw(const Panel& p, const Path& m) {
     std::vector<Vec> px;
     px.reserve(m.points.size());
@@ -137,17 +157,17 @@ class Writer {
         put("<circle cx=\"{}\" cy=\"{}\" r=\"{}\"", coordinate(c.x), coordinate(c.y), coordinate(r));
         style(m.style);
         break;
-      case Shape::square: polygon(ring(4, 1.25 * r, std::numbers::pi / 4), true, m.style); break;
-      case Shape::triangle: polygon(ring(3, 1.45 * r, 0), true, m.style); break;
-      case Shape::diamond: polygon(ring(4, 1.3 * r, 0), true, m.style); break;
-      case Shape::down: polygon(ring(3, 1.45 * r, std::numbers::pi), true, m.style); break;
+      case Shape::square: outline(ring(4, 1.25 * r, std::numbers::pi / 4), m.style); break;
+      case Shape::triangle: outline(ring(3, 1.45 * r, 0), m.style); break;
+      case Shape::diamond: outline(ring(4, 1.3 * r, 0), m.style); break;
+      case Shape::down: outline(ring(3, 1.45 * r, std::numbers::pi), m.style); break;
       case Shape::cross: {
         const double a = 1.1 * r, b = 0.4 * r;
         std::vector<Vec> plus;
         for (const Vec d : std::array<Vec, 12>{{{-b, -a}, {b, -a}, {b, -b}, {a, -b}, {a, b}, {b, b},
                                                 {b, a}, {-b, a}, {-b, b}, {-a, b}, {-a, -b}, {-b, -b}}})
           plus.push_back({c.x + d.x, c.y + d.y});
-        polygon(plus, true, m.style);
+        outline(plus, m.style);
       }
     }
   }
@@ -164,18 +184,20 @@ class Writer {
     if (t.text.empty()) return;
     const Vec at = p.px(t.at);
     const Vec xy{at.x + t.shift.x, at.y + t.shift.y};
-    put("<text class=\"t{}{}{}{}\"", static_cast<int>(t.ink), t.bold ? " b" : "",
+    const int size = size_class(t.size);
+    put("<text class=\"t{}{}{}{}{}\"", static_cast<int>(t.ink), t.bold ? " b" : "",
         t.anchor == Anchor::middle ? " m" : t.anchor == Anchor::end ? " e" : "",
-        p.framed && t.ink != Ink::paper ? " h" : "");
+        p.framed && t.ink != Ink::paper ? " h" : "", size > 0 ? fmt::format(" z{}", size) : "");
     if (t.angle == 0) put(" x=\"{}\" y=\"{}\"", coordinate(xy.x), coordinate(xy.y));
     else
       put(" transform=\"translate({} {}) rotate({})\"", coordinate(xy.x), coordinate(xy.y),
           coordinate(t.angle));
-    if (t.size != 11) put(" style=\"font-size:{}px\"", coordinate(t.size));
+    if (size < 0) put(" style=\"font-size:{}px\"", coordinate(t.size));
     put(">{}</text>", xml_escape(t.text));
   }
 
   SvgOptions options_;
+  std::set<int> titled_;  // a tip is told once, at its first mark
   std::string out_;
 };
 

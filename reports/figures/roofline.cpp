@@ -171,6 +171,22 @@ std::string roofs_of(const Roofline::Gpu& g) {
   return out;
 }
 
+Layers layers(const Roofline& f) {
+  Layers out;
+  const auto roof = [&](const std::string& id, const std::string& name) {
+    for (const auto& r : out.roofs)
+      if (r.first == id) return;
+    out.roofs.emplace_back(id, name);
+  };
+  for (const auto& g : f.gpus) {
+    out.gpus.push_back(g.name);
+    for (const auto& l : g.levels) roof(l.id, l.name);
+    for (const auto& k : g.peaks) roof(k.id, k.name);
+  }
+  roof("ridge", "ridge");
+  return out;
+}
+
 std::vector<KeyRow> key_rows(const Roofline& f, const Looks& looks, const std::vector<int>& numbers,
                              const std::vector<int>& tips) {
   std::vector<KeyRow> rows;
@@ -211,6 +227,7 @@ std::vector<int> point_numbers(const Roofline& f) {
 
 Scene scene(const Roofline& f, Canvas canvas) {
   Scene s = begin(f.caption, canvas);
+  s.layers = layers(f);
   const Looks looks(f);
   const std::vector<int> numbers = point_numbers(f);
   std::vector<int> tips;

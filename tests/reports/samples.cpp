@@ -171,7 +171,7 @@ Pareto pareto() {
   for (const auto& g : gpus) {
     Pareto::Series series{g.name, {}};
     for (const int tp : {2, 4, 8})
-      for (int b = 1; b <= 256; b *= 2) {
+      for (int b = 1; b <= 256; b *= 4) {
         const double step = (141.0 / tp + b * 0.75 / tp) / g.bandwidth * 1e-3 + 160 * 12e-6 * tp / 8;
         series.at.push_back({TokenRate{1 / step}, TokenRate{b / step / tp}, fmt::format("TP{} b{}", tp, b), {}});
       }
@@ -223,6 +223,29 @@ Validation validation(std::size_t rows_per_group) {
     f.groups.push_back(group);
   }
   return f;
+}
+
+Report report() {
+  Report r{.title = "Layout sample: Llama-3.1-8B on one H200",
+           .question = "Does it fit, how fast is it, and what limits it? (synthetic numbers)",
+           .answer = "It fits; a decode step of 32 requests takes about 6 ms and HBM limits it."};
+  r.facts = {{"decode step", "5.97 ms (5.7 – 6.2)"}, {"KV pool", "112 GiB"}, {"limited by", "HBM"},
+             {"output tok/s per GPU", "5,360"}};
+  r.warnings = {"These numbers only fill the layout: <not> a prediction & not a measurement."};
+  r.sections = {
+      {"Speed", {"Every op on its roof, predicted and measured."},
+       {figure("roofline-decode", decode_roofline(), "All linear layers share one intensity.", "decode"),
+        figure("roofline-batches", predicted_roofline(), "Batching moves the step to the right.", "decode"),
+        figure("roofline-gpus", three_gpus(), "", "comparison"), figure("op-times", op_times()),
+        figure("waterfall", waterfall())}, {}},
+      {"Memory", {}, {figure("memory", memory()), figure("kv-context", kv_context())}, {}},
+      {"Service", {}, {figure("pareto", pareto()), figure("load", load()), figure("cost", cost())}, {}},
+      {"How far to trust it", {}, {figure("strip", strip()), figure("validation", validation(12))}, {}}};
+  r.assumptions = {"", {{"what", false}, {"value"}, {"source", false}},
+                   {{"HBM read", "4.28 TB/s", "synthetic"}, {"block size", "16", "vLLM default"}}};
+  r.provenance = {"Made by the layout test; no profile, no GPU."};
+  r.results_json = R"({"note": "</script> stays inside"})";
+  return r;
 }
 
 std::vector<std::pair<std::string, Scene>> all_scenes() {

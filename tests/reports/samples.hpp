@@ -8,6 +8,7 @@
 #include "reports/figures/ratio_strip.hpp"
 #include "reports/figures/roofline.hpp"
 #include "reports/figures/validation.hpp"
+#include "reports/html.hpp"
 
 namespace kvroof::reports::samples {
 
@@ -23,6 +24,8 @@ Pareto pareto();
 LoadCurve load();
 CostContext cost();
 Validation validation(std::size_t rows_per_group = 60);
+
+Report report();  // all of them on one page
 
 /// Every sample, laid out wide and narrow, by file stem.
 std::vector<std::pair<std::string, Scene>> all_scenes();
