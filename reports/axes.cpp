@@ -46,8 +46,12 @@ Axis linear_axis(double lo, double hi, std::string title, int intervals) {
   double step = 10 * decade;
   for (const double s : {5., 2.5, 2., 1.})
     if (s * decade >= rough * (1 - 1e-9)) step = s * decade;
-  Axis a{std::floor(lo / step + 1e-9) * step, std::ceil(hi / step - 1e-9) * step, Scale::linear,
-         std::move(title), {}, true};
+  Axis a{std::floor(lo / step + 1e-9) * step,
+         std::ceil(hi / step - 1e-9) * step,
+         Scale::linear,
+         std::move(title),
+         {},
+         true};
   const int n = static_cast<int>(std::lround((a.hi - a.lo) / step));
   for (int i = 0; i <= n; ++i) a.ticks.push_back({a.lo + i * step, plain(a.lo + i * step)});
   return a;
@@ -89,19 +93,26 @@ std::vector<Text> axis_texts(const Panel& p) {
   for (const Tick& t : p.x.ticks) {
     const Vec at = p.px({t.at, p.y.lo});
     if (!t.label.empty())
-      out.push_back({{at.x, p.box.bottom() + 15}, {}, t.label, Anchor::middle, kTickSize, false, Ink::muted});
+      out.push_back(
+          {{at.x, p.box.bottom() + 15}, {}, t.label, Anchor::middle, kTickSize, false, Ink::muted});
   }
   for (const Tick& t : p.y.ticks) {
     const Vec at = p.px({p.x.lo, t.at});
     if (!t.label.empty())
-      out.push_back({{p.box.x - 6, at.y + 4}, {}, t.label, Anchor::end, kTickSize, false, Ink::muted});
+      out.push_back(
+          {{p.box.x - 6, at.y + 4}, {}, t.label, Anchor::end, kTickSize, false, Ink::muted});
   }
   if (!p.x.title.empty())
-    out.push_back({{p.box.x + p.box.w / 2, p.box.bottom() + 32}, {}, p.x.title, Anchor::middle, kAxisTitleSize});
+    out.push_back({{p.box.x + p.box.w / 2, p.box.bottom() + 32},
+                   {},
+                   p.x.title,
+                   Anchor::middle,
+                   kAxisTitleSize});
   if (!p.y.title.empty()) {
     double widest = 0;
     for (const Tick& t : p.y.ticks) widest = std::max(widest, text_width(t.label, kTickSize));
-    out.push_back({{p.box.x - widest - 6, p.box.y - 10}, {}, p.y.title, Anchor::start, kAxisTitleSize});
+    out.push_back(
+        {{p.box.x - widest - 6, p.box.y - 10}, {}, p.y.title, Anchor::start, kAxisTitleSize});
   }
   return out;
 }

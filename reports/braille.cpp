@@ -30,7 +30,8 @@ class Grid {
   void mark(double x, double y, const std::string& s) {
     const int row = std::clamp(static_cast<int>((1 - y) * t_.rows), 0, t_.rows - 1);
     const int n = static_cast<int>(s.size());
-    for (int c = std::clamp(static_cast<int>(x * t_.columns), 0, t_.columns - n); c + n <= t_.columns; ++c) {
+    for (int c = std::clamp(static_cast<int>(x * t_.columns), 0, t_.columns - n);
+         c + n <= t_.columns; ++c) {
       bool free = true;
       // Two different numbers never touch: "1" and "2" must not read as 12.
       for (int k = -1; k <= n; ++k)
@@ -86,7 +87,8 @@ std::string terminal_roofline(const Roofline& f, Terminal t) {
     const auto& p = f.points[i];
     const Throughput attained = p.measured.value > 0 ? p.measured : p.predicted;
     if (p.intensity.value > 0 && attained.value > 0)
-      grid.mark(x.at(p.intensity.value), y.at(attained.value / tera), fmt::format("{}", numbers[i]));
+      grid.mark(x.at(p.intensity.value), y.at(attained.value / tera),
+                fmt::format("{}", numbers[i]));
   }
 
   std::string out = f.caption.title + "\n" + y.title + "\n";
@@ -104,7 +106,8 @@ std::string terminal_roofline(const Roofline& f, Terminal t) {
   for (const Tick& tick : x.ticks) {
     const auto at = 8 + static_cast<std::size_t>(std::lround(x.at(tick.at) * (t.columns - 1)));
     const std::size_t half = tick.label.size() / 2;
-    if (tick.label.empty() || at - half < end || at - half + tick.label.size() > axis.size()) continue;
+    if (tick.label.empty() || at - half < end || at - half + tick.label.size() > axis.size())
+      continue;
     axis.replace(at - half, tick.label.size(), tick.label);
     end = at - half + tick.label.size() + 1;
   }
@@ -112,7 +115,8 @@ std::string terminal_roofline(const Roofline& f, Terminal t) {
   out += axis + "\n        " + x.title + "\n";
   int next = 1;
   for (std::size_t i = 0; i < f.points.size(); ++i)
-    if (numbers[i] == next) out += fmt::format("{}{} {}", next++ == 1 ? "" : "  ", numbers[i], f.points[i].name);
+    if (numbers[i] == next)
+      out += fmt::format("{}{} {}", next++ == 1 ? "" : "  ", numbers[i], f.points[i].name);
   return out + "\n";
 }
 

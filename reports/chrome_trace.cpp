@@ -15,8 +15,9 @@ std::string microseconds(Seconds t) { return fmt::format("{:.3f}", t.value / mic
 }  // namespace
 
 std::string chrome_trace(const ChromeTrace& t) {
-  std::string out = fmt::format("{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"title\":{}}},\"traceEvents\":[",
-                                json_string(t.title));
+  std::string out =
+      fmt::format("{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"title\":{}}},\"traceEvents\":[",
+                  json_string(t.title));
   bool first = true;
   const auto event = [&](const std::string& body) {
     out += first ? "\n" : ",\n";
@@ -24,8 +25,9 @@ std::string chrome_trace(const ChromeTrace& t) {
     first = false;
   };
   for (std::size_t i = 0; i < t.gpus.size(); ++i)
-    event(fmt::format("{{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":{},\"args\":{{\"name\":{}}}}}", i,
-                      json_string(t.gpus[i])));
+    event(fmt::format(
+        "{{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":{},\"args\":{{\"name\":{}}}}}", i,
+        json_string(t.gpus[i])));
   std::vector<std::pair<int, std::string>> rows;  // (gpu, stream) -> thread id, by first appearance
   const auto thread = [&](const ChromeTrace::Event& e) {
     const std::pair<int, std::string> row{e.gpu, e.stream};
@@ -33,8 +35,10 @@ std::string chrome_trace(const ChromeTrace& t) {
     const auto id = at - rows.begin() + 1;
     if (at == rows.end()) {
       rows.push_back(row);
-      event(fmt::format("{{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":{},\"tid\":{},\"args\":{{\"name\":{}}}}}",
-                        e.gpu, id, json_string(e.stream)));
+      event(
+          fmt::format("{{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":{},\"tid\":{},\"args\":{{"
+                      "\"name\":{}}}}}",
+                      e.gpu, id, json_string(e.stream)));
     }
     return id;
   };
@@ -42,9 +46,11 @@ std::string chrome_trace(const ChromeTrace& t) {
     const auto tid = thread(e);
     std::string args;
     for (const auto& [name, value] : e.args)
-      args += fmt::format("{}{}:{}", args.empty() ? "" : ",", json_string(name), json_string(value));
-    event(fmt::format("{{\"ph\":\"X\",\"name\":{},\"pid\":{},\"tid\":{},\"ts\":{},\"dur\":{},\"args\":{{{}}}}}",
-                      json_string(e.name), e.gpu, tid, microseconds(e.start), microseconds(e.duration), args));
+      args +=
+          fmt::format("{}{}:{}", args.empty() ? "" : ",", json_string(name), json_string(value));
+    event(fmt::format(
+        "{{\"ph\":\"X\",\"name\":{},\"pid\":{},\"tid\":{},\"ts\":{},\"dur\":{},\"args\":{{{}}}}}",
+        json_string(e.name), e.gpu, tid, microseconds(e.start), microseconds(e.duration), args));
   }
   for (const auto& c : t.counters)
     event(fmt::format("{{\"ph\":\"C\",\"name\":{},\"pid\":{},\"ts\":{},\"args\":{{\"value\":{}}}}}",

@@ -9,10 +9,10 @@
 namespace kvroof::reports {
 
 struct ChromeTrace {
-  struct Event {          // a slice: an op, a launch gap, a prefill
+  struct Event {  // a slice: an op, a launch gap, a prefill
     std::string name;
-    int gpu = 0;          // a process row
-    std::string stream;   // a thread row within it: "compute", "NVLink"
+    int gpu = 0;         // a process row
+    std::string stream;  // a thread row within it: "compute", "NVLink"
     Seconds start, duration;
     std::vector<std::pair<std::string, std::string>> args;  // "bound" -> "HBM", "HBM bytes" -> "…"
   };

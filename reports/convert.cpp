@@ -28,8 +28,10 @@ Saved rsvg(const std::string& text, const std::string& format, const std::string
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, fileno(input.get()), STDIN_FILENO);
-  std::string name = "rsvg-convert", f = "-f", o = "-o", zoom = "-z", two = "2", kind = format, path = file;
-  char* argv[] = {name.data(), f.data(), kind.data(), o.data(), path.data(), zoom.data(), two.data(), nullptr};
+  std::string name = "rsvg-convert", f = "-f", o = "-o", zoom = "-z", two = "2", kind = format,
+              path = file;
+  char* argv[] = {name.data(), f.data(),    kind.data(), o.data(),
+                  path.data(), zoom.data(), two.data(),  nullptr};
   if (format == "pdf") argv[5] = nullptr;  // a page keeps its size, pixels want twice as many
   pid_t child = 0;
   const int error = posix_spawnp(&child, name.c_str(), &actions, nullptr, argv, environ);
@@ -40,7 +42,8 @@ Saved rsvg(const std::string& text, const std::string& format, const std::string
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return {2, fmt::format("{}: {}", file, missing)};
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    return {2, fmt::format("{}: {}", file, missing)};
   return {70, fmt::format("{}: rsvg-convert failed", file)};
 }
 

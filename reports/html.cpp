@@ -11,7 +11,8 @@
 namespace kvroof::reports {
 namespace {
 
-std::string element(std::string_view name, std::string_view text, std::string_view attributes = "") {
+std::string element(std::string_view name, std::string_view text,
+                    std::string_view attributes = "") {
   return fmt::format("<{0}{1}>{2}</{0}>\n", name, attributes, xml_escape(text));
 }
 
@@ -25,7 +26,8 @@ std::string table_html(const DataTable& t) {
   for (const auto& row : t.rows) {
     out += "<tr>";
     for (std::size_t i = 0; i < row.size(); ++i)
-      out += fmt::format("<td{}>{}</td>", i < t.columns.size() && t.columns[i].numeric ? " class=\"n\"" : "",
+      out += fmt::format("<td{}>{}</td>",
+                         i < t.columns.size() && t.columns[i].numeric ? " class=\"n\"" : "",
                          xml_escape(row[i]));
     out += "</tr>\n";
   }
@@ -36,12 +38,15 @@ std::string figure_html(const Figure& f) {
   assert(f.wide.tips.size() == f.narrow.tips.size());
   std::string out = fmt::format("<figure id=\"{}\"", xml_escape(f.id));
   if (!f.phase.empty()) out += fmt::format(" data-phase=\"{}\"", xml_escape(f.phase));
-  out += ">\n<div class=\"controls\"></div>\n<div class=\"wide\">" + svg(f.wide, {.inside_page = true});
-  out += "</div>\n<div class=\"narrow\">" + svg(f.narrow, {.inside_page = true, .titles = false}) + "</div>\n";
+  out += ">\n<div class=\"controls\"></div>\n<div class=\"wide\">" +
+         svg(f.wide, {.inside_page = true});
+  out += "</div>\n<div class=\"narrow\">" + svg(f.narrow, {.inside_page = true, .titles = false}) +
+         "</div>\n";
   if (!f.note.empty()) out += element("figcaption", f.note);
   DataTable numbers = f.table;
   numbers.caption.clear();  // the figure says it
-  return out + "<details><summary>Numbers</summary>" + table_html(numbers) + "</details>\n</figure>\n";
+  return out + "<details><summary>Numbers</summary>" + table_html(numbers) +
+         "</details>\n</figure>\n";
 }
 
 template <class List, class Print>
@@ -63,14 +68,15 @@ std::string figure_json(const Figure& f) {
     return fmt::format("{{\"name\":{},\"rows\":{},\"derivation\":{}}}", json_string(t.name),
                        json_list(t.rows, json_pair), json_string(t.derivation));
   };
-  return fmt::format("{}:{{\"title\":{},\"gpus\":{},\"roofs\":{},\"tips\":{}}}",
-                     json_string(f.id), json_string(f.wide.caption.title), json_list(f.wide.layers.gpus, json_string),
+  return fmt::format("{}:{{\"title\":{},\"gpus\":{},\"roofs\":{},\"tips\":{}}}", json_string(f.id),
+                     json_string(f.wide.caption.title), json_list(f.wide.layers.gpus, json_string),
                      json_list(f.wide.layers.roofs, json_pair), json_list(f.wide.tips, tip));
 }
 
 /// "</" cannot end the script early: '<' only occurs inside JSON strings.
 std::string inside_script(std::string json) {
-  for (std::size_t at = 0; (at = json.find('<', at)) != std::string::npos;) json.replace(at, 1, "\\u003c");
+  for (std::size_t at = 0; (at = json.find('<', at)) != std::string::npos;)
+    json.replace(at, 1, "\\u003c");
   return json;
 }
 
@@ -78,9 +84,10 @@ std::string data_json(const Report& r) {
   std::string figures;
   for (const ReportSection& s : r.sections)
     for (const Figure& f : s.figures) figures += (figures.empty() ? "\n" : ",\n") + figure_json(f);
-  return fmt::format("{{\"schema\":\"kvroof/report/v1\",\"title\":{},\"figures\":{{{}}},\n\"results\":{}}}",
-                     json_string(r.title), figures,
-                     r.results_json.empty() ? "null" : inside_script(r.results_json));
+  return fmt::format(
+      "{{\"schema\":\"kvroof/report/v1\",\"title\":{},\"figures\":{{{}}},\n\"results\":{}}}",
+      json_string(r.title), figures,
+      r.results_json.empty() ? "null" : inside_script(r.results_json));
 }
 
 }  // namespace
@@ -113,15 +120,18 @@ std::string html(const Report& r) {
     out += "</section>\n";
   }
   if (!r.assumptions.rows.empty())
-    out += "<section>\n" + element("h2", "Assumptions and sources") + table_html(r.assumptions) + "</section>\n";
+    out += "<section>\n" + element("h2", "Assumptions and sources") + table_html(r.assumptions) +
+           "</section>\n";
   if (!r.provenance.empty()) {
     out += "<section>\n" + element("h2", "How this was made");
     for (const std::string& p : r.provenance) out += element("p", p, " class=\"muted\"");
     out += "</section>\n";
   }
   out += "<div id=\"tip\" role=\"status\" hidden=\"hidden\"></div>\n";
-  out += fmt::format("<script type=\"application/json\" id=\"data\">{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
-                     data_json(r), report_js());
+  out += fmt::format(
+      "<script type=\"application/json\" "
+      "id=\"data\">{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
+      data_json(r), report_js());
   return out;
 }
 

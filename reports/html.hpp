@@ -21,8 +21,8 @@ struct Figure {
 /// Any figure struct of reports/figures/: laid out for a desktop and for a phone, with its table.
 template <class F>
 Figure figure(std::string id, const F& f, std::string note = {}, std::string phase = {}) {
-  return {std::move(id), std::move(phase), std::move(note), scene(f, Canvas{940}),
-          scene(f, Canvas{360}), data_table(f)};
+  return {std::move(id),         std::move(phase),      std::move(note),
+          scene(f, Canvas{940}), scene(f, Canvas{360}), data_table(f)};
 }
 
 struct ReportSection {
@@ -35,13 +35,13 @@ struct ReportSection {
 /// A planner's document: question, answer, figures, assumptions with sources, how it was measured.
 struct Report {
   std::string title;
-  std::string question, answer;                             // one sentence each
-  std::vector<std::pair<std::string, std::string>> facts;   // "TPOT" -> "8.39 ms (7.9 – 8.9)"
+  std::string question, answer;                            // one sentence each
+  std::vector<std::pair<std::string, std::string>> facts;  // "TPOT" -> "8.39 ms (7.9 – 8.9)"
   std::vector<std::string> warnings;
   std::vector<ReportSection> sections;
   DataTable assumptions;                // what, value, source
   std::vector<std::string> provenance;  // program, version, date, profile, driver, clocks
-  std::string results_json;             // the result object as `--format json` prints it; may be empty
+  std::string results_json;  // the result object as `--format json` prints it; may be empty
 };
 
 std::string html(const Report& r);

@@ -73,7 +73,9 @@ std::vector<LabelBox> label_boxes(const Scene& s) {
 
 void Placer::avoid_line(Vec from, Vec to) {
   const double dx = to.x - from.x, dy = to.y - from.y;
-  avoid({{(from.x + to.x) / 2, (from.y + to.y) / 2}, std::hypot(dx, dy) / 2, 1,
+  avoid({{(from.x + to.x) / 2, (from.y + to.y) / 2},
+         std::hypot(dx, dy) / 2,
+         1,
          std::atan2(dy, dx) * 180 / std::numbers::pi});
 }
 

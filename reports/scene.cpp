@@ -38,7 +38,8 @@ Scene begin(const Caption& c, const Canvas& canvas) {
   Scene s{.width = canvas.width, .height = 0, .caption = c};
   Panel& p = add_canvas(s);
   double y = kMargin + 14;
-  y = write(p, c.title, y, canvas.width - 2 * kMargin, {.size = canvas.narrow() ? 13. : 15., .bold = true});
+  y = write(p, c.title, y, canvas.width - 2 * kMargin,
+            {.size = canvas.narrow() ? 13. : 15., .bold = true});
   y = write(p, c.subtitle, y, canvas.width - 2 * kMargin, {.size = 11, .ink = Ink::muted});
   s.height = y;
   return s;
@@ -58,8 +59,12 @@ Panel& add_plot(Scene& s, Rect outer, Axis x, Axis y) {
   const double bottom = x.title.empty() ? 22 : 40;
   // The last tick label is centred under the right edge and may stand out by half of its width.
   const double right = x.ticks.empty() ? 4 : text_width(x.ticks.back().label, kTickSize) / 2 + 2;
-  s.panels.push_back({{outer.x + left, outer.y + top, outer.w - left - right, outer.h - top - bottom},
-                      true, std::move(x), std::move(y), {}});
+  s.panels.push_back(
+      {{outer.x + left, outer.y + top, outer.w - left - right, outer.h - top - bottom},
+       true,
+       std::move(x),
+       std::move(y),
+       {}});
   return s.panels.back();
 }
 

@@ -21,7 +21,20 @@ struct Rect {  // px, y downwards
 
 /// Colours by role. The first seven are Okabe and Ito's (2008), told apart by readers with any
 /// common colour vision; series() walks through them. Light and dark values stand in style.cpp.
-enum class Ink { blue, vermillion, green, purple, orange, sky, grey, ink, muted, grid, paper, none };
+enum class Ink {
+  blue,
+  vermillion,
+  green,
+  purple,
+  orange,
+  sky,
+  grey,
+  ink,
+  muted,
+  grid,
+  paper,
+  none
+};
 constexpr Ink series(int i) { return static_cast<Ink>(i % 7); }
 
 /// The second channel beside colour, so that a print in grey can still be read.
@@ -43,11 +56,11 @@ struct Style {
 /// What a mark belongs to; the report's toggles and highlights select by these. Neighbouring marks
 /// with equal tags form one group.
 struct Tags {
-  int tip = -1;      // index into Scene::tips: hover, focus
-  int key = -1;      // number in the key
-  int gpu = -1;      // which GPU of a comparison
-  int batch = -1;    // point of a trajectory
-  std::string roof;  // id of a memory level or compute roof
+  int tip = -1;         // index into Scene::tips: hover, focus
+  int key = -1;         // number in the key
+  int gpu = -1;         // which GPU of a comparison
+  int batch = -1;       // point of a trajectory
+  std::string roof;     // id of a memory level or compute roof
   bool hidden = false;  // drawn only on demand; a plain SVG leaves it out
   bool operator==(const Tags&) const = default;
 };
@@ -127,7 +140,7 @@ struct Layers {
 
 struct Scene {
   double width = 0, height = 0;
-  Caption caption;  // its texts are also marks
+  Caption caption;           // its texts are also marks
   std::deque<Panel> panels;  // references stay valid while panels are added
   std::vector<Tip> tips;
   Layers layers;

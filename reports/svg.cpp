@@ -154,18 +154,37 @@ class Writer {
     };
     switch (m.shape) {
       case Shape::circle:
-        put("<circle cx=\"{}\" cy=\"{}\" r=\"{}\"", coordinate(c.x), coordinate(c.y), coordinate(r));
+        put("<circle cx=\"{}\" cy=\"{}\" r=\"{}\"", coordinate(c.x), coordinate(c.y),
+            coordinate(r));
         style(m.style);
         break;
-      case Shape::square: outline(ring(4, 1.25 * r, std::numbers::pi / 4), m.style); break;
-      case Shape::triangle: outline(ring(3, 1.45 * r, 0), m.style); break;
-      case Shape::diamond: outline(ring(4, 1.3 * r, 0), m.style); break;
-      case Shape::down: outline(ring(3, 1.45 * r, std::numbers::pi), m.style); break;
+      case Shape::square:
+        outline(ring(4, 1.25 * r, std::numbers::pi / 4), m.style);
+        break;
+      case Shape::triangle:
+        outline(ring(3, 1.45 * r, 0), m.style);
+        break;
+      case Shape::diamond:
+        outline(ring(4, 1.3 * r, 0), m.style);
+        break;
+      case Shape::down:
+        outline(ring(3, 1.45 * r, std::numbers::pi), m.style);
+        break;
       case Shape::cross: {
         const double a = 1.1 * r, b = 0.4 * r;
         std::vector<Vec> plus;
-        for (const Vec d : std::array<Vec, 12>{{{-b, -a}, {b, -a}, {b, -b}, {a, -b}, {a, b}, {b, b},
-                                                {b, a}, {-b, a}, {-b, b}, {-a, b}, {-a, -b}, {-b, -b}}})
+        for (const Vec d : std::array<Vec, 12>{{{-b, -a},
+                                                {b, -a},
+                                                {b, -b},
+                                                {a, -b},
+                                                {a, b},
+                                                {b, b},
+                                                {b, a},
+                                                {-b, a},
+                                                {-b, b},
+                                                {-a, b},
+                                                {-a, -b},
+                                                {-b, -b}}})
           plus.push_back({c.x + d.x, c.y + d.y});
         outline(plus, m.style);
       }
@@ -186,7 +205,9 @@ class Writer {
     const Vec xy{at.x + t.shift.x, at.y + t.shift.y};
     const int size = size_class(t.size);
     put("<text class=\"t{}{}{}{}{}\"", static_cast<int>(t.ink), t.bold ? " b" : "",
-        t.anchor == Anchor::middle ? " m" : t.anchor == Anchor::end ? " e" : "",
+        t.anchor == Anchor::middle ? " m"
+        : t.anchor == Anchor::end  ? " e"
+                                   : "",
         p.framed && t.ink != Ink::paper ? " h" : "", size > 0 ? fmt::format(" z{}", size) : "");
     if (t.angle == 0) put(" x=\"{}\" y=\"{}\"", coordinate(xy.x), coordinate(xy.y));
     else

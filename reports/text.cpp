@@ -23,35 +23,44 @@ std::string scaled(double v, const Prefix (&prefixes)[N], std::string_view unit)
   return fmt::format("{} {}{}", number(v / best->scale), best->name, unit);
 }
 
-constexpr Prefix kDecimal[] = {{1, ""}, {kilo, "k"}, {mega, "M"}, {giga, "G"}, {tera, "T"}, {peta, "P"}};
+constexpr Prefix kDecimal[] = {{1, ""},     {kilo, "k"}, {mega, "M"},
+                               {giga, "G"}, {tera, "T"}, {peta, "P"}};
 constexpr Prefix kBinary[] = {{1, ""}, {kibi, "Ki"}, {mebi, "Mi"}, {gibi, "Gi"}, {tebi, "Ti"}};
 constexpr Prefix kTime[] = {{nano, "n"}, {micro, "µ"}, {milli, "m"}, {1, ""}};
 
 // Advance widths in 1/1000 em of DejaVu Sans and DejaVu Sans Bold, U+0020 to U+007E.
 constexpr std::int16_t kRegular[95] = {
-    318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361, 318, 337, 636, 636, 636,
+    318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361,  318, 337, 636, 636, 636,
     636, 636, 636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 684, 686, 698, 770, 632,
-    575, 775, 752, 295, 295, 656, 557, 863, 748, 787, 603, 787, 695, 635, 611, 732, 684, 989, 685,
-    611, 685, 390, 337, 390, 838, 500, 500, 613, 635, 550, 635, 615, 352, 635, 634, 278, 278, 579,
-    278, 974, 634, 612, 635, 635, 411, 521, 392, 634, 592, 818, 592, 592, 525, 636, 337, 636, 838};
+    575, 775, 752, 295, 295, 656, 557, 863, 748, 787, 603, 787, 695, 635,  611, 732, 684, 989, 685,
+    611, 685, 390, 337, 390, 838, 500, 500, 613, 635, 550, 635, 615, 352,  635, 634, 278, 278, 579,
+    278, 974, 634, 612, 635, 635, 411, 521, 392, 634, 592, 818, 592, 592,  525, 636, 337, 636, 838};
 constexpr std::int16_t kBold[95] = {
-    348, 456, 521, 838, 696, 1002, 872, 306, 457, 457, 523, 838, 380, 415, 380, 365, 696, 696, 696,
-    696, 696, 696, 696, 696, 696, 696, 400, 400, 838, 838, 838, 580, 1000, 774, 762, 734, 830, 683,
-    683, 821, 837, 372, 372, 775, 637, 995, 837, 850, 733, 850, 770, 720, 682, 812, 774, 1103, 771,
-    724, 725, 457, 365, 457, 838, 500, 500, 675, 716, 593, 716, 678, 435, 716, 712, 343, 343, 665,
-    343, 1042, 712, 687, 716, 716, 493, 595, 478, 712, 652, 924, 645, 652, 582, 712, 365, 712, 838};
+    348,  456, 521, 838, 696, 1002, 872, 306,  457, 457, 523, 838, 380, 415,  380, 365,
+    696,  696, 696, 696, 696, 696,  696, 696,  696, 696, 400, 400, 838, 838,  838, 580,
+    1000, 774, 762, 734, 830, 683,  683, 821,  837, 372, 372, 775, 637, 995,  837, 850,
+    733,  850, 770, 720, 682, 812,  774, 1103, 771, 724, 725, 457, 365, 457,  838, 500,
+    500,  675, 716, 593, 716, 678,  435, 716,  712, 343, 343, 665, 343, 1042, 712, 687,
+    716,  716, 493, 595, 478, 712,  652, 924,  645, 652, 582, 712, 365, 712,  838};
 
 int glyph_width(char32_t c, bool bold) {
   if (c >= 0x20 && c < 0x7F) return (bold ? kBold : kRegular)[c - 0x20];
   switch (c) {
-    case U'·': return bold ? 380 : 318;
-    case U'–': return 500;
-    case U'²': return 438;
-    case U'µ': return bold ? 736 : 636;
+    case U'·':
+      return bold ? 380 : 318;
+    case U'–':
+      return 500;
+    case U'²':
+      return 438;
+    case U'µ':
+      return bold ? 736 : 636;
     case U'●':
-    case U'■': return 945;
-    case U'…': return 1000;
-    default: return 838;  // mathematical signs and arrows; no letter of DejaVu Sans but M, W is wider
+    case U'■':
+      return 945;
+    case U'…':
+      return 1000;
+    default:
+      return 838;  // mathematical signs and arrows; no letter of DejaVu Sans but M, W is wider
   }
 }
 
@@ -112,10 +121,18 @@ std::string xml_escape(std::string_view s) {
   std::string out;
   out.reserve(s.size());
   for (const char c : s) switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
       default:  // control characters are not XML
         if (static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t') out += c;
     }

@@ -15,13 +15,13 @@ std::string number(double v, int digits = 3);
 /// One decimal at most: SVG coordinates, a tenth of a pixel.
 std::string coordinate(double v);
 
-std::string text(Seconds s);      // 12.1 µs, 8.39 ms, 3.43 s
-std::string text(Bytes b);        // 512 B, 128 KiB, 56.4 GiB: capacities and footprints are binary
-std::string text(Bandwidth b);    // 4.28 TB/s: rates are decimal
-std::string text(Throughput t);   // 754 TFLOP/s
-std::string text(Intensity i);    // 31.7 FLOP/B
-std::string text(Tokens t);       // 4K, 128K, 1M for binary round ones, else 462,176
-std::string count(double n);            // 60, 12,288
+std::string text(Seconds s);     // 12.1 µs, 8.39 ms, 3.43 s
+std::string text(Bytes b);       // 512 B, 128 KiB, 56.4 GiB: capacities and footprints are binary
+std::string text(Bandwidth b);   // 4.28 TB/s: rates are decimal
+std::string text(Throughput t);  // 754 TFLOP/s
+std::string text(Intensity i);   // 31.7 FLOP/B
+std::string text(Tokens t);      // 4K, 128K, 1M for binary round ones, else 462,176
+std::string count(double n);     // 60, 12,288
 std::string percent(double fraction);  // 0.36 -> 36 %, 0.004 -> 0.4 %
 
 std::string xml_escape(std::string_view s);

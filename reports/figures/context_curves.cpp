@@ -1,7 +1,7 @@
 // KV cache and cost over context.
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "reports/figures/curves.hpp"
 #include "reports/figures/xy_plot.hpp"
@@ -42,7 +42,8 @@ Scene scene(const KvContext& f, Canvas canvas) {
     for (const auto& a : f.curves[i].at) {
       x.cover(a.context.value), y.cover(a.kv.value / gibi);
       line.at.push_back({a.context.value, a.kv.value / gibi});
-      line.tips.push_back(add_tip(s, {f.curves[i].name, {{"context", text(a.context)}, {"KV cache", text(a.kv)}}, ""}));
+      line.tips.push_back(add_tip(
+          s, {f.curves[i].name, {{"context", text(a.context)}, {"KV cache", text(a.kv)}}, ""}));
     }
     xy.lines.push_back(std::move(line));
   }
@@ -52,8 +53,10 @@ Scene scene(const KvContext& f, Canvas canvas) {
     for (const auto& curve : f.curves) {
       const Tokens at = crossing(curve, c.kv);
       if (at <= Tokens{} || at >= curve.at.back().context) continue;
-      const int id = add_tip(s, {curve.name + " on " + c.gpu, {{"fits up to", text(Tokens{std::floor(at.value)}) + " tokens"},
-                                 {"capacity for KV", text(c.kv)}}, "where the curve meets the capacity"});
+      const int id = add_tip(s, {curve.name + " on " + c.gpu,
+                                 {{"fits up to", text(Tokens{std::floor(at.value)}) + " tokens"},
+                                  {"capacity for KV", text(c.kv)}},
+                                 "where the curve meets the capacity"});
       xy.crossings.push_back({{at.value, c.kv.value / gibi}, id});
     }
   }
@@ -72,7 +75,8 @@ DataTable data_table(const KvContext& f) {
     t.rows.push_back({c.gpu + ": capacity for KV", "–", text(c.kv)});
     for (const auto& curve : f.curves)
       if (const Tokens at = crossing(curve, c.kv); at > Tokens{} && at < curve.at.back().context)
-        t.rows.push_back({c.gpu + ": " + curve.name + " fits up to", text(Tokens{std::floor(at.value)}), text(c.kv)});
+        t.rows.push_back({c.gpu + ": " + curve.name + " fits up to",
+                          text(Tokens{std::floor(at.value)}), text(c.kv)});
   }
   return t;
 }
@@ -87,8 +91,12 @@ Scene scene(const CostContext& f, Canvas canvas) {
     for (const auto& a : series.at) {
       x.cover(a.context.value), y.cover(a.usd_per_million);
       line.at.push_back({a.context.value, a.usd_per_million});
-      line.tips.push_back(add_tip(s, tip(series.name, {{"context", text(a.context)},
-                                         {"cost", fmt::format("${} per million output tokens", number(a.usd_per_million))}}, a.details)));
+      line.tips.push_back(add_tip(
+          s,
+          tip(series.name,
+              {{"context", text(a.context)},
+               {"cost", fmt::format("${} per million output tokens", number(a.usd_per_million))}},
+              a.details)));
     }
     xy.lines.push_back(std::move(line));
   }
@@ -100,9 +108,12 @@ Scene scene(const CostContext& f, Canvas canvas) {
 }
 
 DataTable data_table(const CostContext& f) {
-  DataTable t{f.caption.title, {{"deployment", false}, {"context, tokens"}, {"$ per million output tokens"}}, {}};
+  DataTable t{f.caption.title,
+              {{"deployment", false}, {"context, tokens"}, {"$ per million output tokens"}},
+              {}};
   for (const auto& series : f.series)
-    for (const auto& a : series.at) t.rows.push_back({series.name, text(a.context), number(a.usd_per_million)});
+    for (const auto& a : series.at)
+      t.rows.push_back({series.name, text(a.context), number(a.usd_per_million)});
   return t;
 }
 

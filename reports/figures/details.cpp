@@ -31,7 +31,8 @@ double add_series_key(Panel& canvas, const std::vector<SeriesName>& names, doubl
     if (at > x && at + w - 16 > x + width) at = x, y += 17;
     const Tags tags{.gpu = n.gpu};
     add(canvas, Dot{{at + 5, y - 4}, 4.2, n.shape, {.fill = n.ink}}, tags);
-    add(canvas, Text{.at = {at + 14, y}, .text = ellipsize(n.name, width - 16), .ink = n.ink}, tags);
+    add(canvas, Text{.at = {at + 14, y}, .text = ellipsize(n.name, width - 16), .ink = n.ink},
+        tags);
     at += w;
   }
   return y;
@@ -41,7 +42,8 @@ const std::vector<Spot>& spots_around() {
   static const std::vector<Spot> spots = [] {
     std::vector<Spot> out;
     for (const double d : {4., 12., 22., 34., 48., 64., 84.})
-      for (const double degrees : {0., 180., 45., 315., 135., 225., 90., 270., 20., 340., 160., 200.}) {
+      for (const double degrees :
+           {0., 180., 45., 315., 135., 225., 90., 270., 20., 340., 160., 200.}) {
         const double a = degrees * std::numbers::pi / 180;
         const double x = std::cos(a), y = -std::sin(a);
         const Anchor anchor = x > 0.3 ? Anchor::start : x < -0.3 ? Anchor::end : Anchor::middle;

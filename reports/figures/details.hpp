@@ -15,7 +15,7 @@ namespace kvroof::reports {
 /// Shown on hover and focus below the numbers a figure adds by itself.
 struct Details {
   std::vector<std::pair<std::string, std::string>> rows;  // "HBM bytes", "9.14 GB"
-  std::string derivation;  // "9.14 GB / (4.8 TB/s x 0.89)"
+  std::string derivation;                                 // "9.14 GB / (4.8 TB/s x 0.89)"
 };
 
 Tip tip(std::string name, std::vector<std::pair<std::string, std::string>> rows, const Details& d);

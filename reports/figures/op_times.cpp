@@ -24,7 +24,11 @@ Unit unit_of(Seconds largest) {
 /// The same decimals in every row, three digits of the largest time and one more.
 std::string known(Seconds t, Unit u, Seconds largest) {
   const double top = largest.value / u.scale;
-  return t > Seconds{} ? fmt::format("{:.{}f}", t.value / u.scale, top < 10 ? 3 : top < 100 ? 2 : 1) : "–";
+  return t > Seconds{} ? fmt::format("{:.{}f}", t.value / u.scale,
+                                     top < 10    ? 3
+                                     : top < 100 ? 2
+                                                 : 1)
+                       : "–";
 }
 
 }  // namespace
@@ -39,11 +43,14 @@ Scene scene(const OpTimes& f, Canvas canvas) {
   }
   const Unit u = unit_of(largest);
   const std::string unit = u.name;
-  Bars b{.rows = {}, .heads = {"floor, " + unit, "expected"}, .axis_title = "time in the step  [" + unit + "]",
+  Bars b{.rows = {},
+         .heads = {"floor, " + unit, "expected"},
+         .axis_title = "time in the step  [" + unit + "]",
          .max = largest.value / u.scale};
   if (any_measured) b.heads.push_back("measured");
   for (const auto& r : f.rows) {
-    std::vector<std::pair<std::string, std::string>> lines{{"floor", text(r.floor)}, {"expected", text(r.expected)}};
+    std::vector<std::pair<std::string, std::string>> lines{{"floor", text(r.floor)},
+                                                           {"expected", text(r.expected)}};
     if (r.measured > Seconds{}) lines.push_back({"measured", text(r.measured)});
     if (!r.bound.empty()) lines.push_back({"limited by", r.bound});
     BarRow row{.name = r.name, .tip = add_tip(s, tip(r.name, std::move(lines), r.details))};
@@ -54,7 +61,8 @@ Scene scene(const OpTimes& f, Canvas canvas) {
     if (any_measured) row.values.push_back(known(r.measured, u, largest));
     b.rows.push_back(std::move(row));
   }
-  std::vector<SeriesName> names{{"floor: speed of light", Ink::blue, Shape::square}, {"expected", Ink::sky, Shape::square}};
+  std::vector<SeriesName> names{{"floor: speed of light", Ink::blue, Shape::square},
+                                {"expected", Ink::sky, Shape::square}};
   if (any_measured) names.push_back({"measured", Ink::vermillion, Shape::diamond});
   const double y = add_series_key(add_canvas(s), names, 12, s.height + 12, s.width - 24);
   finish(s, add_bars(s, {12, y + 8, s.width - 24, 0}, b));
@@ -62,9 +70,12 @@ Scene scene(const OpTimes& f, Canvas canvas) {
 }
 
 DataTable data_table(const OpTimes& f) {
-  DataTable t{f.caption.title, {{"op", false}, {"floor"}, {"expected"}, {"measured"}, {"limited by", false}}, {}};
+  DataTable t{f.caption.title,
+              {{"op", false}, {"floor"}, {"expected"}, {"measured"}, {"limited by", false}},
+              {}};
   for (const auto& r : f.rows)
-    t.rows.push_back({r.name, text(r.floor), text(r.expected), r.measured > Seconds{} ? text(r.measured) : "–", r.bound});
+    t.rows.push_back({r.name, text(r.floor), text(r.expected),
+                      r.measured > Seconds{} ? text(r.measured) : "–", r.bound});
   return t;
 }
 
@@ -72,18 +83,32 @@ Scene scene(const Waterfall& f, Canvas canvas) {
   Scene s = begin(f.caption, canvas);
   Seconds at = f.floor, largest = max(f.floor, max(f.expected, f.measured));
   const Unit u = unit_of(f.expected);
-  Bars b{.rows = {}, .heads = {"", "of expected"}, .axis_title = std::string("time  [") + u.name + "]"};
-  const auto row = [&](std::string name, Seconds from, Seconds to, Ink ink, bool bold, const Details& d) {
+  Bars b{.rows = {},
+         .heads = {"", "of expected"},
+         .axis_title = std::string("time  [") + u.name + "]"};
+  const auto row = [&](std::string name, Seconds from, Seconds to, Ink ink, bool bold,
+                       const Details& d) {
     const Seconds size = to - from;
     BarRow r{.name = name, .bold = bold};
-    r.tip = add_tip(s, tip(std::move(name), {{"time", text(size)}, {"of expected", percent(size / f.expected)}}, d));
-    r.segments = {{std::min(from, to).value / u.scale, max(from, to).value / u.scale, {.fill = ink, .opacity = 0.9}, "", -1, 0}};
-    r.values = {(bold ? "" : size < Seconds{} ? "– " : "+ ") + text(max(size, -1.0 * size)), percent(size / f.expected)};
+    r.tip = add_tip(s, tip(std::move(name),
+                           {{"time", text(size)}, {"of expected", percent(size / f.expected)}}, d));
+    r.segments = {{std::min(from, to).value / u.scale,
+                   max(from, to).value / u.scale,
+                   {.fill = ink, .opacity = 0.9},
+                   "",
+                   -1,
+                   0}};
+    r.values = {(bold               ? ""
+                 : size < Seconds{} ? "– "
+                                    : "+ ") +
+                    text(max(size, -1.0 * size)),
+                percent(size / f.expected)};
     b.rows.push_back(std::move(r));
   };
   row("floor: speed of light", {}, f.floor, Ink::blue, true, {});
   for (const auto& step : f.steps) {
-    row(step.name, at, at + step.delta, step.delta < Seconds{} ? Ink::green : Ink::orange, false, step.details);
+    row(step.name, at, at + step.delta, step.delta < Seconds{} ? Ink::green : Ink::orange, false,
+        step.details);
     at += step.delta;
     largest = max(largest, at);
   }

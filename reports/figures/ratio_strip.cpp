@@ -55,26 +55,34 @@ void add_ratio(Panel& p, const KeyRow::Ratio& q, double y, Tags tags) {
     const double a = clamped(p.x, q.p5), b = clamped(p.x, q.p95);
     add(p, Path{{{a, y}, {b, y}}, false, {.stroke = q.ink, .width = 1.6}}, tags);
     for (const double end : {a, b})
-      add(p, Path{{{end, y - 0.16}, {end, y + 0.16}}, false, {.stroke = q.ink, .width = 1.6}}, tags);
+      add(p, Path{{{end, y - 0.16}, {end, y + 0.16}}, false, {.stroke = q.ink, .width = 1.6}},
+          tags);
   }
-  add(p, Dot{{clamped(p.x, q.median), y}, 4.2, q.shape, {.fill = q.ink, .stroke = Ink::paper}}, tags);
+  add(p, Dot{{clamped(p.x, q.median), y}, 4.2, q.shape, {.fill = q.ink, .stroke = Ink::paper}},
+      tags);
 }
 
 }  // namespace
 
 double add_key(Scene& s, Rect area, const std::vector<KeyRow>& rows, const KeyHeads& heads) {
-  const bool strip = std::any_of(rows.begin(), rows.end(), [](auto& r) { return !r.ratios.empty(); });
-  const bool share = std::any_of(rows.begin(), rows.end(), [](auto& r) { return r.share > 0 || !r.share_text.empty(); });
+  const bool strip =
+      std::any_of(rows.begin(), rows.end(), [](auto& r) { return !r.ratios.empty(); });
+  const bool share = std::any_of(rows.begin(), rows.end(),
+                                 [](auto& r) { return r.share > 0 || !r.share_text.empty(); });
   const Columns c = columns(area.w, rows, heads, strip, share);
   const double top = area.y + kHead, bottom = top + kRow * static_cast<double>(rows.size());
 
   Panel* plot = nullptr;
   if (strip) {
-    s.panels.push_back({{area.x + c.strip, top, c.strip_width, bottom - top}, true, ratio_axis(rows),
-                        Axis{static_cast<double>(rows.size()), 0, Scale::linear, "", {}, false}, {}});
+    s.panels.push_back({{area.x + c.strip, top, c.strip_width, bottom - top},
+                        true,
+                        ratio_axis(rows),
+                        Axis{static_cast<double>(rows.size()), 0, Scale::linear, "", {}, false},
+                        {}});
     plot = &s.panels.back();
     // 10 % either way: where a prediction counts as right.
-    add(*plot, Bar{{std::max(0.9, plot->x.lo), plot->y.lo}, {std::min(1.1, plot->x.hi), 0},
+    add(*plot, Bar{{std::max(0.9, plot->x.lo), plot->y.lo},
+                   {std::min(1.1, plot->x.hi), 0},
                    {.fill = Ink::green, .opacity = 0.13}});
     add(*plot, Path{{{1, plot->y.lo}, {1, 0}}, false, {.stroke = Ink::muted}});
   }
@@ -100,26 +108,36 @@ double add_key(Scene& s, Rect area, const std::vector<KeyRow>& rows, const KeyHe
     const double mid = top + kRow * (static_cast<double>(i) + 0.5), base = mid + 4;
     const Tags tags{.tip = r.tip, .key = r.number > 0 ? r.number : static_cast<int>(i) + 1};
     // A wide, invisible target: the whole row answers to the pointer.
-    add(page, Bar{{area.x, mid - kRow / 2}, {area.x + c.share, mid + kRow / 2},
-                  {.fill = Ink::paper, .opacity = 0.01}}, tags);
+    add(page,
+        Bar{{area.x, mid - kRow / 2},
+            {area.x + c.share, mid + kRow / 2},
+            {.fill = Ink::paper, .opacity = 0.01}},
+        tags);
     if (r.number > 0)
       write(c.number, base, fmt::format("{}", r.number),
             {.anchor = Anchor::end, .bold = true, .ink = r.dot ? r.ink : Ink::ink}, tags);
     if (r.dot) add(page, Dot{{area.x + c.dot, mid}, 4.2, r.shape, {.fill = r.ink}}, tags);
     write(c.name, base, ellipsize(r.name, c.name_width), {}, tags);
     if (share) {
-      write(c.share, base, !r.share_text.empty() ? r.share_text : r.share > 0 ? percent(r.share) : "–",
+      write(c.share, base,
+            !r.share_text.empty() ? r.share_text
+            : r.share > 0         ? percent(r.share)
+                                  : "–",
             {.anchor = Anchor::end}, tags);
       const double x = area.x + c.name;
       if (r.share > 0)
-        add(page, Bar{{x, mid + 8.5}, {x + c.name_width * std::min(1., r.share), mid + 10.5},
-                    {.fill = r.dot ? r.ink : Ink::muted, .opacity = 0.55}}, tags);
+        add(page,
+            Bar{{x, mid + 8.5},
+                {x + c.name_width * std::min(1., r.share), mid + 10.5},
+                {.fill = r.dot ? r.ink : Ink::muted, .opacity = 0.55}},
+            tags);
     }
     if (plot != nullptr)
       for (const auto& q : r.ratios) add_ratio(*plot, q, static_cast<double>(i) + 0.5, tags);
     if (strip) {
       if (!r.ratios.empty())
-        write(c.value, base, fmt::format("{:.2f}", r.ratios.front().median), {.anchor = Anchor::end}, tags);
+        write(c.value, base, fmt::format("{:.2f}", r.ratios.front().median),
+              {.anchor = Anchor::end}, tags);
     } else {
       write(c.left, base, r.left, {.anchor = Anchor::end}, tags);
       write(c.value, base, r.right, {.anchor = Anchor::end}, tags);
@@ -148,7 +166,9 @@ Scene scene(const RatioStrip& f, Canvas canvas) {
   }
   const double bottom = add_key(s, {12, s.height + 4, s.width - 24, 0}, rows, {});
   Panel& page = add_canvas(s);
-  add(page, Text{.at = {12, bottom + 12}, .text = "shaded: within ±10 % · bars: p5 – p95", .size = 10,
+  add(page, Text{.at = {12, bottom + 12},
+                 .text = "shaded: within ±10 % · bars: p5 – p95",
+                 .size = 10,
                  .ink = Ink::muted});
   finish(s, bottom + 12);
   return s;
@@ -156,7 +176,13 @@ Scene scene(const RatioStrip& f, Canvas canvas) {
 
 DataTable data_table(const RatioStrip& f) {
   DataTable t{f.caption.title,
-              {{"op", false}, {"predicted"}, {"measured"}, {"p5"}, {"p95"}, {"measured ÷ predicted"}, {"share"}},
+              {{"op", false},
+               {"predicted"},
+               {"measured"},
+               {"p5"},
+               {"p95"},
+               {"measured ÷ predicted"},
+               {"share"}},
               {}};
   for (const RatioStrip::Row& r : f.rows) {
     const bool known = r.measured > Seconds{};

@@ -35,7 +35,7 @@ struct KeyRow {
   std::string name;
   Ink ink = Ink::ink;
   Shape shape = Shape::circle;
-  bool dot = true;      // false: the shape says nothing here (several GPUs)
+  bool dot = true;  // false: the shape says nothing here (several GPUs)
   double share = 0;
   std::string share_text;  // instead of the percentage
   std::vector<Ratio> ratios;

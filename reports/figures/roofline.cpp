@@ -45,11 +45,20 @@ double radius(double share) { return std::sqrt(16 + 150 * std::clamp(share, 0., 
 Throughput drawn(const Point& p) { return p.measured > Throughput{} ? p.measured : p.predicted; }
 bool placed(const Point& p) { return p.intensity.value > 0 && drawn(p).value > 0; }
 
+std::string level_name(const Roofline::Gpu& g, const std::string& id) {
+  for (const auto& l : g.levels)
+    if (l.id == id) return l.name;
+  return id;
+}
+
 Tip point_tip(const Roofline& f, const Point& p, int n) {
   std::vector<std::pair<std::string, std::string>> rows;
   if (f.gpus.size() > 1) rows.push_back({"GPU", f.gpus[static_cast<std::size_t>(p.gpu)].name});
   if (p.intensity.value > 0) rows.push_back({"FLOP per HBM byte", number(p.intensity.value)});
-  for (const auto& [level, i] : p.at_level) rows.push_back({"FLOP per " + level + " byte", number(i.value)});
+  for (const auto& [level, i] : p.at_level)
+    rows.push_back(
+        {"FLOP per " + level_name(f.gpus[static_cast<std::size_t>(p.gpu)], level) + " byte",
+         number(i.value)});
   if (p.predicted.value > 0) rows.push_back({"predicted", text(p.predicted)});
   if (p.measured.value > 0) rows.push_back({"measured", text(p.measured)});
   if (p.predicted.value > 0 && p.measured.value > 0)
@@ -58,18 +67,27 @@ Tip point_tip(const Roofline& f, const Point& p, int n) {
   return tip(fmt::format("{} {}", n, p.name), std::move(rows), p.details);
 }
 
-void add_levels(Panel& plot, const Roofline& f, const Point& p, Look look, double r, const Tags& tags) {
+void add_levels(Panel& plot, const Roofline& f, const Point& p, Look look, double r,
+                const Tags& tags) {
   for (const auto& [id, intensity] : p.at_level) {
     const auto& levels = f.gpus[static_cast<std::size_t>(p.gpu)].levels;
-    const auto level = std::find_if(levels.begin(), levels.end(), [&](auto& l) { return l.id == id; });
+    const auto level =
+        std::find_if(levels.begin(), levels.end(), [&](auto& l) { return l.id == id; });
     if (level == levels.end() || !(intensity.value > 0)) continue;
     Tags own = tags;
     own.roof = id, own.hidden = !level->shown;
     const double y = drawn(p).value / tera;
-    add(plot, Path{{{p.intensity.value, y}, {intensity.value, y}}, false,
-                   {.stroke = look.ink, .width = 0.8, .dash = Dash::dotted}}, own);
-    add(plot, Dot{{intensity.value, y}, 0.6 * r, look.shape,
-                  {.fill = Ink::paper, .opacity = 0.6, .stroke = look.ink, .width = 1.2}}, own);
+    add(plot,
+        Path{{{p.intensity.value, y}, {intensity.value, y}},
+             false,
+             {.stroke = look.ink, .width = 0.8, .dash = Dash::dotted}},
+        own);
+    add(plot,
+        Dot{{intensity.value, y},
+            0.6 * r,
+            look.shape,
+            {.fill = Ink::paper, .opacity = 0.6, .stroke = look.ink, .width = 1.2}},
+        own);
   }
 }
 
@@ -81,7 +99,9 @@ void add_point(Panel& plot, const Roofline& f, const Point& p, Look look, const 
     add(plot, Path{{predicted, measured}, false, {.stroke = look.ink, .width = 1.2}}, tags);
   if (predicted.y > 0) add(plot, Dot{predicted, r, look.shape, hollow}, tags);
   if (measured.y > 0)
-    add(plot, Dot{measured, r, look.shape, {.fill = look.ink, .opacity = 0.9, .stroke = Ink::paper}}, tags);
+    add(plot,
+        Dot{measured, r, look.shape, {.fill = look.ink, .opacity = 0.9, .stroke = Ink::paper}},
+        tags);
   add_levels(plot, f, p, look, r, tags);
 }
 
@@ -90,7 +110,9 @@ void add_numbers(Panel& plot, Placer& placer, const Roofline& f, const Looks& lo
                  const std::vector<int>& numbers, const std::vector<Tags>& tags) {
   const double kNear = 9;  // px
   std::vector<bool> done(f.points.size());
-  const auto px = [&](const Point& p) { return plot.px({p.intensity.value, drawn(p).value / tera}); };
+  const auto px = [&](const Point& p) {
+    return plot.px({p.intensity.value, drawn(p).value / tera});
+  };
   for (std::size_t i = 0; i < f.points.size(); ++i) {
     if (done[i] || !placed(f.points[i])) continue;
     std::vector<std::size_t> together;
@@ -106,11 +128,15 @@ void add_numbers(Panel& plot, Placer& placer, const Roofline& f, const Looks& lo
       row += fmt::format("{}{}", row.empty() ? "" : " ", numbers[k]);
       done[k] = true;
     }
-    Text t{.at = {f.points[i].intensity.value, drawn(f.points[i]).value / tera}, .text = row, .bold = true};
+    Text t{.at = {f.points[i].intensity.value, drawn(f.points[i]).value / tera},
+           .text = row,
+           .bold = true};
     const auto spot = find_spot(plot, placer, t, {.gpu = tags[i].gpu}, clear);
     if (!spot) continue;
     const double width = text_width(row, t.size, true);
-    double x = spot->shift.x - (spot->anchor == Anchor::end ? width : spot->anchor == Anchor::middle ? width / 2 : 0);
+    double x = spot->shift.x - (spot->anchor == Anchor::end      ? width
+                                : spot->anchor == Anchor::middle ? width / 2
+                                                                 : 0);
     for (const std::size_t k : together) {
       t = *spot;
       t.anchor = Anchor::start, t.shift.x = x, t.text = fmt::format("{}", numbers[k]);
@@ -131,7 +157,8 @@ void add_trajectories(Scene& s, Panel& plot, Placer& placer, const Roofline& f) 
     for (std::size_t i = 0; i < t.at.size(); ++i) {
       const int id = add_tip(s, tip(fmt::format("{} · batch {}", t.name, t.at[i].batch),
                                     {{"FLOP per HBM byte", number(t.at[i].intensity.value)},
-                                     {"attained", text(t.at[i].attained)}}, {}));
+                                     {"attained", text(t.at[i].attained)}},
+                                    {}));
       const Tags tags{.tip = id, .gpu = gpu, .batch = t.at[i].batch};
       add(plot, Dot{line[i], 3, Shape::circle, {.fill = ink, .stroke = Ink::paper}}, tags);
       // Every batch is labelled if there is room; the ends first, they tell the range.
@@ -141,14 +168,19 @@ void add_trajectories(Scene& s, Panel& plot, Placer& placer, const Roofline& f) 
     if (order.size() > 1) std::swap(order[1], order.back());
     for (const std::size_t i : order) {
       const bool end = i == 0 || i + 1 == t.at.size();
-      const Text label{.at = line[i], .text = fmt::format("{}{}", i == 0 ? "batch " : "", t.at[i].batch),
-                       .size = 10, .ink = ink};
+      const Text label{.at = line[i],
+                       .text = fmt::format("{}{}", i == 0 ? "batch " : "", t.at[i].batch),
+                       .size = 10,
+                       .ink = ink};
       std::vector<Box> near;
       std::vector<Text> texts;
-      for (const Vec shift : {Vec{0, 15}, Vec{0, -8}, Vec{9, 12}, Vec{-9, -6}, Vec{9, 4}, Vec{-9, 4}}) {
+      for (const Vec shift :
+           {Vec{0, 15}, Vec{0, -8}, Vec{9, 12}, Vec{-9, -6}, Vec{9, 4}, Vec{-9, 4}}) {
         texts.push_back(label);
         texts.back().shift = shift;
-        texts.back().anchor = shift.x > 0 ? Anchor::start : shift.x < 0 ? Anchor::end : Anchor::middle;
+        texts.back().anchor = shift.x > 0   ? Anchor::start
+                              : shift.x < 0 ? Anchor::end
+                                            : Anchor::middle;
         near.push_back(text_box(plot, texts.back()));
       }
       const Tags tags{.gpu = gpu, .batch = t.at[i].batch};
@@ -166,8 +198,10 @@ std::string roofs_of(const Roofline::Gpu& g) {
     return fmt::format(" · {} – {} {}", number(measured / tera), top, unit);
   };
   std::string out;
-  if (!g.levels.empty()) out += range(g.levels[0].measured.value, g.levels[0].datasheet.value, "TB/s");
-  if (!g.peaks.empty()) out += range(g.peaks[0].measured.value, g.peaks[0].datasheet.value, "TFLOP/s");
+  if (!g.levels.empty())
+    out += range(g.levels[0].measured.value, g.levels[0].datasheet.value, "TB/s");
+  if (!g.peaks.empty())
+    out += range(g.peaks[0].measured.value, g.peaks[0].datasheet.value, "TFLOP/s");
   return out;
 }
 
@@ -195,8 +229,12 @@ std::vector<KeyRow> key_rows(const Roofline& f, const Looks& looks, const std::v
     const auto n = static_cast<std::size_t>(numbers[i]);
     if (rows.size() < n) {
       const Look look = looks.of(p);
-      rows.push_back({.number = numbers[i], .name = p.name, .ink = look.ink, .shape = look.shape,
-                      .dot = !looks.several(), .share = p.share,
+      rows.push_back({.number = numbers[i],
+                      .name = p.name,
+                      .ink = look.ink,
+                      .shape = look.shape,
+                      .dot = !looks.several(),
+                      .share = p.share,
                       .left = p.intensity.value > 0 ? number(p.intensity.value) : "–",
                       .right = "",
                       .tip = tips[i]});
@@ -236,7 +274,8 @@ Scene scene(const Roofline& f, Canvas canvas) {
 
   const bool stacked = canvas.narrow();
   const double top = s.height + 4;
-  const double rows = static_cast<double>(numbers.empty() ? 0 : *std::max_element(numbers.begin(), numbers.end()));
+  const double rows =
+      static_cast<double>(numbers.empty() ? 0 : *std::max_element(numbers.begin(), numbers.end()));
   const double height = stacked ? 330 : std::clamp(26 * rows + 110, 400., 620.);
   const double width = stacked ? s.width - 12 : 0.6 * s.width;
   auto [x, y] = roofline_axes(f, width - 50, height - 64);
@@ -250,14 +289,17 @@ Scene scene(const Roofline& f, Canvas canvas) {
   for (const Point& p : f.points)
     for (const Throughput t : {p.predicted, p.measured})
       if (p.intensity.value > 0 && t.value > 0)
-        placer.block({plot.px({p.intensity.value, t.value / tera}), radius(p.share), radius(p.share), 0});
+        placer.block(
+            {plot.px({p.intensity.value, t.value / tera}), radius(p.share), radius(p.share), 0});
   for (const auto& t : f.trajectories)
-    for (const auto& a : t.at) placer.avoid({plot.px({a.intensity.value, a.attained.value / tera}), 4, 4, 0});
+    for (const auto& a : t.at)
+      placer.avoid({plot.px({a.intensity.value, a.attained.value / tera}), 4, 4, 0});
   add_roofs(plot, placer, f);
 
   std::vector<Tags> tags;
   for (std::size_t i = 0; i < f.points.size(); ++i)
-    tags.push_back({.tip = tips[i], .key = numbers[i], .gpu = looks.several() ? f.points[i].gpu : -1});
+    tags.push_back(
+        {.tip = tips[i], .key = numbers[i], .gpu = looks.several() ? f.points[i].gpu : -1});
   for (const std::size_t i : order)  // large ones first, small ones stay on top
     if (placed(f.points[i])) add_point(plot, f, f.points[i], looks.of(f.points[i]), tags[i]);
   add_numbers(plot, placer, f, looks, numbers, tags);
@@ -269,17 +311,22 @@ Scene scene(const Roofline& f, Canvas canvas) {
   std::vector<SeriesName> names;
   if (looks.several())
     for (std::size_t i = 0; i < f.gpus.size(); ++i)
-      names.push_back({f.gpus[i].name + roofs_of(f.gpus[i]), series(static_cast<int>(i)), shape_of(static_cast<int>(i)),
-                       static_cast<int>(i)});
+      names.push_back({f.gpus[i].name + roofs_of(f.gpus[i]), series(static_cast<int>(i)),
+                       shape_of(static_cast<int>(i)), static_cast<int>(i)});
   else
     for (std::size_t i = 0; i < looks.kinds().size(); ++i)
-      names.push_back({looks.kinds()[i], series(static_cast<int>(i)), shape_of(static_cast<int>(i)), -1});
+      names.push_back(
+          {looks.kinds()[i], series(static_cast<int>(i)), shape_of(static_cast<int>(i)), -1});
   double bottom = add_series_key(add_canvas(s), names, area.x, area.y + 12, area.w) + 10;
   bottom = add_key(s, {area.x, bottom, area.w, 0}, key_rows(f, looks, numbers, tips),
                    {"of step", "FLOP/B", looks.several() ? "TFLOP/s, each" : "TFLOP/s"});
-  const bool measured = std::any_of(f.points.begin(), f.points.end(), [](auto& p) { return p.measured.value > 0; });
+  const bool measured =
+      std::any_of(f.points.begin(), f.points.end(), [](auto& p) { return p.measured.value > 0; });
   std::string legend = "roofs: solid measured, dashed datasheet · hollow: predicted · ";
   legend += measured ? "solid: measured · area: share of step" : "area: share of step";
+  // On a narrow plot the label along the line may have had room for the name alone.
+  if (stacked && !looks.several() && !f.gpus.empty())
+    legend = f.gpus[0].name + roofs_of(f.gpus[0]) + " · " + legend;
   Panel& page = add_canvas(s);
   for (const std::string& line : wrap(legend, area.w, 10))
     add(page, Text{.at = {area.x, bottom += 14}, .text = line, .size = 10, .ink = Ink::muted});
@@ -291,7 +338,8 @@ DataTable data_table(const Roofline& f) {
   DataTable t{f.caption.title, {{"#"}, {"op", false}}, {}};
   const bool several = f.gpus.size() > 1;
   if (several) t.columns.push_back({"GPU", false});
-  for (const char* c : {"FLOP/B", "predicted, TFLOP/s", "measured, TFLOP/s", "of step"}) t.columns.push_back({c});
+  for (const char* c : {"FLOP/B", "predicted, TFLOP/s", "measured, TFLOP/s", "of step"})
+    t.columns.push_back({c});
   const std::vector<int> numbers = point_numbers(f);
   for (std::size_t i = 0; i < f.points.size(); ++i) {
     const Point& p = f.points[i];

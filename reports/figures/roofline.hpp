@@ -13,8 +13,8 @@ struct Roofline {
   /// A slope. The first level of a GPU is HBM and always drawn; others only if `shown`, or as a
   /// hidden layer that a report can switch on.
   struct Level {
-    std::string id;    // "hbm", "l2", "smem": the toggle
-    std::string name;  // "HBM3e"
+    std::string id;                 // "hbm", "l2", "smem": the toggle
+    std::string name;               // "HBM3e"
     Bandwidth datasheet, measured;  // measured 0: unknown, a line instead of a band
     bool shown = true;
   };
@@ -33,7 +33,7 @@ struct Roofline {
     std::string name;  // the same name on several GPUs gets the same number
     std::string kind;  // "linear", "attention", "elementwise": colour and shape on one GPU
     int gpu = 0;
-    Intensity intensity;             // FLOP per HBM byte; 0: moves data only, named in the key alone
+    Intensity intensity;  // FLOP per HBM byte; 0: moves data only, named in the key alone
     Throughput predicted, measured;  // per GPU; 0: absent
     double p5 = 0, p95 = 0;          // measured / predicted time, spread; 0: unknown
     double share = 0;                // of the step

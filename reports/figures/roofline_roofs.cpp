@@ -23,8 +23,8 @@ Top top(const Roofline::Gpu& g) {
 }
 
 /// "HBM3e  4.28 measured – 4.8 datasheet TB/s", then shorter forms for narrow plots.
-std::vector<std::string> label_forms(const std::string& gpu, const std::string& name, double measured,
-                                     double datasheet, const char* unit) {
+std::vector<std::string> label_forms(const std::string& gpu, const std::string& name,
+                                     double measured, double datasheet, const char* unit) {
   const std::string head = gpu.empty() ? name : gpu + " " + name;
   if (!(measured > 0) || measured == datasheet) {
     const char* kind = measured > 0 ? "" : " datasheet";
@@ -32,7 +32,8 @@ std::vector<std::string> label_forms(const std::string& gpu, const std::string& 
             fmt::format("{} {}", head, number(datasheet)), head};
   }
   std::vector<std::string> forms{
-      fmt::format("{}  {} measured – {} datasheet {}", head, number(measured), number(datasheet), unit),
+      fmt::format("{}  {} measured – {} datasheet {}", head, number(measured), number(datasheet),
+                  unit),
       fmt::format("{}  {} – {} {}", head, number(measured), number(datasheet), unit),
       fmt::format("{} {} – {}", head, number(measured), number(datasheet)), head};
   // Several GPUs share the plot: be short, the key has the numbers.
@@ -47,7 +48,8 @@ struct Line {
 void add_roof_label(Panel& p, Placer& placer, const std::vector<std::string>& forms, Line upper,
                     Line lower, Ink ink, bool flat, bool cross_lines, const Tags& tags) {
   std::vector<double> slope_at;  // from a third of the way outwards
-  for (int i = 0; i < 20; ++i) slope_at.push_back(0.36 + (i % 2 == 0 ? 0.03 : -0.03) * ((i + 1) / 2));
+  for (int i = 0; i < 20; ++i)
+    slope_at.push_back(0.36 + (i % 2 == 0 ? 0.03 : -0.03) * ((i + 1) / 2));
   const Vec a = p.px(upper.from), b = p.px(upper.to), c = p.px(lower.from), d = p.px(lower.to);
   for (const std::string& form : forms) {
     const Text t{.text = form, .size = 10.5, .ink = ink};
@@ -66,7 +68,8 @@ void add_band(Panel& p, std::vector<Vec> edge, std::vector<Vec> datasheet, Ink i
   std::vector<Vec> outline = edge;
   outline.insert(outline.end(), datasheet.rbegin(), datasheet.rend());
   add(p, Path{std::move(outline), true, {.fill = ink, .opacity = 0.16}}, tags);
-  add(p, Path{std::move(datasheet), false, {.stroke = ink, .width = 0.8, .dash = Dash::dashed}}, tags);
+  add(p, Path{std::move(datasheet), false, {.stroke = ink, .width = 0.8, .dash = Dash::dashed}},
+      tags);
   add(p, Path{std::move(edge), false, {.stroke = ink, .width = width}}, tags);
 }
 
@@ -144,11 +147,12 @@ void add_roofs(Panel& p, Placer& placer, const Roofline& f) {
       add_band(p, {lower.from, lower.to}, {upper.from, upper.to}, own, main ? 2 : 1.2, tags);
       placer.avoid_line(p.px(lower.from), p.px(lower.to));
       placer.avoid_line(p.px(upper.from), p.px(upper.to));
-      labels.push_back({label_forms(prefix, l.name, l.measured.value / tera, rate_ds, "TB/s"), upper,
-                        lower, own, false, tags});
+      labels.push_back({label_forms(prefix, l.name, l.measured.value / tera, rate_ds, "TB/s"),
+                        upper, lower, own, false, tags});
     }
     if (g.levels.empty()) continue;
-    const double rate = usable(g.levels[0]).value / tera, rate_ds = g.levels[0].datasheet.value / tera;
+    const double rate = usable(g.levels[0]).value / tera,
+                 rate_ds = g.levels[0].datasheet.value / tera;
     for (const auto& k : g.peaks) {
       const bool main = &k == &g.peaks[0];
       const double y = usable(k).value / tera, y_ds = k.datasheet.value / tera;
@@ -158,13 +162,14 @@ void add_roofs(Panel& p, Placer& placer, const Roofline& f) {
       add_band(p, {lower.from, lower.to}, {upper.from, upper.to}, ink, main ? 2 : 1.2, tags);
       placer.avoid_line(p.px(lower.from), p.px(lower.to));
       placer.avoid_line(p.px(upper.from), p.px(upper.to));
-      labels.push_back({label_forms(prefix, k.name, k.measured.value / tera, y_ds, "TFLOP/s"), upper,
-                        lower, ink, true, tags});
+      labels.push_back({label_forms(prefix, k.name, k.measured.value / tera, y_ds, "TFLOP/s"),
+                        upper, lower, ink, true, tags});
     }
     if (const double r = ridge(g).value; r > p.x.lo && r < p.x.hi) {
       const double y = usable(g.peaks[0]).value / tera;
       const Tags tags{.gpu = gpu, .roof = "ridge"};
-      add(p, Path{{{r, y}, {r, p.y.lo}}, false, {.stroke = ink, .width = 1, .dash = Dash::dotted}}, tags);
+      add(p, Path{{{r, y}, {r, p.y.lo}}, false, {.stroke = ink, .width = 1, .dash = Dash::dotted}},
+          tags);
       placer.avoid_line(p.px({r, y}), p.px({r, p.y.lo}));
     }
   }
@@ -178,8 +183,12 @@ void add_roofs(Panel& p, Placer& placer, const Roofline& f) {
     std::vector<Text> texts;
     for (const Anchor anchor : {Anchor::start, Anchor::end})
       for (double up = 8; up < 90; up += 14) {
-        texts.push_back({.at = {r, p.y.lo}, .shift = {anchor == Anchor::start ? 4. : -4., -up},
-                         .text = number(r) + " FLOP/B", .anchor = anchor, .size = 10.5, .ink = ink});
+        texts.push_back({.at = {r, p.y.lo},
+                         .shift = {anchor == Anchor::start ? 4. : -4., -up},
+                         .text = number(r) + " FLOP/B",
+                         .anchor = anchor,
+                         .size = 10.5,
+                         .ink = ink});
         candidates.push_back(text_box(p, texts.back()));
       }
     if (const auto chosen = placer.place(candidates))

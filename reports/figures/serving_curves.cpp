@@ -37,7 +37,8 @@ Scene scene(const Pareto& f, Canvas canvas) {
       x_hi = std::max(x_hi, a.per_user.value), y_hi = std::max(y_hi, a.per_gpu.value);
       tips.push_back(add_tip(s, tip(series.name + (a.label.empty() ? "" : " · " + a.label),
                                     {{"output tok/s per user", number(a.per_user.value)},
-                                     {"output tok/s per GPU", number(a.per_gpu.value)}}, a.details)));
+                                     {"output tok/s per GPU", number(a.per_gpu.value)}},
+                                    a.details)));
     }
     for (std::size_t k = 0; k < series.at.size(); ++k) {
       if (std::find(best.begin(), best.end(), k) != best.end()) continue;
@@ -52,20 +53,28 @@ Scene scene(const Pareto& f, Canvas canvas) {
     xy.lines.push_back(std::move(line));
   }
   const double height = canvas.narrow() ? 300 : 380;
-  xy.x = linear_axis(0, x_hi * 1.02, "speed for a user  [output tok/s per user]", canvas.narrow() ? 4 : 8);
+  xy.x = linear_axis(0, x_hi * 1.02, "speed for a user  [output tok/s per user]",
+                     canvas.narrow() ? 4 : 8);
   xy.y = linear_axis(0, y_hi * 1.02, "output tok/s per GPU", 6);
   finish(s, add_xy(s, {6, s.height + 2, s.width - 12, 0}, height, std::move(xy)));
   return s;
 }
 
 DataTable data_table(const Pareto& f) {
-  DataTable t{f.caption.title, {{"deployment", false}, {"point", false}, {"output tok/s per user"}, {"output tok/s per GPU"}, {"on the front", false}}, {}};
+  DataTable t{f.caption.title,
+              {{"deployment", false},
+               {"point", false},
+               {"output tok/s per user"},
+               {"output tok/s per GPU"},
+               {"on the front", false}},
+              {}};
   for (const auto& series : f.series) {
     const auto best = frontier(series.at);
     for (std::size_t k = 0; k < series.at.size(); ++k) {
       const auto& a = series.at[k];
       const bool on = std::find(best.begin(), best.end(), k) != best.end();
-      t.rows.push_back({series.name, a.label, number(a.per_user.value), number(a.per_gpu.value), on ? "yes" : "no"});
+      t.rows.push_back({series.name, a.label, number(a.per_user.value), number(a.per_gpu.value),
+                        on ? "yes" : "no"});
     }
   }
   return t;
@@ -81,14 +90,16 @@ Scene scene(const LoadCurve& f, Canvas canvas) {
     tips.emplace_back();
     for (const auto& a : series.at) {
       std::vector<std::pair<std::string, std::string>> rows{{f.load_title, number(a.load)},
-          {"TTFT p50", text(a.ttft_p50)}, {"TPOT p50", text(a.tpot_p50)}};
+                                                            {"TTFT p50", text(a.ttft_p50)},
+                                                            {"TPOT p50", text(a.tpot_p50)}};
       if (a.ttft_p99 > Seconds{}) rows.push_back({"TTFT p99", text(a.ttft_p99)});
       if (a.tpot_p99 > Seconds{}) rows.push_back({"TPOT p99", text(a.tpot_p99)});
       tips.back().push_back(add_tip(s, tip(series.name, std::move(rows), a.details)));
     }
   }
   const double height = canvas.narrow() ? 230 : 320;
-  const auto part = [&](std::string title, Seconds slo, Seconds LoadCurve::At::*p50, Seconds LoadCurve::At::*p99) {
+  const auto part = [&](std::string title, Seconds slo, Seconds LoadCurve::At::*p50,
+                        Seconds LoadCurve::At::*p99) {
     XyPlot xy;
     double lo = 1e300, hi = slo.value;
     for (std::size_t i = 0; i < f.series.size(); ++i) {
@@ -123,17 +134,28 @@ Scene scene(const LoadCurve& f, Canvas canvas) {
     add_xy(s, {6, top, half, 0}, height, std::move(ttft));
     bottom = add_xy(s, {30 + half, top, half, 0}, height, std::move(tpot));
   }
-  add(add_canvas(s), Text{.at = {12, bottom + 14}, .text = "solid: median · dashed: p99", .size = 10, .ink = Ink::muted});
+  add(add_canvas(s), Text{.at = {12, bottom + 14},
+                          .text = "solid: median · dashed: p99",
+                          .size = 10,
+                          .ink = Ink::muted});
   finish(s, bottom + 14);
   return s;
 }
 
 DataTable data_table(const LoadCurve& f) {
-  DataTable t{f.caption.title, {{"deployment", false}, {f.load_title}, {"TTFT p50"}, {"TTFT p99"}, {"TPOT p50"}, {"TPOT p99"}}, {}};
+  DataTable t{f.caption.title,
+              {{"deployment", false},
+               {f.load_title},
+               {"TTFT p50"},
+               {"TTFT p99"},
+               {"TPOT p50"},
+               {"TPOT p99"}},
+              {}};
   const auto known = [](Seconds x) { return x > Seconds{} ? text(x) : std::string("–"); };
   for (const auto& series : f.series)
     for (const auto& a : series.at)
-      t.rows.push_back({series.name, number(a.load), text(a.ttft_p50), known(a.ttft_p99), text(a.tpot_p50), known(a.tpot_p99)});
+      t.rows.push_back({series.name, number(a.load), text(a.ttft_p50), known(a.ttft_p99),
+                        text(a.tpot_p50), known(a.tpot_p99)});
   return t;
 }
 

@@ -25,7 +25,8 @@ std::vector<Validation::At> all(const Validation& f) {
 /// A wedge around y = x on log axes, clipped to the plot by walking its edges inside the frame.
 void add_wedge(Panel& p, double tolerance, double opacity) {
   const double lo = p.x.lo, hi = p.x.hi, up = 1 + tolerance, down = 1 - tolerance;
-  add(p, Path{{{lo, lo}, {lo, lo * up}, {hi / up, hi}, {hi, hi}, {hi, hi * down}, {lo / down, lo}}, true,
+  add(p, Path{{{lo, lo}, {lo, lo * up}, {hi / up, hi}, {hi, hi}, {hi, hi * down}, {lo / down, lo}},
+              true,
               {.fill = Ink::green, .opacity = opacity}});
 }
 
@@ -70,12 +71,14 @@ Scene scene(const Validation& f, Canvas canvas) {
   const Accuracy total = accuracy(rows);
   double lo = 1e300, hi = 0;
   for (const auto& a : rows)
-    if (counts(a)) lo = std::min({lo, a.predicted, a.measured}), hi = std::max({hi, a.predicted, a.measured});
+    if (counts(a))
+      lo = std::min({lo, a.predicted, a.measured}), hi = std::max({hi, a.predicted, a.measured});
   if (!(hi > 0)) lo = 1, hi = 10;
 
   const bool stacked = canvas.narrow();
   const double side = stacked ? s.width - 12 : 470;
-  Axis x = log_axis(lo * 0.9, hi * 1.1, fmt::format("predicted {}  [{}]", f.quantity, f.unit), side);
+  Axis x =
+      log_axis(lo * 0.9, hi * 1.1, fmt::format("predicted {}  [{}]", f.quantity, f.unit), side);
   Axis y = x;
   y.title = fmt::format("measured {}  [{}]", f.quantity, f.unit);
   const double top = s.height + 2;
@@ -94,12 +97,19 @@ Scene scene(const Validation& f, Canvas canvas) {
       if (bin && !taken.insert({std::lround(px.x / 3), std::lround(px.y / 3)}).second) continue;
       Tags tags;
       if (!bin)
-        tags.tip = add_tip(s, tip(a.name.empty() ? f.groups[i].name : a.name,
-                                  {{"predicted", number(a.predicted) + " " + f.unit},
-                                   {"measured", number(a.measured) + " " + f.unit},
-                                   {"error", fmt::format("{:+.1f} %", 100 * (a.predicted / a.measured - 1))}}, a.details));
+        tags.tip = add_tip(
+            s, tip(a.name.empty() ? f.groups[i].name : a.name,
+                   {{"predicted", number(a.predicted) + " " + f.unit},
+                    {"measured", number(a.measured) + " " + f.unit},
+                    {"error", fmt::format("{:+.1f} %", 100 * (a.predicted / a.measured - 1))}},
+                   a.details));
       tags.key = look + 1;
-      add(plot, Dot{at, rows.size() > 300 ? 2.4 : 3.6, shape_of(look), {.fill = series(look), .opacity = 0.75}}, tags);
+      add(plot,
+          Dot{at,
+              rows.size() > 300 ? 2.4 : 3.6,
+              shape_of(look),
+              {.fill = series(look), .opacity = 0.75}},
+          tags);
     }
   }
 
@@ -112,10 +122,11 @@ Scene scene(const Validation& f, Canvas canvas) {
   };
   put(left, fmt::format("MAPE {}", percent(total.mape)), {.size = 15, .bold = true});
   line += 18;
-  for (const std::string& l : wrap(fmt::format("median {}, bias {:+.1f} %, {} within ±10 %, {} within ±20 %, {} rows",
-                                                percent(total.median_ape), 100 * total.bias, percent(total.within_10),
-                                                percent(total.within_20), count(static_cast<double>(total.rows))),
-                                    right - left, 11)) {
+  for (const std::string& l :
+       wrap(fmt::format("median {}, bias {:+.1f} %, {} within ±10 %, {} within ±20 %, {} rows",
+                        percent(total.median_ape), 100 * total.bias, percent(total.within_10),
+                        percent(total.within_20), count(static_cast<double>(total.rows))),
+            right - left, 11)) {
     put(left, l, {.ink = Ink::muted});
     line += 15;
   }
@@ -123,9 +134,12 @@ Scene scene(const Validation& f, Canvas canvas) {
   for (std::size_t i = 0; i < f.groups.size(); ++i) {
     const int look = static_cast<int>(i);
     const Accuracy a = accuracy(f.groups[i].at);
-    key.push_back({.name = fmt::format("{} ({})", f.groups[i].name, count(static_cast<double>(a.rows))),
-                   .ink = series(look), .shape = shape_of(look), .share_text = percent(a.mape),
-                   .ratios = ratios(f.groups[i].at, series(look), shape_of(look))});
+    key.push_back(
+        {.name = fmt::format("{} ({})", f.groups[i].name, count(static_cast<double>(a.rows))),
+         .ink = series(look),
+         .shape = shape_of(look),
+         .share_text = percent(a.mape),
+         .ratios = ratios(f.groups[i].at, series(look), shape_of(look))});
   }
   line = add_key(s, {left, line + 4, right - left, 0}, key, {.share = "MAPE"}) + 14;
   put(left, "shaded: within ±10 % and ±20 % · bars: p5 – p95", {.size = 10, .ink = Ink::muted});
@@ -134,10 +148,19 @@ Scene scene(const Validation& f, Canvas canvas) {
 }
 
 DataTable data_table(const Validation& f) {
-  DataTable t{f.caption.title, {{"group", false}, {"rows"}, {"MAPE"}, {"median"}, {"bias"}, {"within ±10 %"}, {"within ±20 %"}}, {}};
+  DataTable t{f.caption.title,
+              {{"group", false},
+               {"rows"},
+               {"MAPE"},
+               {"median"},
+               {"bias"},
+               {"within ±10 %"},
+               {"within ±20 %"}},
+              {}};
   const auto row = [&](const std::string& name, const Accuracy& a) {
-    t.rows.push_back({name, count(static_cast<double>(a.rows)), percent(a.mape), percent(a.median_ape),
-                      fmt::format("{:+.1f} %", 100 * a.bias), percent(a.within_10), percent(a.within_20)});
+    t.rows.push_back({name, count(static_cast<double>(a.rows)), percent(a.mape),
+                      percent(a.median_ape), fmt::format("{:+.1f} %", 100 * a.bias),
+                      percent(a.within_10), percent(a.within_20)});
   };
   for (const auto& g : f.groups) row(g.name, accuracy(g.at));
   row("all", accuracy(all(f)));

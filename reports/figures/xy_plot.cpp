@@ -12,8 +12,8 @@ constexpr double kLine = 14;  // between two names at line ends, px
 
 struct EndName {
   const XyLine* line;
-  Vec end;      // px
-  double y = 0; // where the name stands
+  Vec end;       // px
+  double y = 0;  // where the name stands
 };
 
 /// Pushes names apart, top to bottom, then back up if they ran out below.
@@ -34,7 +34,9 @@ void add_end_names(Scene& s, const Panel& plot, const XyPlot& xy) {
   for (const EndName& n : names) {
     const Ink ink = series(n.line->look);
     const double x = plot.box.right() + 22;
-    add(page, Path{{{n.end.x + 5, n.end.y}, {x - 4, n.y}}, false, {.stroke = ink, .width = 0.7, .dash = Dash::dotted}});
+    add(page, Path{{{n.end.x + 5, n.end.y}, {x - 4, n.y}},
+                   false,
+                   {.stroke = ink, .width = 0.7, .dash = Dash::dotted}});
     add(page, Text{.at = {x, n.y + 4}, .text = n.line->name, .ink = ink});
   }
 }
@@ -65,11 +67,19 @@ void add_point_labels(Panel& plot, Placer& placer, const XyLine& l) {
     for (const Anchor anchor : {Anchor::start, Anchor::end, Anchor::middle})
       for (const double up : {-8., 4., 16.}) {
         if (anchor == Anchor::middle && up == 4) continue;
-        texts.push_back({.at = l.at[i], .shift = {anchor == Anchor::start ? 7. : anchor == Anchor::end ? -7. : 0., up},
-                         .text = l.labels[i], .anchor = anchor, .size = 9.5, .ink = Ink::muted});
+        texts.push_back({.at = l.at[i],
+                         .shift = {anchor == Anchor::start ? 7.
+                                   : anchor == Anchor::end ? -7.
+                                                           : 0.,
+                                   up},
+                         .text = l.labels[i],
+                         .anchor = anchor,
+                         .size = 9.5,
+                         .ink = Ink::muted});
         boxes.push_back(text_box(plot, texts.back()));
       }
-    if (const auto chosen = placer.place(boxes)) add(plot, texts[*chosen], {.tip = i < l.tips.size() ? l.tips[i] : -1});
+    if (const auto chosen = placer.place(boxes))
+      add(plot, texts[*chosen], {.tip = i < l.tips.size() ? l.tips[i] : -1});
   }
 }
 
@@ -99,13 +109,16 @@ double add_xy(Scene& s, Rect area, double height, XyPlot xy) {
     }
   const bool at_ends = xy.key && xy.names_at_ends && area.w > 420 && names_width < 0.3 * area.w;
   double top = area.y;
-  if (xy.key && !at_ends) top = add_series_key(add_canvas(s), key, area.x + 6, top + 12, area.w - 12) + 6;
-  Panel& plot = add_plot(s, {area.x, top, area.w - (at_ends ? names_width : 0), height}, xy.x, xy.y);
+  if (xy.key && !at_ends)
+    top = add_series_key(add_canvas(s), key, area.x + 6, top + 12, area.w - 12) + 6;
+  Panel& plot =
+      add_plot(s, {area.x, top, area.w - (at_ends ? names_width : 0), height}, xy.x, xy.y);
 
   Placer placer(plot.box);
   for (const XyLine& l : xy.lines) add_line(plot, placer, l);
   for (const auto& [at, id] : xy.crossings) {
-    add(plot, Dot{at, 5, Shape::circle, {.fill = Ink::paper, .stroke = Ink::ink, .width = 1.6}}, {.tip = id});
+    add(plot, Dot{at, 5, Shape::circle, {.fill = Ink::paper, .stroke = Ink::ink, .width = 1.6}},
+        {.tip = id});
     placer.block({plot.px(at), 6, 6, 0});
   }
   for (const XyLevel& l : xy.levels) {
@@ -123,7 +136,8 @@ double add_xy(Scene& s, Rect area, double height, XyPlot xy) {
   double bottom = top + height;
   if (!unplaced.empty())
     for (const std::string& line : wrap(unplaced, area.w - 12, 10))
-      add(add_canvas(s), Text{.at = {area.x + 6, bottom += 14}, .text = line, .size = 10, .ink = Ink::muted});
+      add(add_canvas(s),
+          Text{.at = {area.x + 6, bottom += 14}, .text = line, .size = 10, .ink = Ink::muted});
   return bottom;
 }
 

@@ -8,7 +8,7 @@ struct XyLine {
   std::string name;  // at its end if there is room, else in a key above
   int look = 0;      // colour and shape
   std::vector<Vec> at;
-  std::vector<int> tips;  // one a point, or none
+  std::vector<int> tips;            // one a point, or none
   std::vector<std::string> labels;  // one a point, or none; drawn where there is room
   std::vector<Vec> faint;           // points beside the line
   std::vector<int> faint_tips;

@@ -49,8 +49,15 @@ TEST_CASE("numbers print the same everywhere") {
     int digits;
     const char* text;
   };
-  const Row rows[] = {{0, 3, "0"}, {8.391, 3, "8.39"}, {9.996, 3, "10.0"}, {989.4, 3, "989"}, {999.6, 3, "1,000"},
-                      {462176, 3, "462,176"}, {0.03571, 3, "0.0357"}, {-1234567, 3, "-1,234,567"}, {0.1, 1, "0.1"}};
+  const Row rows[] = {{0, 3, "0"},
+                      {8.391, 3, "8.39"},
+                      {9.996, 3, "10.0"},
+                      {989.4, 3, "989"},
+                      {999.6, 3, "1,000"},
+                      {462176, 3, "462,176"},
+                      {0.03571, 3, "0.0357"},
+                      {-1234567, 3, "-1,234,567"},
+                      {0.1, 1, "0.1"}};
   for (const Row& r : rows) CHECK(number(r.v, r.digits) == r.text);
   CHECK(text(Seconds{8.39e-3}) == "8.39 ms");
   CHECK(text(Seconds{0.9999e-3}) == "1.00 ms");
@@ -76,7 +83,8 @@ TEST_CASE("boxes meet as rectangles do, turned or not") {
 }
 
 TEST_CASE("golden figures are byte-equal") {
-  const std::filesystem::path dir = std::filesystem::path(KVROOF_SOURCE_DIR) / "tests/reports/golden";
+  const std::filesystem::path dir =
+      std::filesystem::path(KVROOF_SOURCE_DIR) / "tests/reports/golden";
   for (const auto& [name, s] : samples::all_scenes()) {
     CAPTURE(name);
     const std::string golden = slurp(dir / (name + ".svg"));
@@ -106,17 +114,21 @@ TEST_CASE("figures are well-formed, self-contained and their labels keep apart")
 
 TEST_CASE("the XML checker sees what is wrong") {
   CHECK(xml_error("<a b=\"1\"><c/>x &amp; y</a>") == "");
-  for (const char* bad : {"<a>", "<a></b>", "<a b=1/>", "<a b=\"1\" b=\"2\"/>", "<a>&</a>", "<a/><b/>", "<a>x>y</a>", "text"})
+  for (const char* bad : {"<a>", "<a></b>", "<a b=1/>", "<a b=\"1\" b=\"2\"/>", "<a>&</a>",
+                          "<a/><b/>", "<a>x>y</a>", "text"})
     CHECK(xml_error(bad) != "");
 }
 
 TEST_CASE("a point is drawn where its numbers say") {
   Roofline f = samples::decode_roofline();
   const Scene s = scene(f);
-  const Panel& plot = *std::find_if(s.panels.begin(), s.panels.end(), [](auto& p) { return p.framed; });
+  const Panel& plot =
+      *std::find_if(s.panels.begin(), s.panels.end(), [](auto& p) { return p.framed; });
   const std::string text = svg(s);
   // Point 1, attention, is a circle: find its group and turn its pixels back into numbers.
-  const std::regex circles("data-t=\"0\"[^>]*>[\\s\\S]*?<circle cx=\"([\\d.]+)\" cy=\"([\\d.]+)\"[^>]*/><circle cx=\"([\\d.]+)\" cy=\"([\\d.]+)\"");
+  const std::regex circles(
+      "data-t=\"0\"[^>]*>[\\s\\S]*?<circle cx=\"([\\d.]+)\" cy=\"([\\d.]+)\"[^>]*/><circle "
+      "cx=\"([\\d.]+)\" cy=\"([\\d.]+)\"");
   std::smatch m;
   REQUIRE(std::regex_search(text, m, circles));
   const Vec predicted = px_to_data(plot, {std::stod(m[1]), std::stod(m[2])});
@@ -135,20 +147,29 @@ TEST_CASE("tip, key and table of a point show the same number") {
   const Tip& tip = s.tips[0];
   CHECK(tip.name == "1 attention");
   using Row = std::pair<std::string, std::string>;
-  CHECK(std::find(tip.rows.begin(), tip.rows.end(), Row{"FLOP per HBM byte", "3.99"}) != tip.rows.end());
-  CHECK(std::find(tip.rows.begin(), tip.rows.end(), Row{"predicted", "17.1 TFLOP/s"}) != tip.rows.end());
-  CHECK(std::find(tip.rows.begin(), tip.rows.end(), Row{"measured", "16.1 TFLOP/s"}) != tip.rows.end());
-  CHECK(data_table(f).rows[0] == std::vector<std::string>{"1", "attention", "3.99", "17.1", "16.1", "38 %"});
+  CHECK(std::find(tip.rows.begin(), tip.rows.end(), Row{"FLOP per HBM byte", "3.99"}) !=
+        tip.rows.end());
+  CHECK(std::find(tip.rows.begin(), tip.rows.end(), Row{"predicted", "17.1 TFLOP/s"}) !=
+        tip.rows.end());
+  CHECK(std::find(tip.rows.begin(), tip.rows.end(), Row{"measured", "16.1 TFLOP/s"}) !=
+        tip.rows.end());
+  CHECK(data_table(f).rows[0] ==
+        std::vector<std::string>{"1", "attention", "3.99", "17.1", "16.1", "38 %"});
   CHECK(ridge(f.gpus[0]).value == doctest::Approx(754. / 4.28));
 }
 
 TEST_CASE("crossings, fronts and accuracy by hand") {
   // 128 KiB a token: 56 GiB hold 458,752 tokens, 16 requests of 28,672.
-  const KvContext::Curve line{"", {{Tokens{1024}, Bytes{16 * 1024 * 131072.}}, {Tokens{65536}, Bytes{16 * 65536 * 131072.}}}};
+  const KvContext::Curve line{
+      "",
+      {{Tokens{1024}, Bytes{16 * 1024 * 131072.}}, {Tokens{65536}, Bytes{16 * 65536 * 131072.}}}};
   CHECK(crossing(line, Bytes{56 * gibi}).value == doctest::Approx(28672));
   CHECK(crossing(line, Bytes{gibi}).value == 0);
-  const std::vector<Pareto::At> at{{TokenRate{10}, TokenRate{100}}, {TokenRate{20}, TokenRate{90}}, {TokenRate{15}, TokenRate{80}},
-                                   {TokenRate{20}, TokenRate{50}}, {TokenRate{30}, TokenRate{10}}};
+  const std::vector<Pareto::At> at{{TokenRate{10}, TokenRate{100}},
+                                   {TokenRate{20}, TokenRate{90}},
+                                   {TokenRate{15}, TokenRate{80}},
+                                   {TokenRate{20}, TokenRate{50}},
+                                   {TokenRate{30}, TokenRate{10}}};
   CHECK(frontier(at) == std::vector<std::size_t>{0, 1, 4});
   // Errors +10 %, -20 %, 0, +30 %: MAPE 15 %, median 15 %, bias +5 %.
   const Accuracy a = accuracy({{110, 100}, {80, 100}, {5, 5}, {1.3, 1}, {0, 7}});
@@ -177,7 +198,8 @@ TEST_CASE("a plot of 1,000 points renders in under 20 ms") {
   for (int i = 0; i < 7; ++i) {
     const auto start = std::chrono::steady_clock::now();
     const std::string text = svg(scene(f));
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best = std::min(
+        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     CHECK(text.size() > 50'000);
   }
   MESSAGE(fmt::format("1,002 points: {:.2f} ms", 1e3 * best));
@@ -195,11 +217,19 @@ TEST_CASE("the terminal roofline has its size and its numbers") {
 }
 
 TEST_CASE("trace events carry microseconds, rows and arguments") {
-  const std::string t = chrome_trace({"step", {"GPU 0"}, {{"attention", 0, "compute", Seconds{1e-3}, Seconds{2.5e-6}, {{"bound", "HBM"}}}},
-                                      {{"KV blocks", 0, Seconds{0}, 12}}});
-  CHECK(t.find(R"({"ph":"M","name":"process_name","pid":0,"args":{"name":"GPU 0"}})") != std::string::npos);
-  CHECK(t.find(R"({"ph":"X","name":"attention","pid":0,"tid":1,"ts":1000.000,"dur":2.500,"args":{"bound":"HBM"}})") != std::string::npos);
-  CHECK(t.find(R"({"ph":"C","name":"KV blocks","pid":0,"ts":0.000,"args":{"value":12}})") != std::string::npos);
+  const std::string t = chrome_trace(
+      {"step",
+       {"GPU 0"},
+       {{"attention", 0, "compute", Seconds{1e-3}, Seconds{2.5e-6}, {{"bound", "HBM"}}}},
+       {{"KV blocks", 0, Seconds{0}, 12}}});
+  CHECK(t.find(R"({"ph":"M","name":"process_name","pid":0,"args":{"name":"GPU 0"}})") !=
+        std::string::npos);
+  CHECK(
+      t.find(
+          R"({"ph":"X","name":"attention","pid":0,"tid":1,"ts":1000.000,"dur":2.500,"args":{"bound":"HBM"}})") !=
+      std::string::npos);
+  CHECK(t.find(R"({"ph":"C","name":"KV blocks","pid":0,"ts":0.000,"args":{"value":12}})") !=
+        std::string::npos);
 }
 
 TEST_CASE("a figure is saved by its ending") {

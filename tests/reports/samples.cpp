@@ -40,11 +40,13 @@ Roofline::Gpu h200(bool all_levels) {
   return g;
 }
 Roofline::Gpu h100() {
-  return {"H100", {{"hbm", "HBM3", Bandwidth{3.35e12}, Bandwidth{3.0e12}}},
+  return {"H100",
+          {{"hbm", "HBM3", Bandwidth{3.35e12}, Bandwidth{3.0e12}}},
           {{"bf16", "BF16", Throughput{989e12}, Throughput{742e12}}}};
 }
 Roofline::Gpu b200() {
-  return {"B200", {{"hbm", "HBM3e", Bandwidth{8.0e12}, Bandwidth{}}},
+  return {"B200",
+          {{"hbm", "HBM3e", Bandwidth{8.0e12}, Bandwidth{}}},
           {{"bf16", "BF16", Throughput{2250e12}, Throughput{}}}};
 }
 
@@ -56,7 +58,8 @@ double step_bytes() {
 
 void add_ops(Roofline& f, int gpu, bool measured) {
   const auto& g = f.gpus[static_cast<std::size_t>(gpu)];
-  const Bandwidth rate = g.levels[0].measured.value > 0 ? g.levels[0].measured : g.levels[0].datasheet;
+  const Bandwidth rate =
+      g.levels[0].measured.value > 0 ? g.levels[0].measured : g.levels[0].datasheet;
   for (const SampleOp& o : kOps) {
     Roofline::Point p{.name = o.name, .kind = o.kind, .gpu = gpu};
     p.intensity = Flops{o.flops} / Bytes{o.bytes};
@@ -69,7 +72,8 @@ void add_ops(Roofline& f, int gpu, bool measured) {
     if (g.levels.size() > 1) p.at_level = {{"l2", p.intensity * 0.8}, {"smem", p.intensity * 0.5}};
     p.details.rows = {{"HBM bytes", fmt::format("{:.2f} GB", o.bytes / giga)},
                       {"FLOP", fmt::format("{:.1f} G", o.flops / giga)}};
-    p.details.derivation = fmt::format("{:.2f} GB / {:.2f} TB/s", o.bytes / giga, rate.value / tera);
+    p.details.derivation =
+        fmt::format("{:.2f} GB / {:.2f} TB/s", o.bytes / giga, rate.value / tera);
     f.points.push_back(p);
   }
 }
@@ -90,7 +94,9 @@ Roofline::Trajectory batches(int gpu, Bandwidth rate, Throughput peak) {
 Roofline decode_roofline() {
   Roofline f{{"Llama-3.1-8B · 1 × H200 · decode · batch 32 · context 2,048 · BF16",
               "per GPU; bands from measured (solid) to datasheet (dashed)", kFooter},
-             {h200(true)}, {}, {}};
+             {h200(true)},
+             {},
+             {}};
   add_ops(f, 0, true);
   return f;
 }
@@ -98,7 +104,9 @@ Roofline decode_roofline() {
 Roofline predicted_roofline() {
   Roofline f{{"Llama-3.1-8B · 1 × H200 · decode · batch 1 … 256 · context 2,048 · BF16",
               "ops at batch 32, the whole step at every batch", kFooter},
-             {h200(false)}, {}, {}};
+             {h200(false)},
+             {},
+             {}};
   add_ops(f, 0, false);
   f.trajectories = {batches(0, Bandwidth{4.28e12}, Throughput{754e12})};
   return f;
@@ -107,35 +115,62 @@ Roofline predicted_roofline() {
 Roofline three_gpus() {
   Roofline f{{"Llama-3.1-8B · H100, H200, B200 · decode · batch 32 · context 2,048 · BF16",
               "same ops, same bytes: only the roofs differ", kFooter},
-             {h100(), h200(false), b200()}, {}, {}};
+             {h100(), h200(false), b200()},
+             {},
+             {}};
   for (int g = 0; g < 3; ++g) add_ops(f, g, false);
   return f;
 }
 
 RatioStrip strip() {
-  RatioStrip f{{"Llama-3.1-8B · 1 × H200 · decode · batch 32", "measured over predicted time of each op", kFooter}, {}};
+  RatioStrip f{{"Llama-3.1-8B · 1 × H200 · decode · batch 32",
+                "measured over predicted time of each op", kFooter},
+               {}};
   for (const SampleOp& o : kOps) {
     const Seconds t = Bytes{o.bytes} / Bandwidth{4.28e12};
-    f.rows.push_back({o.name, t, t * o.factor, t * (0.97 * o.factor), t * (1.04 * o.factor), o.bytes / step_bytes(), {}});
+    f.rows.push_back({o.name,
+                      t,
+                      t * o.factor,
+                      t * (0.97 * o.factor),
+                      t * (1.04 * o.factor),
+                      o.bytes / step_bytes(),
+                      {}});
   }
   f.rows.push_back({"all-reduce", Seconds{8e-6}, Seconds{}, Seconds{}, Seconds{}, 0, {}});
   return f;
 }
 
 OpTimes op_times() {
-  OpTimes f{{"Llama-3.1-8B · 1 × H200 · decode · batch 32 · context 2,048 · BF16", "time of each op in one step", kFooter}, {}};
+  OpTimes f{{"Llama-3.1-8B · 1 × H200 · decode · batch 32 · context 2,048 · BF16",
+             "time of each op in one step", kFooter},
+            {}};
   for (const SampleOp& o : kOps) {
-    const Seconds floor = Bytes{o.bytes} / Bandwidth{4.8e12}, expected = Bytes{o.bytes} / Bandwidth{4.28e12};
-    f.rows.push_back({o.name, floor, expected, expected * o.factor, "HBM", {{}, "bytes / measured HBM read rate"}});
+    const Seconds floor = Bytes{o.bytes} / Bandwidth{4.8e12},
+                  expected = Bytes{o.bytes} / Bandwidth{4.28e12};
+    f.rows.push_back({o.name,
+                      floor,
+                      expected,
+                      expected * o.factor,
+                      "HBM",
+                      {{}, "bytes / measured HBM read rate"}});
   }
-  f.rows.push_back({"launches", Seconds{}, Seconds{256 * 0.53e-6}, Seconds{}, "latency", {{}, "256 graph nodes x 0.53 µs"}});
+  f.rows.push_back({"launches",
+                    Seconds{},
+                    Seconds{256 * 0.53e-6},
+                    Seconds{},
+                    "latency",
+                    {{}, "256 graph nodes x 0.53 µs"}});
   return f;
 }
 
 Waterfall waterfall() {
-  return {{"Where the time of a decode step goes", "Llama-3.1-8B · 1 × H200 · batch 32 · context 2,048 · BF16", kFooter},
-          Seconds{5.06e-3}, Seconds{5.97e-3},
-          {{"HBM reaches 89 % of datasheet", Seconds{0.61e-3}, {{}, "24.3 GB x (1 / 4.28 - 1 / 4.8 TB/s)"}},
+  return {{"Where the time of a decode step goes",
+           "Llama-3.1-8B · 1 × H200 · batch 32 · context 2,048 · BF16", kFooter},
+          Seconds{5.06e-3},
+          Seconds{5.97e-3},
+          {{"HBM reaches 89 % of datasheet",
+            Seconds{0.61e-3},
+            {{}, "24.3 GB x (1 / 4.28 - 1 / 4.8 TB/s)"}},
            {"last wave of thread blocks", Seconds{0.12e-3}, {}},
            {"fill and drain of 256 kernels", Seconds{0.10e-3}, {}},
            {"launch gaps (graph)", Seconds{0.14e-3}, {}},
@@ -146,34 +181,68 @@ Waterfall waterfall() {
 MemoryMap memory() {
   const auto gib = [](double x) { return Bytes{x * gibi}; };
   return {{"Memory per GPU · Llama-3.1-70B · BF16", "gpu_memory_utilization 0.92", kFooter},
-          {{"H100 80 GB · TP4", gib(79.6), gib(73.3), {{"weights", gib(32.9), {}}, {"activations", gib(1.9), {}}, {"graphs", gib(0.6), {}}, {"KV cache", gib(37.9), {}}}},
-           {"H200 141 GB · TP2", gib(139.8), gib(128.6), {{"weights", gib(65.7), {}}, {"activations", gib(2.4), {}}, {"graphs", gib(0.6), {}}, {"KV cache", gib(59.9), {}}}},
-           {"B200 180 GB · TP1", gib(178.4), gib(164.1), {{"weights", gib(131.4), {}}, {"activations", gib(3.1), {}}, {"graphs", gib(0.6), {}}, {"KV cache", gib(29.0), {}}}}}};
+          {{"H100 80 GB · TP4",
+            gib(79.6),
+            gib(73.3),
+            {{"weights", gib(32.9), {}},
+             {"activations", gib(1.9), {}},
+             {"graphs", gib(0.6), {}},
+             {"KV cache", gib(37.9), {}}}},
+           {"H200 141 GB · TP2",
+            gib(139.8),
+            gib(128.6),
+            {{"weights", gib(65.7), {}},
+             {"activations", gib(2.4), {}},
+             {"graphs", gib(0.6), {}},
+             {"KV cache", gib(59.9), {}}}},
+           {"B200 180 GB · TP1",
+            gib(178.4),
+            gib(164.1),
+            {{"weights", gib(131.4), {}},
+             {"activations", gib(3.1), {}},
+             {"graphs", gib(0.6), {}},
+             {"KV cache", gib(29.0), {}}}}}};
 }
 
 KvContext kv_context() {
   // Llama-3.1-8B: 2 x 32 layers x 8 KV heads x 128 x 2 B = 128 KiB a token in BF16.
-  KvContext f{{"KV cache against context · Llama-3.1-8B", "what is left for KV on each GPU at utilisation 0.92", kFooter}, {},
-              {{"RTX 4090", Bytes{5.2 * gibi}}, {"H100 80 GB", Bytes{56.4 * gibi}}, {"H200 141 GB", Bytes{111.7 * gibi}}}};
-  const struct { const char* name; double batch, bytes; } curves[] = {
-      {"batch 1, BF16", 1, 2}, {"batch 16, FP8", 16, 1}, {"batch 16, BF16", 16, 2}, {"batch 128, BF16", 128, 2}};
+  KvContext f{{"KV cache against context · Llama-3.1-8B",
+               "what is left for KV on each GPU at utilisation 0.92", kFooter},
+              {},
+              {{"RTX 4090", Bytes{5.2 * gibi}},
+               {"H100 80 GB", Bytes{56.4 * gibi}},
+               {"H200 141 GB", Bytes{111.7 * gibi}}}};
+  const struct {
+    const char* name;
+    double batch, bytes;
+  } curves[] = {{"batch 1, BF16", 1, 2},
+                {"batch 16, FP8", 16, 1},
+                {"batch 16, BF16", 16, 2},
+                {"batch 128, BF16", 128, 2}};
   for (const auto& c : curves) {
     KvContext::Curve curve{c.name, {}};
-    for (double n = 1024; n <= 131072; n *= 2) curve.at.push_back({Tokens{n}, Bytes{c.batch * n * 65536 * c.bytes}});
+    for (double n = 1024; n <= 131072; n *= 2)
+      curve.at.push_back({Tokens{n}, Bytes{c.batch * n * 65536 * c.bytes}});
     f.curves.push_back(curve);
   }
   return f;
 }
 
 Pareto pareto() {
-  Pareto f{{"Throughput against speed for a user · Llama-3.1-70B", "2,048 in, 256 out", kFooter}, {}};
-  const struct { const char* name; double bandwidth; } gpus[] = {{"H100", 3.0}, {"H200", 4.28}, {"B200", 7.2}};
+  Pareto f{{"Throughput against speed for a user · Llama-3.1-70B", "2,048 in, 256 out", kFooter},
+           {}};
+  const struct {
+    const char* name;
+    double bandwidth;
+  } gpus[] = {{"H100", 3.0}, {"H200", 4.28}, {"B200", 7.2}};
   for (const auto& g : gpus) {
     Pareto::Series series{g.name, {}};
     for (const int tp : {2, 4, 8})
       for (int b = 1; b <= 256; b *= 4) {
-        const double step = (141.0 / tp + b * 0.75 / tp) / g.bandwidth * 1e-3 + 160 * 12e-6 * tp / 8;
-        series.at.push_back({TokenRate{1 / step}, TokenRate{b / step / tp}, fmt::format("TP{} b{}", tp, b), {}});
+        const double step =
+            (141.0 / tp + b * 0.75 / tp) / g.bandwidth * 1e-3 + 160 * 12e-6 * tp / 8;
+        series.at.push_back(
+            {TokenRate{1 / step}, TokenRate{b / step / tp}, fmt::format("TP{} b{}", tp, b), {}});
       }
     f.series.push_back(series);
   }
@@ -181,14 +250,27 @@ Pareto pareto() {
 }
 
 LoadCurve load() {
-  LoadCurve f{{"Latency against load · Llama-3.1-8B · 2,048 in, 256 out", "open loop, Poisson arrivals", kFooter}, "request rate  [requests/s]", {}, Seconds{0.5}, Seconds{0.03}};
-  const struct { const char* name; double capacity, prefill, step; } gpus[] = {{"1 × H100", 12, 0.040, 0.0075}, {"1 × H200", 17, 0.039, 0.0056}};
+  LoadCurve f{{"Latency against load · Llama-3.1-8B · 2,048 in, 256 out",
+               "open loop, Poisson arrivals", kFooter},
+              "request rate  [requests/s]",
+              {},
+              Seconds{0.5},
+              Seconds{0.03}};
+  const struct {
+    const char* name;
+    double capacity, prefill, step;
+  } gpus[] = {{"1 × H100", 12, 0.040, 0.0075}, {"1 × H200", 17, 0.039, 0.0056}};
   for (const auto& g : gpus) {
     LoadCurve::Series series{g.name, {}};
     for (double r = 1; r < g.capacity; r += 1) {
       const double rho = r / g.capacity, wait = g.prefill * rho / (1 - rho);
       const double tpot = g.step * (1 + 1.6 * rho / (1.2 - rho));
-      series.at.push_back({r, Seconds{g.prefill + wait}, Seconds{g.prefill + 4.6 * wait}, Seconds{tpot}, Seconds{tpot * (1.1 + rho)}, {}});
+      series.at.push_back({r,
+                           Seconds{g.prefill + wait},
+                           Seconds{g.prefill + 4.6 * wait},
+                           Seconds{tpot},
+                           Seconds{tpot * (1.1 + rho)},
+                           {}});
     }
     f.series.push_back(series);
   }
@@ -196,13 +278,21 @@ LoadCurve load() {
 }
 
 CostContext cost() {
-  CostContext f{{"Cost against context · Llama-3.1-70B · batch as large as memory allows", "GPU hours at 2.50, 3.50 and 5.00 $", kFooter}, {}};
-  const struct { const char* name; double usd, pool, rate; } gpus[] = {{"8 × H100", 20, 440, 24}, {"8 × H200", 28, 870, 34}, {"8 × B200", 40, 1170, 58}};
+  CostContext f{{"Cost against context · Llama-3.1-70B · batch as large as memory allows",
+                 "GPU hours at 2.50, 3.50 and 5.00 $", kFooter},
+                {}};
+  const struct {
+    const char* name;
+    double usd, pool, rate;
+  } gpus[] = {{"8 × H100", 20, 440, 24}, {"8 × H200", 28, 870, 34}, {"8 × B200", 40, 1170, 58}};
   for (const auto& g : gpus) {
     CostContext::Series series{g.name, {}};
     for (double n = 2048; n <= 131072; n *= 2) {
-      const double batch = std::min(256., std::floor(g.pool / (n * 320 * 1024 / gibi))), step = (131 + batch * n * 320 * 1024 / gibi) / g.rate * 1e-3;
-      series.at.push_back({Tokens{n}, g.usd / 3600 * step / batch * 1e6, {{{"batch", fmt::format("{:.0f}", batch)}}, ""}});
+      const double batch = std::min(256., std::floor(g.pool / (n * 320 * 1024 / gibi))),
+                   step = (131 + batch * n * 320 * 1024 / gibi) / g.rate * 1e-3;
+      series.at.push_back({Tokens{n},
+                           g.usd / 3600 * step / batch * 1e6,
+                           {{{"batch", fmt::format("{:.0f}", batch)}}, ""}});
     }
     f.series.push_back(series);
   }
@@ -210,15 +300,24 @@ CostContext cost() {
 }
 
 Validation validation(std::size_t rows_per_group) {
-  Validation f{{"Decode attention: measured against predicted", "every row of the sample", kFooter}, "time", "µs", {}};
-  const struct { const char* name; double bias, spread; } groups[] = {{"GQA decode", 0.02, 0.06}, {"MLA decode", -0.05, 0.10}, {"paged v2", 0.08, 0.14}};
+  Validation f{{"Decode attention: measured against predicted", "every row of the sample", kFooter},
+               "time",
+               "µs",
+               {}};
+  const struct {
+    const char* name;
+    double bias, spread;
+  } groups[] = {{"GQA decode", 0.02, 0.06}, {"MLA decode", -0.05, 0.10}, {"paged v2", 0.08, 0.14}};
   unsigned seed = 1;
   for (const auto& g : groups) {
     Validation::Group group{g.name, {}};
     for (std::size_t i = 0; i < rows_per_group; ++i) {
       const auto random = [&] { return (seed = seed * 1664525u + 1013904223u) / 4294967296.; };
       const double predicted = 4 * std::pow(300., random());
-      group.at.push_back({predicted, predicted / (1 + g.bias + g.spread * (random() + random() - 1)), fmt::format("{} row {}", g.name, i + 1), {}});
+      group.at.push_back({predicted,
+                          predicted / (1 + g.bias + g.spread * (random() + random() - 1)),
+                          fmt::format("{} row {}", g.name, i + 1),
+                          {}});
     }
     f.groups.push_back(group);
   }
@@ -229,19 +328,32 @@ Report report() {
   Report r{.title = "Layout sample: Llama-3.1-8B on one H200",
            .question = "Does it fit, how fast is it, and what limits it? (synthetic numbers)",
            .answer = "It fits; a decode step of 32 requests takes about 6 ms and HBM limits it."};
-  r.facts = {{"decode step", "5.97 ms (5.7 – 6.2)"}, {"KV pool", "112 GiB"}, {"limited by", "HBM"},
+  r.facts = {{"decode step", "5.97 ms (5.7 – 6.2)"},
+             {"KV pool", "112 GiB"},
+             {"limited by", "HBM"},
              {"output tok/s per GPU", "5,360"}};
   r.warnings = {"These numbers only fill the layout: <not> a prediction & not a measurement."};
   r.sections = {
-      {"Speed", {"Every op on its roof, predicted and measured."},
-       {figure("roofline-decode", decode_roofline(), "All linear layers share one intensity.", "decode"),
-        figure("roofline-batches", predicted_roofline(), "Batching moves the step to the right.", "decode"),
+      {"Speed",
+       {"Every op on its roof, predicted and measured."},
+       {figure("roofline-decode", decode_roofline(), "All linear layers share one intensity.",
+               "decode"),
+        figure("roofline-batches", predicted_roofline(), "Batching moves the step to the right.",
+               "decode"),
         figure("roofline-gpus", three_gpus(), "", "comparison"), figure("op-times", op_times()),
-        figure("waterfall", waterfall())}, {}},
+        figure("waterfall", waterfall())},
+       {}},
       {"Memory", {}, {figure("memory", memory()), figure("kv-context", kv_context())}, {}},
-      {"Service", {}, {figure("pareto", pareto()), figure("load", load()), figure("cost", cost())}, {}},
-      {"How far to trust it", {}, {figure("strip", strip()), figure("validation", validation(12))}, {}}};
-  r.assumptions = {"", {{"what", false}, {"value"}, {"source", false}},
+      {"Service",
+       {},
+       {figure("pareto", pareto()), figure("load", load()), figure("cost", cost())},
+       {}},
+      {"How far to trust it",
+       {},
+       {figure("strip", strip()), figure("validation", validation(12))},
+       {}}};
+  r.assumptions = {"",
+                   {{"what", false}, {"value"}, {"source", false}},
                    {{"HBM read", "4.28 TB/s", "synthetic"}, {"block size", "16", "vLLM default"}}};
   r.provenance = {"Made by the layout test; no profile, no GPU."};
   r.results_json = R"({"note": "</script> stays inside"})";

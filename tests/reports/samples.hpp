@@ -1,6 +1,6 @@
-// Layout samples: one of each figure, filled with round synthetic numbers near those of a Hopper GPU
-// so that labels are as crowded as in earnest. "Measured" values here are predictions times a fixed
-// factor; nothing in this file was ever measured.
+// Layout samples: one of each figure, filled with round synthetic numbers near those of a Hopper
+// GPU so that labels are as crowded as in earnest. "Measured" values here are predictions times a
+// fixed factor; nothing in this file was ever measured.
 #pragma once
 #include "reports/figures/curves.hpp"
 #include "reports/figures/memory_map.hpp"
@@ -12,8 +12,8 @@
 
 namespace kvroof::reports::samples {
 
-Roofline decode_roofline();    // one GPU, predicted and "measured", all levels, a trajectory
-Roofline predicted_roofline(); // one GPU, predicted only
+Roofline decode_roofline();     // one GPU, predicted and "measured", all levels, a trajectory
+Roofline predicted_roofline();  // one GPU, predicted only
 Roofline three_gpus();
 RatioStrip strip();
 OpTimes op_times();

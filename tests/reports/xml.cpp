@@ -14,7 +14,8 @@ bool name_char(char c) {
 bool entities_fine(std::string_view s) {
   for (std::size_t at = 0; (at = s.find('&', at)) != std::string_view::npos; ++at) {
     bool known = false;
-    for (const std::string_view e : {"&amp;", "&lt;", "&gt;", "&quot;"}) known |= s.substr(at).starts_with(e);
+    for (const std::string_view e : {"&amp;", "&lt;", "&gt;", "&quot;"})
+      known |= s.substr(at).starts_with(e);
     if (!known) return false;
   }
   return true;
@@ -34,15 +35,18 @@ std::string xml_error(std::string_view text) {
     if (text[at] != '<') {
       const std::size_t end = std::min(text.find('<', at), text.size());
       const std::string_view run = text.substr(at, end - at);
-      if (!entities_fine(run) || run.find('>') != std::string_view::npos) return fail("unescaped text");
-      if (open.empty() && run.find_first_not_of(" \n") != std::string_view::npos) return fail("text outside the root");
+      if (!entities_fine(run) || run.find('>') != std::string_view::npos)
+        return fail("unescaped text");
+      if (open.empty() && run.find_first_not_of(" \n") != std::string_view::npos)
+        return fail("text outside the root");
       at = end;
       continue;
     }
     if (text.substr(at).starts_with("</")) {
       const std::size_t end = text.find('>', at);
       if (end == std::string_view::npos) return fail("unfinished tag");
-      if (open.empty() || text.substr(at + 2, end - at - 2) != open.back()) return fail("wrong end tag");
+      if (open.empty() || text.substr(at + 2, end - at - 2) != open.back())
+        return fail("wrong end tag");
       open.pop_back();
       at = end + 1;
       continue;
@@ -58,11 +62,13 @@ std::string xml_error(std::string_view text) {
       std::size_t eq = ++i;
       while (eq < text.size() && name_char(text[eq])) ++eq;
       const std::string attribute(text.substr(i, eq - i));
-      if (attribute.empty() || !text.substr(eq).starts_with("=\"")) return fail("attribute without a quoted value");
+      if (attribute.empty() || !text.substr(eq).starts_with("=\""))
+        return fail("attribute without a quoted value");
       const std::size_t quote = text.find('"', eq + 2);
       if (quote == std::string_view::npos) return fail("unfinished attribute");
       const std::string_view value = text.substr(eq + 2, quote - eq - 2);
-      if (!entities_fine(value) || value.find('<') != std::string_view::npos) return fail("unescaped attribute");
+      if (!entities_fine(value) || value.find('<') != std::string_view::npos)
+        return fail("unescaped attribute");
       if (!attributes.insert(attribute).second) return fail("attribute twice: " + attribute);
       i = quote + 1;
     }
