@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <ostream>
 
-#include "reports/format.hpp"
+#include "reports/terminal.hpp"
 
 namespace kvroof::reports {
 

@@ -4,9 +4,10 @@
 #include <map>
 #include <ostream>
 
-#include "reports/format.hpp"
 #include "reports/grid.hpp"
 #include "reports/run_report.hpp"
+#include "reports/terminal.hpp"
+#include "reports/text.hpp"
 
 namespace kvroof::reports {
 namespace {
@@ -27,9 +28,9 @@ std::string sharding(const Parallelism& p) {
 
 std::string load_text(const OperatingPoint& w) {
   if (w.lock_step)
-    return fmt::format("batch {} at context {}", integer(w.batch), integer(w.decode_context()));
-  return fmt::format("{} in / {} out · {} concurrent", integer(w.prompt), integer(w.output),
-                     integer(w.batch));
+    return fmt::format("batch {} at context {}", count(w.batch), count(w.decode_context()));
+  return fmt::format("{} in / {} out · {} concurrent", count(w.prompt), count(w.output),
+                     count(w.batch));
 }
 
 std::string headline(const RunReport& r) {
@@ -42,11 +43,11 @@ std::string headline(const RunReport& r) {
 void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
   const MemoryFit& m = r.prediction.memory;
   out << fmt::format("{}  {} usable of {} per GPU (gpu_memory_utilization {:.2f})\n",
-                     m.fits ? "FITS" : "DOES NOT FIT", binary(m.usable), binary(m.capacity),
+                     m.fits ? "FITS" : "DOES NOT FIT", text(m.usable), text(m.capacity),
                      r.setup.policy.gpu_memory_utilization);
   Grid g("lrl");
   const auto line = [&](const char* what, Bytes b) {
-    g.row({what, binary(b), bar(b / m.capacity, 40, unicode)});
+    g.row({what, text(b), bar(b / m.capacity, 40, unicode)});
   };
   line("weights", m.weights);
   line("activations (estimate)", m.activations);
@@ -55,10 +56,10 @@ void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
   g.print(out, "  ");
   out << fmt::format(
       "  GPU KV cache size: {} tokens, Maximum concurrency for {} tokens per request: {:.2f}x\n",
-      integer(m.pool_tokens.value), integer(m.tokens_per_request), m.max_concurrency);
+      count(m.pool_tokens.value), count(m.tokens_per_request), m.max_concurrency);
   out << fmt::format("  KV is {}/token over all GPUs ({}); this load needs {} of {} blocks\n",
-                     binary(Bytes{m.kv_per_token.value}), name(r.setup.policy.kv_dtype()),
-                     integer(m.blocks_needed), integer(m.blocks));
+                     text(Bytes{m.kv_per_token.value}), name(r.setup.policy.kv_dtype()),
+                     count(m.blocks_needed), count(m.blocks));
   if (m.fits) return;
   out << "\n  " << m.reason << '\n';
   for (const std::string& s : m.would_fit) out << "  would fit: " << s << '\n';
@@ -87,7 +88,7 @@ void speed_section(std::ostream& out, const RunReport& r) {
          range(p.ttft - p.ttft_step.spread, p.ttft + p.ttft_step.spread), text(p.ttft_step.floor),
          std::string(name(p.ttft_step.bound))});
   if (w.lock_step) step(fmt::format("prefill of the batch"), p.prefill);
-  step(fmt::format("decode step (batch {})", integer(w.batch)), p.decode);
+  step(fmt::format("decode step (batch {})", count(w.batch)), p.decode);
   g.row({"TPOT", text(p.tpot), range(p.tpot_low, p.tpot_high), "",
          p.interference > Seconds{} ? "step + host + prefills that share the GPU" : "step + host"});
   if (!w.lock_step) g.row({"E2E", text(p.e2e)});
@@ -99,8 +100,8 @@ void speed_section(std::ostream& out, const RunReport& r) {
   const double ridge =
       r.setup.machine.roof(MathType::bf16).peak / r.setup.machine.hbm.peak / Intensity{1};
   out << fmt::format("decode MBU {}, MFU {}: {} FLOP/B against a ridge of {} (BF16)\n",
-                     percent(p.decode.mbu), percent(p.decode.mfu), text(p.decode.work.intensity()),
-                     number(ridge));
+                     percent(p.decode.mbu), percent(p.decode.mfu),
+                     number(p.decode.work.intensity().value), number(ridge));
 }
 
 /// Ops of one name together (layer groups of one LLM share names), longest first; small ones summed
@@ -138,7 +139,7 @@ void ops_section(std::ostream& out, const char* title, const PhaseResult& p, boo
         std::max_element(l.bound.begin(), l.bound.end(),
                          [](const auto& a, const auto& b) { return a.second < b.second; });
     g.row({op, text(l.expected), percent(share), bar(share, 20, unicode),
-           l.work.flops > Flops{} ? text(l.work.intensity()) : "–", text(l.floor),
+           l.work.flops > Flops{} ? number(l.work.intensity().value) : "–", text(l.floor),
            std::string(name(bound->first))});
   }
   if (others > 0)
@@ -187,11 +188,11 @@ void print_markdown(std::ostream& out, const RunReport& r) {
     out << "| " << a << " | " << b << " |\n";
   };
   row("fits", m.fits ? "yes" : "no: " + m.reason);
-  row("weights per GPU", binary(m.weights));
-  row("KV pool per GPU", binary(m.pool));
-  row("KV per token", binary(Bytes{m.kv_per_token.value}));
-  row("KV tokens", integer(m.pool_tokens.value));
-  row(fmt::format("max concurrency at {} tokens", integer(m.tokens_per_request)),
+  row("weights per GPU", text(m.weights));
+  row("KV pool per GPU", text(m.pool));
+  row("KV per token", text(Bytes{m.kv_per_token.value}));
+  row("KV tokens", count(m.pool_tokens.value));
+  row(fmt::format("max concurrency at {} tokens", count(m.tokens_per_request)),
       number(m.max_concurrency));
   for (const std::string& s : m.would_fit) row("would fit", s);
   if (!m.fits) return;
@@ -210,7 +211,7 @@ void print_markdown(std::ostream& out, const RunReport& r) {
     for (std::size_t i = 0; i < x->ops.size(); ++i)
       out << fmt::format("| {} | {} | {:.0f} | {} | {} | {} | {} |\n", phase, x->ops[i].name,
                          x->ops[i].count, text(x->times[i].expected), text(x->times[i].floor),
-                         text(x->ops[i].work.intensity()), name(x->times[i].bound));
+                         number(x->ops[i].work.intensity().value), name(x->times[i].bound));
 }
 
 }  // namespace kvroof::reports

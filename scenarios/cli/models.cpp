@@ -7,8 +7,8 @@
 
 #include "model/llm_counts.hpp"
 #include "model/search_path.hpp"
-#include "reports/format.hpp"
 #include "reports/grid.hpp"
+#include "reports/text.hpp"
 #include "scenarios/cli/verbs.hpp"
 
 namespace kvroof::cli {
@@ -67,7 +67,7 @@ void models(const Options& o) {
     list.push_back(model_json(id, c));
     grid.row({id, fmt::format("{:.3f} B", static_cast<double>(total_params(c.shape)) / giga),
               fmt::format("{:.3f} B", static_cast<double>(active_params(c.shape)) / giga),
-              reports::integer(kv_bytes_per_token(c.shape, Dtype::bf16).value) + " B",
+              reports::count(kv_bytes_per_token(c.shape, Dtype::bf16).value) + " B",
               attention_text(c.shape)});
   }
   if (o.format == "json") {
