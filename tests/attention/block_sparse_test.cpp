@@ -1,0 +1,41 @@
+#include "model/attention/block_sparse.hpp"
+
+#include <doctest/doctest.h>
+
+#include "model/attention/flash_v2.hpp"
+
+using namespace kvroof;
+using namespace kvroof::attention;
+
+namespace {
+constexpr AttentionShape kLong{.s_q = 8192, .s_kv = 8192, .h_q = 4, .h_kv = 4, .causal = false};
+}
+
+TEST_CASE("all blocks kept is flash_v2") {
+  CHECK(block_sparse(kLong, {}, {}, {}).work == flash_v2(kLong, {}, {}, {}).work);
+}
+
+TEST_CASE("products, exponentials and K/V traffic are proportional to the sparsity") {
+  // arXiv:2205.14135 Proposition 4: the N²d²/M term carries the sparsity, the N·d term does not.
+  const Work full = flash_v2(kLong, {}, {}, {}).work;
+  for (const double s : {0.5, 0.25, 0.0625}) {
+    const Work w = block_sparse(kLong, {}, {}, {.sparsity = s}).work;
+    CHECK(w.flops == s * full.flops);
+    CHECK(w.flops_executed == s * full.flops_executed);
+    CHECK(w.exps == s * full.exps);
+    const Bytes blocks{4 * 4 * s * 64 * 128};  // 64 x 128 tiles of 128 x 64 a head
+    CHECK(w.l2_to_sm - blocks - w.read.activations + blocks ==
+          s * (full.l2_to_sm - full.read.activations));
+    CHECK(w.read.activations == full.read.activations + blocks);
+    CHECK(w.written == full.written);
+  }
+}
+
+TEST_CASE("a key block is read as long as some row tile uses it") {
+  const Work full = flash_v2(kLong, {}, {}, {}).work;
+  CHECK(block_sparse(kLong, {}, {}, {.sparsity = 0.1}).work.read.kv == full.read.kv);
+  // one query row tile: what it skips is never read
+  const AttentionShape tile{.s_q = 128, .s_kv = 8192, .causal = false};
+  const Work w = block_sparse(tile, {}, {}, {.sparsity = 0.25}).work;
+  CHECK(w.read.kv.value == 0.25 * 8192 * 256 * 2);
+}

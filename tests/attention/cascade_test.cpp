@@ -1,0 +1,50 @@
+#include "model/attention/cascade.hpp"
+
+#include <doctest/doctest.h>
+
+#include "model/attention/flash_decoding.hpp"
+
+using namespace kvroof;
+using namespace kvroof::attention;
+
+namespace {
+// 64 requests after a system prompt of 2000 tokens, 48 of their own; 70B per GPU at TP8
+constexpr AttentionShape kChat{.b = 64, .s_kv = 2048, .h_q = 8, .h_kv = 1};
+}  // namespace
+
+TEST_CASE("the shared prefix is read once instead of once per request") {
+  const Work plain = flash_decoding(kChat, {}, {}, {}).work;
+  const Work w = cascade(kChat, {}, {}, {.shared_prefix = 2000}).work;
+  CHECK(w.read.kv.value == (2000 + 64 * 48.) * 256 * 2);
+  CHECK((plain.read.kv - w.read.kv).value == 63 * 2000. * 256 * 2);
+  CHECK(plain.read.kv / w.read.kv == doctest::Approx(25.8).epsilon(2e-3));
+  CHECK(w.flops == plain.flops);
+}
+
+TEST_CASE("query rows of all requests share tiles over the prefix") {
+  // 64 requests x 8 heads = 512 rows, 8 tiles of 64: the prefix crosses L2 -> SM 8 times, not 64.
+  const Options o{.tile = Tile{.m = 64, .n = 64}, .splits = 1, .shared_prefix = 2000};
+  const Work w = cascade(kChat, {}, {}, o).work;
+  const double rows = 64 * 8;
+  CHECK(w.l2_to_sm.value == (8 * 2000. + 64 * 48) * 256 * 2  // K/V
+                                + 2 * rows * 128 * 2         // q, by both levels
+                                + 2 * rows * 4 * 129);       // partial results
+  CHECK(w.written.activations.value == 2 * rows * 4 * 129 + rows * 128 * 2);
+  CHECK(w.read.activations.value == 2 * rows * 4 * 129 + rows * 128 * 2);
+  CHECK(w.launches == 3);
+}
+
+TEST_CASE("without a prefix it is flash_decoding") {
+  const Cost c = cascade(kChat, {}, {}, {}), plain = flash_decoding(kChat, {}, {}, {});
+  CHECK(c.work == plain.work);
+  CHECK(c.handed_over == plain.handed_over);
+}
+
+TEST_CASE("a window shortens the prefix it cuts into") {
+  AttentionShape x = kChat;
+  x.window = 1048;  // sees 1000 of the 2000 shared tokens
+  CHECK(cascade(x, {}, {}, {.shared_prefix = 2000}).work.read.kv.value ==
+        (1000 + 64 * 48.) * 256 * 2);
+  x.window = 40;  // sees none of them
+  CHECK(cascade(x, {}, {}, {.shared_prefix = 2000}).work == flash_decoding(x, {}, {}, {}).work);
+}

@@ -1,0 +1,26 @@
+#include "model/attention/softmax.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace kvroof;
+using namespace kvroof::attention;
+
+TEST_CASE("safe softmax takes 4 accesses an element, online 3") {
+  // arXiv:1805.02867 sections 2 and 3; "up to 1.33x" is their ratio
+  const AttentionShape x{.b = 4, .s_q = 1, .s_kv = 25000, .h_q = 1000, .h_kv = 1000};
+  const auto accesses = [&](bool online) {
+    const Work w = softmax(x, {}, {}, {.online = online}).work;
+    return (w.l2_to_sm + w.hbm_written()).value / (4. * 1000 * 25000 * 2);
+  };
+  CHECK(accesses(false) == 4);
+  CHECK(accesses(true) == 3);
+}
+
+TEST_CASE("walks after the first reach HBM only when the active rows exceed L2") {
+  // 1056 rows at work on 132 SMs; 25,000 bf16 values each are 52.8 MB, 10,000 are 21 MB.
+  const auto reread = [](double columns) {
+    return softmax({.b = 4000, .s_kv = columns}, {}, {}, {}).work.reread.value;
+  };
+  CHECK(reread(10000) == 0);
+  CHECK(reread(25000) == 4000. * 25000 * 2);
+}
