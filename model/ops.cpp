@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/attention/mla_decode.hpp"
 #include "model/collective.hpp"
 #include "model/elementwise.hpp"
 #include "model/gemm.hpp"
@@ -124,6 +125,8 @@ void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
   const attention::Cost c = v.cost(x, f, l_.on_chip, options);
   add(single ? "attention" : "prefill_attention",
       single ? OpClass::decode_attention : OpClass::prefill_attention, c.work, f.math, c.execution);
+  // q and o are handed over like any activation; what the variant itself keeps on chip is among them.
+  out_.back().handed_over = max(out_.back().handed_over, c.handed_over);
 }
 
 void Builder::attend(const GroupedAttention& a) {
@@ -161,7 +164,7 @@ void Builder::attend(const LatentAttention& a) {
     linear("kv_a_proj", t, a.d_c + a.d_rope, d_, l_.attention);
   }
   add("kv_a_norm", OpClass::elementwise, elementwise::norm(t, a.d_c, act_, false));
-  const Bytes cached = Elements{1.0 * a.d_c + a.d_rope} * element_size(l_.kv);
+  const Bytes cached = attention::mla_token_bytes(a.d_c, a.d_rope, l_.kv);
   add("rope_append", OpClass::elementwise,
       elementwise::rope_append(t, h_q * a.d_rope, a.d_c + a.d_rope, cached, act_, 0,
                                p_.fused_elementwise));

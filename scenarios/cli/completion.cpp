@@ -14,7 +14,7 @@ namespace {
 /// Words that may follow `previous` on the command line of `verb`.
 std::vector<std::string> candidates(const CLI::App& app, const std::string& verb,
                                     const std::string& previous, const std::string& word) {
-  const CLI::App* v = app.get_subcommand_no_throw(verb);
+  const CLI::App* v = find_verb(app, verb);
   if (!v) return verbs_of(app);
   if (previous == "--hardware") return profile_ids();
   if (previous == "--model" || (verb == "models" && !word.starts_with("-"))) return llm_ids();

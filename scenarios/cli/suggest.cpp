@@ -11,11 +11,17 @@ namespace {
 /// The verb on the command line, if it is one of ours.
 const CLI::App* verb_of(const CLI::App& app, int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
-    if (argv[i][0] != '-') return app.get_subcommand_no_throw(argv[i]);
+    if (argv[i][0] != '-') return find_verb(app, argv[i]);
   return nullptr;
 }
 
 }  // namespace
+
+const CLI::App* find_verb(const CLI::App& app, std::string_view name) {
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (verb->get_name() == name) return verb;
+  return nullptr;
+}
 
 std::vector<std::string> verbs_of(const CLI::App& app) {
   std::vector<std::string> names;

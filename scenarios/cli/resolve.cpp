@@ -1,0 +1,162 @@
+#include "scenarios/cli/resolve.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "model/engine_args.hpp"
+#include "model/scenario_fields.hpp"
+#include "model/search_path.hpp"
+#include "model/user_error.hpp"
+
+namespace kvroof::cli {
+namespace {
+
+/// A visitor of the field table: every scalar field becomes --key-with-dashes.
+struct FlagMaker {
+  CLI::App& verb;
+  std::map<std::string, std::string>& flags;
+  std::string block;
+
+  template <class M>
+  void operator()(std::string_view key, M&, const Field& field) {
+    std::string flag = "--" + std::string(key);
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    const std::string path = block.empty() ? std::string(key) : block + "." + std::string(key);
+    CLI::Option* option = verb.add_option_function<std::string>(
+        flag, [this_flags = &flags, path](const std::string& text) { (*this_flags)[path] = text; }, std::string(field.doc));
+    if constexpr (std::same_as<M, bool>) option->expected(0, 1)->default_str("true");
+    option->group(block);
+  }
+};
+
+std::vector<Override> overrides_of(const Inputs& in, std::vector<std::string>& warnings) {
+  std::vector<Override> out;
+  if (!in.engine_args.empty()) {
+    EngineArgs args = parse_engine_args(in.engine_args);
+    out.insert(out.end(), args.overrides.begin(), args.overrides.end());
+    std::string ignored;
+    for (const std::string& a : args.ignored) ignored += (ignored.empty() ? "" : " ") + a;
+    if (!ignored.empty()) warnings.push_back("--engine-args: not modelled, ignored: " + ignored);
+  }
+  for (const auto& [path, value] : in.flags) out.push_back({path, value, "command line"});
+  for (const std::string& s : in.set) {
+    const std::size_t equals = s.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw UserError("--set: expected key=value, got \"" + s + "\"");
+    out.push_back({s.substr(0, equals), s.substr(equals + 1), "--set"});
+  }
+  return out;
+}
+
+/// Requests in flight of an open loop, by Little's law: rate times the time in the system.
+double in_flight(Setup setup, double rate, int most) {
+  double batch = 1;
+  for (int i = 0; i < 30; ++i) {
+    setup.point.batch = std::clamp(batch, 1.0, 1.0 * most);
+    const double next = rate * predict(setup).e2e.value;
+    if (std::abs(next - batch) < 0.01) break;
+    batch = next;
+  }
+  return std::clamp(batch, 1.0, 1.0 * most);
+}
+
+OperatingPoint operating_point(const Workload& w) {
+  OperatingPoint p;
+  p.prefix_hit = w.prefix_hit_rate;
+  if (w.batch || w.context) {
+    if (!w.batch || !w.context)
+      throw UserError(std::string("workload.") + (w.batch ? "context" : "batch") +
+                      ": expected with workload." + (w.batch ? "batch" : "context") +
+                      ": a step needs both the number of requests and their tokens");
+    p.batch = *w.batch, p.prompt = p.context = *w.context, p.lock_step = true;
+    return p;
+  }
+  if (!w.input_len.given() || !w.output_len.given())
+    throw UserError("workload: expected input_len and output_len (or batch and context), got neither pair in full");
+  p.prompt = w.input_len.mean_tokens(), p.output = w.output_len.mean_tokens();
+  p.batch = w.max_concurrency.value_or(1);
+  return p;
+}
+
+}  // namespace
+
+std::shared_ptr<Inputs> add_inputs(CLI::App& verb) {
+  auto in = std::make_shared<Inputs>();
+  verb.add_option("scenario", in->file, "scenario YAML; without one, flags say everything");
+  for (const auto& [flag, path, doc] :
+       {std::tuple{"--model", "model", "bundled id, Hugging Face name, config.json or folder"},
+        {"--hardware", "hardware", "profile id or path"},
+        {"--engine", "engine", "vllm | sglang | trtllm: whose defaults and memory rule"},
+        {"--gpu-hour-usd", "cost.gpu_hour_usd", "price of a GPU-hour"}})
+    verb.add_option_function<std::string>(
+        flag, [in, path = path](const std::string& text) { in->flags[path] = text; }, doc);
+  Workload workload;
+  Policy serving;
+  FlagMaker maker{verb, in->flags, "workload"};
+  fields(maker, workload);
+  maker.block = "serving";
+  fields(maker, serving);
+  verb.add_option("--set", in->set, "override any key: --set serving.block_size=32")->take_all();
+  verb.add_option("--engine-args", in->engine_args, "your real command line: \"vllm serve … -tp 4\"");
+  verb.add_option("--profile-path", in->profile_path, "folder with hw_profiles/ and scenarios/llms/ of your own");
+  verb.add_option_function<std::string>(
+          "--roof", [in](const std::string& roof) { in->datasheet_roof = roof == "datasheet"; },
+          "best: measured, fitted, then assumed | datasheet: speed of light everywhere")
+      ->check(CLI::IsMember({"best", "datasheet"}));
+  verb.add_flag("--allow-unknown-arch", in->allow_unknown_arch, "read an unknown architecture as a dense decoder");
+  return in;
+}
+
+Scenario read_scenario(const Inputs& in, std::vector<std::string>& warnings) {
+  const std::vector<Override> overrides = overrides_of(in, warnings);
+  if (in.file.empty() && overrides.empty())
+    throw UserError("expected a scenario file, or --model and --hardware (kvroof init prints a file to start from)");
+  return in.file.empty() ? scenario_from_overrides(overrides) : load_scenario(in.file, overrides);
+}
+
+Resolved resolve(const Inputs& in) {
+  Resolved r;
+  r.scenario = read_scenario(in, r.warnings);
+  const Scenario& s = r.scenario;
+  const std::vector<std::string> roots = search_roots(in.profile_path);
+  r.profile = load_profile(find_profile(s.hardware, roots, s.folder));
+  Setup& setup = r.setup;
+  setup.machine = to_machine(r.profile, in.datasheet_roof ? RoofKind::datasheet : RoofKind::best);
+  if (s.cost.gpu_hour_usd) setup.machine.gpu_hour_usd = *s.cost.gpu_hour_usd;
+  setup.policy = s.policy;
+  setup.engine = *find_engine(std::string_view(s.engine).substr(0, s.engine.find('@')));
+  if (!s.kernel_calls().empty()) return r;
+
+  const LlmConfig llm = load_llm(s.model, roots, {.allow_unknown_arch = in.allow_unknown_arch}, s.folder);
+  setup.llm = llm.shape;
+  r.warnings.insert(r.warnings.end(), llm.notes.begin(), llm.notes.end());
+  r.warnings.insert(r.warnings.end(), s.notes.begin(), s.notes.end());
+  setup.point = operating_point(s.workload);
+  const int most = setup.policy.max_num_seqs * setup.policy.parallel.data;
+  if (s.workload.request_rate && !s.workload.max_concurrency)
+    setup.point.batch = in_flight(setup, *s.workload.request_rate, most);
+  if (setup.point.batch > most && !setup.point.lock_step) {
+    r.warnings.push_back(fmt::format("{:.0f} concurrent requests, but max_num_seqs lets {} run; the others queue",
+                                     setup.point.batch, most));
+    setup.point.batch = most;
+  }
+  const double longest = std::max(setup.point.decode_context(), setup.point.prompt + setup.point.output);
+  if (setup.llm.max_positions > 0 && longest > setup.llm.max_positions && !(setup.point.lock_step && longest - 1 <= setup.llm.max_positions))
+    r.warnings.push_back(fmt::format("{:.0f} tokens exceed the {} positions {} was made for", longest,
+                                     setup.llm.max_positions, setup.llm.id));
+
+  std::string defaults;
+  for (const std::string& d : defaults_used(s)) defaults += (defaults.empty() ? "" : ", ") + d;
+  if (!defaults.empty()) r.assumed.push_back(defaults + fmt::format(" ({} defaults)", s.engine));
+  const Machine& m = setup.machine;
+  const ClassFit& gemm = m.fit_of(OpClass::gemm);
+  r.assumed.push_back(fmt::format("{}: weights stream at {:.0f} % of datasheet HBM ({}), products at {:.0f} % of peak",
+                                  m.id, 100 * gemm.memory, name(gemm.source), 100 * gemm.compute));
+  r.assumed.push_back(fmt::format("{:.1f} ms of host time a step ({}); ${:.2f} per GPU-hour",
+                                  setup.engine.step_base.value / milli, setup.engine.name, m.gpu_hour_usd));
+  return r;
+}
+
+}  // namespace kvroof::cli

@@ -1,0 +1,42 @@
+// From a command line to what is to be computed: scenario, network, GPU, engine, operating point.
+#pragma once
+#include <CLI/App.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/predict.hpp"
+#include "model/profile.hpp"
+#include "model/scenario.hpp"
+
+namespace kvroof::cli {
+
+/// Where a scenario comes from; filled by the options that add_inputs declares.
+struct Inputs {
+  std::string file;                         // empty: everything from flags
+  std::map<std::string, std::string> flags; // key path -> text: serving.tensor_parallel_size -> "8"
+  std::vector<std::string> set;             // --set key=value
+  std::string engine_args;                  // --engine-args "vllm serve …"
+  std::vector<std::string> profile_path;
+  bool allow_unknown_arch = false;
+  bool datasheet_roof = false;              // --roof datasheet
+};
+
+/// Declares the scenario argument, a flag for every field of `serving` and `workload`, and the rest.
+std::shared_ptr<Inputs> add_inputs(CLI::App& verb);
+
+/// A scenario with everything it names.
+struct Resolved {
+  Scenario scenario;
+  HardwareProfile profile;
+  Setup setup;                         // llm and point are empty for a kernel scenario
+  std::vector<std::string> assumed;    // defaults and estimates the answer rests on
+  std::vector<std::string> warnings;
+};
+
+/// The scenario alone; UserError for everything a user can mend.
+Scenario read_scenario(const Inputs& inputs, std::vector<std::string>& warnings);
+Resolved resolve(const Inputs& inputs);
+
+}  // namespace kvroof::cli

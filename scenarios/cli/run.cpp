@@ -1,0 +1,108 @@
+// kvroof run: does it fit, how fast, limited by what.
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "model/user_error.hpp"
+#include "reports/kernel_report.hpp"
+#include "reports/run_report.hpp"
+#include "scenarios/cli/output.hpp"
+#include "scenarios/cli/resolve.hpp"
+#include "scenarios/cli/verbs.hpp"
+
+namespace kvroof::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json inputs_json(const Scenario& s) { return Json::parse(to_json(resolved_inputs(s))); }
+
+std::vector<reports::KernelRow> evaluate_kernels(const Resolved& r) {
+  std::vector<reports::KernelRow> rows;
+  const Machine& m = r.setup.machine;
+  const OnChip chip{.num_sms = m.num_sms, .l2_effective = m.l2_effective};
+  for (const KernelCall& call : r.scenario.kernel_calls()) {
+    const attention::Variant* v = attention::find_variant(call.variant);
+    attention::Formats formats = call.formats();
+    if (m.roof(formats.math).peak <= Throughput{}) formats.math = MathType::bf16;
+    const attention::Cost cost = v->cost(call.shape, formats, chip, call.options);
+    Op op{.name = v->name, .math = formats.math, .work = cost.work, .execution = cost.execution, .handed_over = cost.handed_over};
+    op.op_class = call.shape.s_q > 1 ? OpClass::prefill_attention : OpClass::decode_attention;
+    rows.push_back({call, op, time(op, m, Launch::graph)});
+  }
+  return rows;
+}
+
+int run_kernels(const Resolved& r, const std::string& format, std::ostream& out) {
+  const reports::KernelReport report{r.scenario.name, r.setup.machine, evaluate_kernels(r)};
+  if (format == "json") {
+    Json j = reports::to_json(report);
+    j["inputs"] = inputs_json(r.scenario);
+    out << j.dump(2) << '\n';
+  } else {
+    reports::print(out, report, format);
+  }
+  return kOk;
+}
+
+std::vector<std::string> next_steps(const Inputs& in, const Prediction& p) {
+  if (in.file.empty()) return {};
+  std::vector<std::string> next{"kvroof explain " + in.file + (p.memory.fits ? " tpot" : " fits")};
+  next.push_back("kvroof run " + in.file + " --kv-cache-dtype fp8");
+  return next;
+}
+
+int run(const Inputs& in, const std::string& format, const std::string& file, bool dry_run) {
+  if (dry_run) {
+    std::vector<std::string> warnings;
+    read_scenario(in, warnings);
+    std::cout << "ok\n";
+    return kOk;
+  }
+  Output output(file);
+  const Resolved r = resolve(in);
+  if (!r.scenario.kernel_calls().empty()) return run_kernels(r, format, output.stream());
+  reports::RunReport report{.name = r.scenario.name.empty() ? r.setup.llm.id : r.scenario.name,
+                            .setup = r.setup,
+                            .assumed = r.assumed,
+                            .warnings = r.warnings};
+  try {
+    report.prediction = predict(r.setup);
+  } catch (const std::invalid_argument& e) {
+    throw UserError(std::string(in.file.empty() ? "command line" : in.file) + ": " + e.what());
+  } catch (const std::domain_error& e) {
+    throw UserError(e.what());
+  }
+  report.next = next_steps(in, report.prediction);
+  Json inputs = inputs_json(r.scenario);
+  report.inputs = &inputs;
+  std::ostream& out = output.stream();
+  if (format == "json") out << reports::to_json(report).dump(2) << '\n';
+  else if (format == "csv") reports::print_csv(out, report);
+  else if (format == "md") reports::print_markdown(out, report);
+  else reports::print_table(out, report, output.unicode());
+  return report.prediction.memory.fits ? kOk : kNo;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, int& exit_code) {
+  struct Options {
+    std::string format, file;
+    bool dry_run = false;
+  };
+  CLI::App* verb = app.add_subcommand("run", "one scenario: does it fit, how fast, limited by what");
+  auto in = add_inputs(*verb);
+  auto o = std::make_shared<Options>();
+  verb->add_option("--format", o->format, "table | json | csv | md; else by the ending of -o")
+      ->check(CLI::IsMember({"table", "json", "csv", "md"}));
+  verb->add_option("-o,--output", o->file, "write to a file instead of stdout");
+  verb->add_flag("--dry-run", o->dry_run, "check the scenario and stop");
+  verb->callback([in, o, &exit_code] {
+    exit_code = run(*in, o->format.empty() ? format_of_file(o->file) : o->format, o->file, o->dry_run);
+  });
+}
+
+}  // namespace kvroof::cli
