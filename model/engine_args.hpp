@@ -14,9 +14,9 @@
 namespace kvroof {
 
 struct EngineArgs {
-  std::string engine;               // vllm, sglang or trtllm
-  std::vector<Override> overrides;  // engine first, then model and flags in their order
-  std::vector<std::string> ignored; // as written: flags and launcher words no prediction uses
+  std::string engine;                // vllm, sglang or trtllm
+  std::vector<Override> overrides;   // engine first, then model and flags in their order
+  std::vector<std::string> ignored;  // as written: flags and launcher words no prediction uses
 };
 
 /// Words as a POSIX shell splits them: blanks, '…', "…", backslashes, line continuations, comments.

@@ -30,9 +30,10 @@ struct Field {
   bool above_min = false;  // min itself is excluded
   bool whole = false;      // a double that counts something
   bool required = false;
-  std::string_view automatic = "";                       // a word that means "not given": auto
-  std::string_view alias = "";                           // another key that is accepted
-  std::string_view vllm = "", sglang = "", trtllm = "";  // engine flags, blank-separated
+  std::string_view automatic = "";  // a word that means "not given": auto
+  std::string_view alias = "";      // another key that is accepted
+  std::string_view vllm = "", sglang = "",
+                   trtllm = "";  // engine flags, blank-separated; !--flag turns the field off
 };
 
 /// Words of an enumeration, in the order of its values from 0. Specialised beside each enum.

@@ -76,6 +76,9 @@ class Errors {
 /// How a message names what stood there: "2k" in quotes, a mapping, a list, null.
 std::string described(const Node& node);
 
+/// Insertions, deletions and substitutions that turn one word into the other.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
 /// The known word within two edits (a third of its length for long words), or empty.
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& known);
 

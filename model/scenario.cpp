@@ -286,7 +286,9 @@ Node custom_node(const Sweep& sweep, NumberStyle) {
 
 void apply_override(Node& root, const Override& o) {
   const std::string origin =
-      fmt::format("{} {}={}", o.origin.empty() ? "--set" : o.origin, o.path, o.value);
+      o.origin.find(' ') != std::string::npos
+          ? o.origin
+          : fmt::format("{} {}={}", o.origin.empty() ? "--set" : o.origin, o.path, o.value);
   Node value = parse_yaml(o.value, origin);
   Node* n = &root;
   std::string_view rest = o.path;

@@ -192,7 +192,7 @@ struct Scenario {
 /// key = value from the command line, or from an engine's command line.
 struct Override {
   std::string path, value;
-  std::string origin;  // what an error names: --set, --engine-args
+  std::string origin;  // what an error names: --set, or a whole argument: --engine-args -tp 4
 };
 
 Scenario load_scenario(const std::string& path, const std::vector<Override>& overrides = {});

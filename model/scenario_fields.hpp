@@ -134,16 +134,18 @@ void fields(V& v, Policy& p) {
   };
   v("tensor_parallel_size", p.parallel.tensor,
     ranks("GPUs that share every layer", "--tensor-parallel-size -tp",
-          "--tensor-parallel-size --tp-size --tp", "--tp_size"));
+          "--tensor-parallel-size --tp-size --tp", "--tp_size --tensor_parallel_size"));
   v("pipeline_parallel_size", p.parallel.pipeline,
     ranks("stages of layers", "--pipeline-parallel-size -pp",
-          "--pipeline-parallel-size --pp-size --pp", "--pp_size"));
+          "--pipeline-parallel-size --pp-size --pp", "--pp_size --pipeline_parallel_size"));
   v("data_parallel_size", p.parallel.data,
     ranks("replicas that share the requests", "--data-parallel-size -dp",
           "--data-parallel-size --dp-size --dp", ""));
   v("enable_expert_parallel", p.parallel.expert,
     {.doc = "experts spread over the ranks instead of being cut",
-     .vllm = "--enable-expert-parallel"});
+     .vllm = "--enable-expert-parallel -ep",
+     .sglang = "--expert-parallel-size --ep-size --ep --enable-ep-moe",
+     .trtllm = "--ep_size --moe_expert_parallel_size"});
   v("dtype", p.activations,
     {.doc = "format of activations and unquantised weights",
      .automatic = "auto",
@@ -208,9 +210,11 @@ void fields(V& v, Policy& p) {
           ""));
   v("kv_cache_free_gpu_memory_fraction", p.kv_cache_free_gpu_memory_fraction,
     share("TensorRT-LLM: share of the memory left after the weights for the KV pool", "", "",
-          "--kv_cache_free_gpu_memory_fraction"));
+          "--kv_cache_free_gpu_memory_fraction --free_gpu_memory_fraction"));
   v("cuda_graphs", p.cuda_graphs,
-    {.doc = "decode steps replayed as CUDA graphs (vLLM: not --enforce-eager)"});
+    {.doc = "decode steps replayed as CUDA graphs",
+     .vllm = "!--enforce-eager",
+     .sglang = "!--disable-cuda-graph"});
   v("fused_elementwise", p.fused_elementwise,
     {.doc = "norm + residual, rotary + cache append, SwiGLU as one kernel each"});
   v("overlap_communication", p.overlap_communication, {.doc = "collectives hide under other work"});
@@ -222,12 +226,15 @@ void fields(V& v, Policy& p) {
 
 template <class V>
 void fields(V& v, Speculative& s) {
-  v("method", s.method, {.doc = "who proposes the tokens", .required = true});
+  v("method", s.method,
+    {.doc = "who proposes the tokens", .required = true, .sglang = "--speculative-algorithm"});
   v("num_speculative_tokens", s.num_speculative_tokens,
-    {.doc = "tokens proposed per step", .min = 1, .max = 64});
+    {.doc = "tokens proposed per step", .min = 1, .max = 64, .sglang = "--speculative-num-steps"});
   v("acceptance", s.acceptance,
     {.doc = "probability that a proposed token is kept", .min = 0, .max = 1});
-  v("draft_model", s.draft_model, {.doc = "network that drafts: an id or a path"});
+  v("draft_model", s.draft_model,
+    {.doc = "network that drafts: an id or a path",
+     .sglang = "--speculative-draft-model-path --speculative-draft-model"});
   v("draft_cost", s.draft_cost,
     {.doc = "one draft token over one target step", .min = 0, .max = 1});
   v("layers_share", s.layers_share,
@@ -259,9 +266,12 @@ void fields(V& v, Scheduler& s) {
     {.doc = "continuous: a slot is refilled at the next step; static: when the batch is done"});
   v("chunked_prefill", s.chunked_prefill,
     {.doc = "prompts cut to the token budget and mixed with decodes",
-     .vllm = "--enable-chunked-prefill"});
+     .vllm = "--enable-chunked-prefill",
+     .trtllm = "--enable_chunked_prefill"});
   v("prefix_caching", s.prefix_caching,
-    {.doc = "blocks of equal prefixes are kept and shared", .vllm = "--enable-prefix-caching"});
+    {.doc = "blocks of equal prefixes are kept and shared",
+     .vllm = "--enable-prefix-caching",
+     .sglang = "!--disable-radix-cache"});
   v("padded", s.padded, {.doc = "static batches padded to the longest prompt"});
   v("preemption", s.preemption, {.doc = "what happens to a request whose blocks are taken"});
   v("kv_allocation", s.kv_allocation,

@@ -165,7 +165,11 @@ class ReferenceVisitor {
       if (const Node v = to_node(member, NumberStyle::with_unit); !v.is_null()) initial = v.text;
     std::string flags;
     for (const std::string_view flag : {f.vllm, f.sglang, f.trtllm})
-      if (!flag.empty()) flags += fmt::format("{}`{}`", flags.empty() ? "" : " · ", flag);
+      if (!flag.empty()) {
+        const bool negated = flag.front() == '!';
+        flags += fmt::format("{}{}`{}`", flags.empty() ? "" : " · ", negated ? "not " : "",
+                             flag.substr(negated));
+      }
     out_ += fmt::format("| `{}` | {} | {} | {}{} | {} |\n", path, type<M>(f), initial, f.doc,
                         f.required ? " (required)" : "", flags);
     descend<M>(path);
