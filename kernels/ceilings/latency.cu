@@ -1,0 +1,158 @@
+// Load latency: one thread follows a random cycle of pointers, one per 128-byte line, so that every
+// load waits for the one before. Every step is timed by itself: the spread of the times separates
+// L2 hits in the near and the far partition.
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "kernels/ceilings/load.hpp"
+#include "kernels/ceilings/measure.hpp"
+#include "kernels/check.hpp"
+#include "kernels/data.hpp"
+#include "kernels/hopper/descriptor.cuh"
+
+namespace kvroof::kernels {
+namespace {
+
+constexpr int kSteps = 8192;
+constexpr int kLine = 128;
+
+enum class Through { l1, l2, shared };
+
+/// next: index of the following line, at the head of each line. Walks kSteps steps from `start`
+/// and notes the cycles of each.
+template <Through kThrough>
+__global__ void chase(const unsigned* next, unsigned start, int lines_in_shared, unsigned* cycles,
+                      unsigned* end, ClockSample* clock) {
+  __shared__ unsigned line[1024];
+  __shared__ unsigned short took[kSteps];
+  if constexpr (kThrough == Through::shared)
+    for (int i = 0; i < lines_in_shared; ++i) line[i] = next[i * (kLine / 4)];
+  const Stopwatch watch = Stopwatch::start();
+  unsigned at = start;
+#pragma unroll 1
+  for (int i = 0; i < kSteps; ++i) {
+    unsigned before, after;
+    asm volatile("mov.u32 %0, %%clock;" : "=r"(before)::"memory");
+    if constexpr (kThrough == Through::l1)
+      asm volatile("ld.global.ca.u32 %0, [%1];"
+                   : "=r"(at)
+                   : "l"(next + std::size_t{at} * (kLine / 4)));
+    else if constexpr (kThrough == Through::l2)
+      asm volatile("ld.global.cg.u32 %0, [%1];"
+                   : "=r"(at)
+                   : "l"(next + std::size_t{at} * (kLine / 4)));
+    else
+      asm volatile("ld.volatile.shared.u32 %0, [%1];"
+                   : "=r"(at)
+                   : "r"(hopper::shared_address(line) + at * 4));
+    // The clock may only be read when the value is there: the empty use ties the two.
+    asm volatile(
+        "{.reg .pred p; setp.eq.u32 p, %1, 0xffffffff; @p trap;}\n"
+        "mov.u32 %0, %%clock;"
+        : "=r"(after)
+        : "r"(at)
+        : "memory");
+    took[i] = static_cast<unsigned short>(::min(after - before, 65535u));
+  }
+  watch.stop(clock);
+  *end = at;
+  for (int i = 0; i < kSteps; ++i) cycles[i] = took[i];
+}
+
+/// The cost of reading the clock twice and of the test between, without a load.
+__global__ void chase_nothing(unsigned* cycles) {
+  unsigned at = threadIdx.x;
+  for (int i = 0; i < 256; ++i) {
+    unsigned before, after;
+    asm volatile("mov.u32 %0, %%clock;" : "=r"(before)::"memory");
+    asm volatile(
+        "{.reg .pred p; setp.eq.u32 p, %1, 0xffffffff; @p trap;}\n"
+        "mov.u32 %0, %%clock;"
+        : "=r"(after)
+        : "r"(at)
+        : "memory");
+    cycles[i] = after - before;
+  }
+}
+
+/// One cycle through all lines in random order (Sattolo), as next[line · 32].
+std::vector<unsigned> cycle(std::size_t lines) {
+  std::vector<unsigned> order(lines);
+  std::iota(order.begin(), order.end(), 0u);
+  std::mt19937_64 random(fresh_seed());
+  std::shuffle(order.begin(), order.end(), random);
+  std::vector<unsigned> next(lines * (kLine / 4));
+  for (std::size_t i = 0; i < lines; ++i)
+    next[order[i] * std::size_t{kLine / 4}] = order[(i + 1) % lines];
+  return next;
+}
+
+struct Chase {
+  std::vector<double> cycles;  // per step, clock overhead taken off
+  double sm_clock_hz;
+};
+
+template <Through kThrough>
+Chase run(std::size_t lines, bool warm) {
+  const Buffer next = to_device(cycle(lines));
+  const Buffer cycles(kSteps * 4), end(4), clock = clock_buffer();
+  chase_nothing<<<1, 1>>>(cycles.as<unsigned>());
+  CUDA_CHECK(cudaGetLastError());
+  auto idle = to_host<unsigned>(cycles);
+  idle.resize(256);
+  std::nth_element(idle.begin(), idle.begin() + 128, idle.end());
+  const double overhead = idle[128];
+
+  unsigned start = 0;
+  // Warm: go around until every line has been seen twice. Else each walk goes on where the last
+  // stopped, so that its lines are new.
+  const auto walks = warm ? 2 * (lines / kSteps + 1) + 1 : 2;
+  for (std::size_t w = 0; w < walks; ++w) {
+    chase<kThrough><<<1, 1>>>(next.as<unsigned>(), start, static_cast<int>(lines),
+                              cycles.as<unsigned>(), end.as<unsigned>(), clock.as<ClockSample>());
+    CUDA_CHECK(cudaGetLastError());
+    start = to_host<unsigned>(end)[0];
+  }
+  Chase result{{}, Load{{}, clock}.sm_clock_hz()};
+  for (const unsigned c : to_host<unsigned>(cycles)) result.cycles.push_back(c - overhead);
+  if (kThrough ==
+      Through::l1)  // a launch starts with a cold L1: its first time around is not a hit
+    result.cycles.erase(result.cycles.begin(), result.cycles.begin() + static_cast<long>(lines));
+  return result;
+}
+
+Ceiling row(const char* name, const std::string& variant, const Chase& c) {
+  return {.name = name,
+          .variant = variant,
+          .unit = "cycle",
+          .value = stats(c.cycles),
+          .sm_clock_hz = c.sm_clock_hz};
+}
+
+}  // namespace
+
+std::vector<Ceiling> measure_latency() {
+  std::vector<Ceiling> rows;
+  rows.push_back(row("latency_smem", "4 KiB", run<Through::shared>(1024, false)));
+  rows.push_back(row("latency_l1", "16 KiB", run<Through::l1>(16 * 1024 / kLine, false)));
+  for (const int mib : {1, 4, 16, 24, 32, 40, 48, 64, 96, 128}) {
+    const Chase c = run<Through::l2>(static_cast<std::size_t>(mib) * 1024 * 1024 / kLine, true);
+    rows.push_back(row("latency_l2", std::to_string(mib) + " MiB", c));
+    if (mib == 4) {
+      // Half of the lines are at home in the near partition: the quartiles stand for the two.
+      std::vector<double> sorted = c.cycles;
+      std::sort(sorted.begin(), sorted.end());
+      const auto half = sorted.begin() + static_cast<long>(sorted.size() / 2);
+      rows.push_back(
+          row("latency_l2_near", "faster half, 4 MiB", {{sorted.begin(), half}, c.sm_clock_hz}));
+      rows.push_back(
+          row("latency_l2_far", "slower half, 4 MiB", {{half, sorted.end()}, c.sm_clock_hz}));
+    }
+  }
+  rows.push_back(
+      row("latency_hbm", "512 MiB", run<Through::l2>(std::size_t{512} << 20 >> 7, false)));
+  return rows;
+}
+
+}  // namespace kvroof::kernels
