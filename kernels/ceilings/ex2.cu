@@ -6,7 +6,7 @@
 namespace kvroof::kernels {
 namespace {
 
-constexpr int kThreads = 512, kBlocksPerSm = 2, kChains = 8, kRounds = 16;
+constexpr int kThreads = 1024, kChains = 8, kRounds = 16;
 
 __global__ void __launch_bounds__(kThreads) ex2(int iterations, float* never, ClockSample* clock) {
   const Stopwatch watch = Stopwatch::start();
@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kThreads) ex2(int iterations, float* never, Cl
 Load ex2_load(const Args& args) {
   const auto iterations = static_cast<int>(arg(args, "iterations", 500));
   const Buffer never(4), clock = clock_buffer();
-  const int blocks = gpu().num_sms * kBlocksPerSm;
+  const int blocks = gpu().num_sms;
   Case c;
   c.name = "MUFU.EX2, 1024 threads/SM";
   c.op = {.name = "ex2", .op_class = OpClass::elementwise, .math = MathType::fp32};

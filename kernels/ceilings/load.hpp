@@ -10,16 +10,18 @@
 
 namespace kvroof::kernels {
 
-/// What one thread of a load saw between its first and its last instruction.
+/// Sums over the launches since the last reset, as one thread of the grid saw them from its block's
+/// first to its last instruction.
 struct ClockSample {
-  long long cycles;       // of its SM
-  unsigned long long ns;  // of the GPU's wall clock
+  unsigned long long cycles;  // of its SM
+  unsigned long long ns;      // of the GPU's wall clock
 };
 
 struct Load {
   Case kernel;
   Buffer clock;  // one ClockSample
 
+  void reset_clock() const { cudaMemset(clock.as(), 0, sizeof(ClockSample)); }
   double sm_clock_hz() const {
     ClockSample s{};
     cudaMemcpy(&s, clock.as(), sizeof s, cudaMemcpyDeviceToHost);
@@ -27,10 +29,14 @@ struct Load {
   }
 };
 
-inline Buffer clock_buffer() { return Buffer(sizeof(ClockSample)); }
+inline Buffer clock_buffer() {
+  const Buffer b(sizeof(ClockSample));
+  cudaMemset(b.as(), 0, b.bytes());
+  return b;
+}
 
 #ifdef __CUDACC__
-/// First instruction of a load; stop() is its last. One thread of the grid writes.
+/// First instruction of a load; stop() is its last.
 struct Stopwatch {
   long long cycles;
   unsigned long long ns;
@@ -41,8 +47,16 @@ struct Stopwatch {
     return t;
   }
   static __device__ Stopwatch start() { return {clock64(), wall()}; }
+  /// for the one thread that works alone in its block
+  __device__ void stop_alone(ClockSample* out) const {
+    if (blockIdx.x != 0) return;
+    atomicAdd(&out->cycles, static_cast<unsigned long long>(clock64() - cycles));
+    atomicAdd(&out->ns, wall() - ns);
+  }
+  /// All threads of the block: the first warp may be done long before the last.
   __device__ void stop(ClockSample* out) const {
-    if (blockIdx.x == 0 && threadIdx.x == 0) *out = {clock64() - cycles, wall() - ns};
+    __syncthreads();
+    if (threadIdx.x == 0) stop_alone(out);
   }
 };
 #endif

@@ -9,6 +9,7 @@
 
 #include "kernels/ceilings/loads.hpp"
 #include "kernels/ceilings/measure.hpp"
+#include "kernels/ceilings/walk.hpp"
 
 namespace kvroof::kernels {
 namespace {
@@ -52,7 +53,9 @@ struct Asked {
 };
 
 Ceiling measure(const Asked& asked, const Load& load, double quantity, const Timing& timing = {}) {
-  const Stats seconds = time_case(load.kernel, timing);
+  Timing with_clock = timing;
+  with_clock.before_samples = [&] { load.reset_clock(); };
+  const Stats seconds = time_case(load.kernel, with_clock);
   return {.name = asked.name,
           .variant = load.kernel.name,
           .unit = asked.unit,
@@ -63,7 +66,8 @@ Ceiling measure(const Asked& asked, const Load& load, double quantity, const Tim
           .args = asked.args};
 }
 
-constexpr Timing kQuick{.repeats = 15, .sample_seconds = 3e-3};
+const Timing kQuick{.repeats = 15, .sample_seconds = 3e-3};
+const Timing kBurst{.repeats = 15, .launches = 1, .pause_seconds = 0.03};
 
 using LoadOf = Load (*)(const Args&);
 
@@ -92,8 +96,9 @@ std::vector<Ceiling> measure_hbm() {
   for (const double per_sm : {1, 2, 4}) add_hbm(rows, "hbm_read", read_load, threads(per_sm));
   add_hbm(rows, "hbm_write", write_load, threads(2));
   add_hbm(rows, "hbm_write", write_load, threads(4));
-  add_hbm(rows, "hbm_copy", copy_load, threads(2));
-  add_hbm(rows, "hbm_copy", copy_load, threads(4));
+  add_hbm(rows, "hbm_copy", copy_load, {{"bulk", 0}, {"once", 1}, {"mib", 4096}});
+  add_hbm(rows, "hbm_copy", copy_load,
+          {{"bulk", 0}, {"once", 0}, {"blocks_per_sm", 4}, {"mib", 4096}});
   if (gpu().major < 9) return rows;
   // Bytes in flight per SM: where more of them no longer helps, the limit is not the kernel's.
   for (const double kib : {8, 16, 32, 48, 64, 96, 128, 192})
@@ -112,43 +117,33 @@ std::vector<Ceiling> measure_l2() {
   std::vector<Ceiling> rows;
   struct Pattern {
     const char* name;
-    double order;
+    Order order;
+    bool bulk;
+    double from_mib;  // fewer would give two blocks the same tile at the same time
   };
-  // shared: every SM reads every line; own: each SM goes around its own part of the footprint
-  for (const Pattern p : {Pattern{"l2_read", 2}, Pattern{"l2_read_own", 0}}) {
+  const bool copy_engine = gpu().major >= 9;
+  const Pattern patterns[] = {
+      {"l2_read", Order::interleaved, false, 20},
+      {"l2_read", Order::interleaved, true, 2},
+      // every block reads everything: requests of neighbours merge on the way
+      {"l2_read_shared", Order::shared, false, 2}};
+  for (const Pattern& p : patterns) {
+    if (p.bulk && !copy_engine) continue;
     for (const double mib :
-         {1, 2, 4, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 80, 96, 128, 256}) {
-      if (p.order == 0 && mib < 17) continue;  // fewer than two tiles a block
-      const Args args{
-          {"bulk", 0}, {"blocks_per_sm", 2}, {"order", p.order}, {"mib", mib}, {"total_mib", 8192}};
+         {2, 4, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 80, 96, 128, 256}) {
+      if (mib < p.from_mib) continue;
+      Args args{{"order", static_cast<double>(p.order)}, {"mib", mib}, {"total_mib", 8192}};
+      if (p.bulk) args.insert({{"bulk", 1}, {"tile_kib", 8}, {"stages", 16}, {"blocks_per_sm", 1}});
+      else args.insert({{"bulk", 0}, {"blocks_per_sm", 2}});
       const Load load = read_load(args);
       Ceiling c =
           measure({p.name, "B/s", "l2_read", args}, load, load.kernel.op.work.l2_to_sm.value,
                   {.repeats = 10, .sample_seconds = 2e-3});
-      c.variant = text("%.0f MiB", mib);
-      bound_by_clock(c, 64, "B");  // the port of one SM: 64 B per clock
+      c.variant = text("%.0f MiB, ", mib) + (p.bulk ? "bulk" : "ldg");
+      if (p.order != Order::shared) bound_by_clock(c, 64, "B");  // the port of one SM
       rows.push_back(std::move(c));
     }
   }
-  // The knee: where the shared curve, going up in footprint, first falls under 90 % of its plateau.
-  double plateau = 0, knee = 0, before_mib = 0, before = 0;
-  for (const Ceiling& c : rows)
-    if (c.name == "l2_read" && c.args.at("mib") >= 4 && c.args.at("mib") <= 16)
-      plateau = std::max(plateau, c.value.median);
-  for (const Ceiling& c : rows) {
-    if (c.name != "l2_read" || c.args.at("mib") < 4) continue;
-    const double mib = c.args.at("mib"), wanted = 0.9 * plateau;
-    if (knee == 0 && before > wanted && c.value.median < wanted)
-      knee = before_mib + (mib - before_mib) * (before - wanted) / (before - c.value.median);
-    before_mib = mib, before = c.value.median;
-  }
-  const double bytes = knee * 1024 * 1024;
-  rows.push_back({.name = "l2_capacity",
-                  .variant = "90 % of the plateau, shared reads",
-                  .unit = "B",
-                  .value = stats({bytes}),
-                  .bound = static_cast<double>(gpu().l2_bytes),
-                  .bound_rule = "size that the device reports"});
   return rows;
 }
 
@@ -163,7 +158,7 @@ std::vector<Ceiling> measure_smem() {
     const Args args{{"type", 0}, {"n", 32}};
     const Load feed = wgmma_load(args);
     rows.push_back(measure({"smem_operands", "B/s", "wgmma_peak", args}, feed,
-                           feed.kernel.op.work.smem.value));
+                           feed.kernel.op.work.smem.value, kBurst));
   }
   if (limit)
     for (Ceiling& c : rows) bound_by_clock(c, limit->smem_bytes, "B");
@@ -182,34 +177,42 @@ std::vector<Ceiling> measure_math() {
   return rows;
 }
 
+// Tensor loads draw so much power that the clock falls within milliseconds. The ceiling is a burst:
+// one launch of about 2 ms after a pause; "sustained" runs for a second, on random data and on
+// zeros.
 std::vector<Ceiling> measure_tensor() {
   std::vector<Ceiling> rows;
   const auto limit = per_clock();
   constexpr const char* names[] = {"bf16", "fp16", "tf32", "fp8", "int8"};
   const auto add = [&](const std::string& name, const char* entry, const Args& args, LoadOf load_of,
-                       double flop_per_clock) {
+                       double flop_per_clock, const Timing& timing) {
     const Load load = load_of(args);
-    Ceiling c =
-        measure({name, "FLOP/s", entry, args}, load, load.kernel.op.work.flops_executed.value);
+    Ceiling c = measure({name, "FLOP/s", entry, args}, load,
+                        load.kernel.op.work.flops_executed.value, timing);
     bound_by_clock(c, flop_per_clock, "FLOP");
     rows.push_back(std::move(c));
   };
+  const Timing sustained{.repeats = 10, .sample_seconds = 0.1};
   for (std::size_t t = 0; t < 5; ++t) {
     const double peak = limit ? limit->tensor_flop[t] : 0;
-    const auto type = static_cast<double>(t);
+    const Args args{{"type", static_cast<double>(t)}};
     if (gpu().is_hopper())
-      add("wgmma_" + std::string(names[t]), "wgmma_peak", {{"type", type}, {"n", 256}}, wgmma_load,
-          peak);
+      add("wgmma_" + std::string(names[t]), "wgmma_peak", args, wgmma_load, peak, kBurst);
     if (t == 3 && gpu().major * 10 + gpu().minor < 89) continue;
-    // int8 and fp8 share of mma.sync is not documented: no bound of its own, wgmma's holds anyway
+    // The share of mma.sync is known for 16-bit and tf32 only; wgmma's peak holds for the others.
     const double share = limit && t < 3 ? limit->mma_sync_share : 1;
-    add("mma_sync_" + std::string(names[t]), "mma_sync_peak", {{"type", type}}, mma_sync_load,
-        peak * share);
+    Args longer = args;
+    longer["iterations"] = 4000;
+    add("mma_sync_" + std::string(names[t]), "mma_sync_peak", longer, mma_sync_load, peak * share,
+        kBurst);
   }
-  if (gpu().is_hopper()) {
-    const Args args{{"type", 0}, {"n", 64}};
-    add("wgmma_bf16_n64", "wgmma_peak", args, wgmma_load, limit ? limit->tensor_flop[0] : 0);
-  }
+  if (!gpu().is_hopper()) return rows;
+  const double bf16 = limit ? limit->tensor_flop[0] : 0, fp8 = limit ? limit->tensor_flop[3] : 0;
+  const Args n64{{"type", 0}, {"n", 64}}, random{{"type", 0}}, zeros{{"type", 0}, {"zeros", 1}};
+  add("wgmma_bf16_n64", "wgmma_peak", n64, wgmma_load, bf16, kBurst);
+  add("wgmma_bf16_sustained", "wgmma_peak", random, wgmma_load, bf16, sustained);
+  add("wgmma_bf16_sustained_zeros", "wgmma_peak", zeros, wgmma_load, bf16, sustained);
+  add("wgmma_fp8_sustained", "wgmma_peak", {{"type", 3}}, wgmma_load, fp8, sustained);
   return rows;
 }
 

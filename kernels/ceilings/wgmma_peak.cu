@@ -8,6 +8,7 @@
 //         n     256: tensor bound (80 of 128 cycles of shared memory); bf16 also 64 (32 of 32) and
 //         32
 //               (24 of 16), which makes it the probe of shared memory as operand feed
+//         zeros 1: operands of zeros, which cost the least power
 // With N = 256 an instruction of 64·256·32 bytes of k takes 128 cycles for every type.
 // PTX ISA, "Asynchronous warpgroup level matrix instructions".
 #include <cstring>
@@ -131,11 +132,13 @@ Load wgmma_load(const Args& args) {
 
   const Buffer operands(static_cast<std::size_t>(shared)), clock = clock_buffer();
   const Buffer out(static_cast<std::size_t>(kWarpgroups * 64 * n) * sizeof(float));
-  fill_random(operands, type.dtype);
+  const bool zeros = arg(args, "zeros", 0) != 0;
+  if (zeros) CUDA_CHECK(cudaMemset(operands.as(), 0, operands.bytes()));
+  else fill_random(operands, type.dtype);
 
   const double instructions = 1.0 * gpu().num_sms * kWarpgroups * iterations * kStepsPerIteration;
   Case c;
-  c.name = std::string(type.name) + " m64n" + std::to_string(n);
+  c.name = std::string(type.name) + " m64n" + std::to_string(n) + (zeros ? ", zeros" : "");
   c.op = {.name = "wgmma", .op_class = OpClass::gemm, .math = type.math};
   c.op.work.flops = c.op.work.flops_executed =
       Flops{instructions * 2 * 64 * n * (kStepBytes / type.bytes)};

@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(32)
     wait_bulk_read<kPending>();
   }
   wait_bulk_written();
-  watch.stop(clock);
+  watch.stop_alone(clock);
 #endif
 }
 

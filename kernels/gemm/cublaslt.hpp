@@ -1,0 +1,22 @@
+// cuBLASLt, opened at run time: the program starts without it, and it is not linked (it is 500 MB).
+#pragma once
+#include <cublasLt.h>
+
+namespace kvroof::kernels {
+
+/// The calls we use. Throws NotOnThisGpu, naming the library, where it cannot be opened.
+struct CublasLt {
+  decltype(&cublasLtCreate) create;
+  decltype(&cublasLtMatmulDescCreate) matmul_desc_create;
+  decltype(&cublasLtMatmulDescSetAttribute) matmul_desc_set;
+  decltype(&cublasLtMatrixLayoutCreate) layout_create;
+  decltype(&cublasLtMatmulPreferenceCreate) preference_create;
+  decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
+  decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
+  decltype(&cublasLtMatmulAlgoConfigGetAttribute) algo_get;
+  decltype(&cublasLtMatmul) matmul;
+  cublasLtHandle_t handle = nullptr;
+};
+const CublasLt& cublaslt();
+
+}  // namespace kvroof::kernels
