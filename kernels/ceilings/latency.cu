@@ -129,21 +129,53 @@ Ceiling row(const char* name, const std::string& variant, const Chase& c) {
           .sm_clock_hz = c.sm_clock_hz};
 }
 
+/// What L2 holds: the footprint from which on more than 5 % of the loads go to HBM, that is, the
+/// 95th percentile lies above the middle between a hit in the far partition and a miss. Bandwidth
+/// shows no clear knee: HBM delivers half of L2's rate, and L2 keeps a part of any footprint.
+void add_capacity(std::vector<Ceiling>& rows) {
+  const auto at = [&](const char* variant) {
+    return *std::find_if(rows.begin(), rows.end(), [&](const Ceiling& c) {
+      return c.name == "latency_l2" && c.variant == variant;
+    });
+  };
+  // From half of L2 on most lines are at home in, or only held by, the other partition.
+  const Ceiling far = at("44 MiB"), miss = at("128 MiB");
+  const double threshold = (far.value.median + miss.value.median) / 2;
+  double capacity = 0, below_mib = 0, below = 0;
+  for (const Ceiling& c : rows) {
+    if (c.name != "latency_l2" || capacity > 0) continue;
+    const double mib = std::stod(c.variant), p95 = c.value.p95;
+    if (p95 > threshold && below > 0)
+      capacity = below_mib + (mib - below_mib) * (threshold - below) / (p95 - below);
+    below_mib = mib, below = p95;
+  }
+  rows.push_back({.name = "latency_l2_far",
+                  .variant = "44 MiB",
+                  .unit = "cycle",
+                  .value = far.value,
+                  .sm_clock_hz = far.sm_clock_hz});
+  if (capacity > 0)
+    rows.push_back({.name = "l2_capacity",
+                    .variant = "5 % of random loads reach HBM",
+                    .unit = "B",
+                    .value = stats({capacity * 1024 * 1024}),
+                    .bound = static_cast<double>(gpu().l2_bytes),
+                    .bound_rule = "size that the device reports"});
+}
+
 }  // namespace
 
 std::vector<Ceiling> measure_latency() {
   std::vector<Ceiling> rows;
   rows.push_back(row("latency_smem", "4 KiB", run<Through::shared>(1024, false)));
   rows.push_back(row("latency_l1", "16 KiB", run<Through::l1>(16 * 1024 / kLine, false)));
-  for (const int mib : {1, 4, 16, 24, 32, 40, 48, 64, 96, 128}) {
+  for (const int mib : {1, 4, 16, 24, 28, 32, 36, 40, 44, 48, 56, 64, 96, 128}) {
     const Chase c = run<Through::l2>(static_cast<std::size_t>(mib) * 1024 * 1024 / kLine, true);
     rows.push_back(row("latency_l2", std::to_string(mib) + " MiB", c));
   }
-  // Between the near partition (half of L2) and all of it, most hits are in the far one.
-  rows.push_back(
-      row("latency_l2_far", "44 MiB", run<Through::l2>(std::size_t{44} << 20 >> 7, true)));
   rows.push_back(
       row("latency_hbm", "512 MiB", run<Through::l2>(std::size_t{512} << 20 >> 7, false)));
+  add_capacity(rows);
   return rows;
 }
 

@@ -19,4 +19,12 @@ struct CublasLt {
 };
 const CublasLt& cublaslt();
 
+/// Output tile of a tile id, in cuBLASLt's rows and columns; {0, 0} for an id without a size.
+struct LtTile {
+  int rows, columns;
+};
+LtTile lt_tile(int id);
+/// Elements of k per pipeline stage of a stages id; 0 for an id without a size.
+int lt_k_step(int id);
+
 }  // namespace kvroof::kernels

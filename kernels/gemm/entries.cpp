@@ -26,91 +26,6 @@ void check(cublasStatus_t status, const char* call) {
     throw std::runtime_error(std::string(call) + ": cuBLAS status " + std::to_string(status));
 }
 
-struct Tile {
-  int rows, columns;
-};
-/// Size of a tile id; {0, 0} for an id without a fixed size.
-Tile tile_of(int id) {
-  switch (id) {
-#define KVROOF_TILE(r, c)              \
-  case CUBLASLT_MATMUL_TILE_##r##x##c: \
-    return {r, c};
-    KVROOF_TILE(8, 8)
-    KVROOF_TILE(8, 16)
-    KVROOF_TILE(16, 8) KVROOF_TILE(8, 32) KVROOF_TILE(16, 16) KVROOF_TILE(32, 8) KVROOF_TILE(8, 64)
-        KVROOF_TILE(16, 32) KVROOF_TILE(32, 16) KVROOF_TILE(64, 8) KVROOF_TILE(32, 32) KVROOF_TILE(
-            32, 64) KVROOF_TILE(64, 32) KVROOF_TILE(32, 128) KVROOF_TILE(64, 64)
-            KVROOF_TILE(128, 32) KVROOF_TILE(64, 128) KVROOF_TILE(128, 64) KVROOF_TILE(
-                64, 256) KVROOF_TILE(128, 128) KVROOF_TILE(256, 64) KVROOF_TILE(64, 512)
-                KVROOF_TILE(128, 256) KVROOF_TILE(256, 128) KVROOF_TILE(512, 64) KVROOF_TILE(
-                    64, 96) KVROOF_TILE(96, 64) KVROOF_TILE(96, 128) KVROOF_TILE(128, 160)
-                    KVROOF_TILE(160, 128) KVROOF_TILE(192, 128) KVROOF_TILE(128, 192) KVROOF_TILE(
-                        128, 96) KVROOF_TILE(64, 16) KVROOF_TILE(64, 24) KVROOF_TILE(64, 40)
-                        KVROOF_TILE(64, 48) KVROOF_TILE(64, 56) KVROOF_TILE(64, 72) KVROOF_TILE(
-                            64, 80) KVROOF_TILE(64, 88)
-                            KVROOF_TILE(64, 104) KVROOF_TILE(64, 112) KVROOF_TILE(64, 120) KVROOF_TILE(
-                                64,
-                                136) KVROOF_TILE(64,
-                                                 144) KVROOF_TILE(64,
-                                                                  152) KVROOF_TILE(64, 160)
-                                KVROOF_TILE(64, 168) KVROOF_TILE(64, 176) KVROOF_TILE(64, 184) KVROOF_TILE(
-                                    64,
-                                    192) KVROOF_TILE(64,
-                                                     200) KVROOF_TILE(64,
-                                                                      208) KVROOF_TILE(64, 216)
-                                    KVROOF_TILE(64, 224) KVROOF_TILE(64, 232) KVROOF_TILE(
-                                        64,
-                                        240) KVROOF_TILE(64,
-                                                         248) KVROOF_TILE(128, 8) KVROOF_TILE(128,
-                                                                                              16)
-                                        KVROOF_TILE(128, 24) KVROOF_TILE(128, 40) KVROOF_TILE(
-                                            128, 48) KVROOF_TILE(128, 56) KVROOF_TILE(128, 72)
-                                            KVROOF_TILE(128, 80) KVROOF_TILE(128, 88) KVROOF_TILE(
-                                                128, 104) KVROOF_TILE(128,
-                                                                      112) KVROOF_TILE(128, 120)
-                                                KVROOF_TILE(128, 136) KVROOF_TILE(
-                                                    128, 144) KVROOF_TILE(128,
-                                                                          152) KVROOF_TILE(128, 168)
-                                                    KVROOF_TILE(128, 176) KVROOF_TILE(
-                                                        128, 184) KVROOF_TILE(128,
-                                                                              200) KVROOF_TILE(128,
-                                                                                               208)
-                                                        KVROOF_TILE(128, 216) KVROOF_TILE(
-                                                            128, 224) KVROOF_TILE(128,
-                                                                                  232) KVROOF_TILE(128,
-                                                                                                   240)
-                                                            KVROOF_TILE(128, 248) KVROOF_TILE(
-                                                                256,
-                                                                8) KVROOF_TILE(256,
-                                                                               16) KVROOF_TILE(256,
-                                                                                               24)
-                                                                KVROOF_TILE(256, 32) KVROOF_TILE(
-                                                                    256, 40) KVROOF_TILE(256, 48)
-                                                                    KVROOF_TILE(256, 56) KVROOF_TILE(
-                                                                        256,
-                                                                        72) KVROOF_TILE(256, 80)
-                                                                        KVROOF_TILE(256, 88) KVROOF_TILE(
-                                                                            256,
-                                                                            96) KVROOF_TILE(256, 104)
-                                                                            KVROOF_TILE(256, 112) KVROOF_TILE(
-                                                                                256,
-                                                                                120) KVROOF_TILE(192, 64)
-                                                                                KVROOF_TILE(
-                                                                                    192, 192)
-                                                                                    KVROOF_TILE(
-                                                                                        192, 256)
-                                                                                        KVROOF_TILE(
-                                                                                            256,
-                                                                                            192)
-                                                                                            KVROOF_TILE(
-                                                                                                256,
-                                                                                                256)
-#undef KVROOF_TILE
-                                                                                                default
-        : return {0, 0};
-  }
-}
-
 struct Format {
   const char* entry;
   Dtype dtype;
@@ -124,8 +39,9 @@ struct Plan {
   cublasLtMatmulDesc_t desc = nullptr;
   cublasLtMatrixLayout_t w = nullptr, x = nullptr, out = nullptr;
   cublasLtMatmulAlgo_t algo{};
-  Tile tile{};
-  int split_k = 1;
+  LtTile tile{};
+  int k_step = 0, split_k = 1;
+  bool reduces = false;  // a second kernel adds the split-K parts
 };
 
 Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, const float* scale) {
@@ -159,14 +75,21 @@ Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, co
     throw NotOnThisGpu(std::string(f.entry) + ": cuBLASLt has no algorithm for m " +
                        std::to_string(m) + " n " + std::to_string(n) + " k " + std::to_string(k));
   p.algo = found.algo;
-  int tile = 0;
-  std::size_t written = 0;
-  check(lt.algo_get(&p.algo, CUBLASLT_ALGO_CONFIG_TILE_ID, &tile, sizeof tile, &written),
-        "cublasLtMatmulAlgoConfigGetAttribute");
-  check(
-      lt.algo_get(&p.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &p.split_k, sizeof p.split_k, &written),
-      "cublasLtMatmulAlgoConfigGetAttribute");
-  p.tile = tile_of(tile);
+  const auto get = [&](cublasLtMatmulAlgoConfigAttributes_t what, auto& value) {
+    std::size_t written = 0;
+    check(lt.algo_get(&p.algo, what, &value, sizeof value, &written),
+          "cublasLtMatmulAlgoConfigGetAttribute");
+  };
+  int tile = 0, stages = 0;
+  std::uint32_t reduction = 0;
+  get(CUBLASLT_ALGO_CONFIG_TILE_ID, tile);
+  get(CUBLASLT_ALGO_CONFIG_STAGES_ID, stages);
+  get(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, p.split_k);
+  get(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, reduction);
+  p.tile = lt_tile(tile);
+  p.k_step = lt_k_step(stages);
+  p.reduces = p.split_k > 1 && (reduction & (CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
+                                             CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE)) != 0;
   return p;
 }
 
@@ -186,14 +109,14 @@ Case make(const Format& f, const Args& args) {
       std::make_shared<Plan>(plan(f, static_cast<std::uint64_t>(m), static_cast<std::uint64_t>(n),
                                   static_cast<std::uint64_t>(k), one.as<float>()));
 
-  // cuBLASLt does not tell its k step; 128 bytes is the swizzle span that its Hopper kernels load.
+  // Where no k step is told: 128 bytes, the swizzle span that Hopper kernels load.
   GemmTile tile =
       gemm_tile(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k), {});
   const bool known = p->tile.rows > 0;
   if (known)
     tile = {.m = p->tile.columns,
             .n = p->tile.rows,
-            .k = 128 / f.bytes,
+            .k = p->k_step > 0 ? p->k_step : 128 / f.bytes,
             .split_k = std::max(1, p->split_k)};
   const ElementSize element{static_cast<double>(f.bytes)};
   Case c;
@@ -206,6 +129,7 @@ Case make(const Format& f, const Args& args) {
           .math = f.math,
           .work = gemm(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k),
                        {.weight = element, .in = element, .out = ElementSize{2}}, tile)};
+  c.kernels_per_launch = p->reduces ? 2 : 1;
   c.launch = [=](cudaStream_t stream) {
     const CublasLt& lt = cublaslt();
     const float alpha = 1, beta = 0;
