@@ -1,8 +1,11 @@
 #include "kernels/bench.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <memory>
+#include <numeric>
+#include <thread>
 
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
@@ -91,10 +94,12 @@ const Flush& flush() {
 
 /// Samples of `run` between two events, each preceded by `before`.
 std::vector<double> sample(int repeats, cudaStream_t stream, const Launch& before,
-                           const Launch& run) {
+                           const Launch& run, double pause_seconds = 0) {
   const Event start, stop;
   std::vector<double> seconds;
   for (int r = 0; r < repeats; ++r) {
+    if (pause_seconds > 0)
+      std::this_thread::sleep_for(std::chrono::duration<double>(pause_seconds));
     if (before) before(stream);
     start.record(stream);
     run(stream);
@@ -139,7 +144,9 @@ Stats stats(std::vector<double> samples) {
           .p5 = percentile(0.05),
           .p95 = percentile(0.95),
           .min = samples.front(),
-          .max = samples.back()};
+          .max = samples.back(),
+          .mean = std::accumulate(samples.begin(), samples.end(), 0.0) /
+                  static_cast<double>(samples.size())};
 }
 
 Stats rate(double quantity, const Stats& s) {
@@ -149,7 +156,8 @@ Stats rate(double quantity, const Stats& s) {
           .p5 = of(s.p95),
           .p95 = of(s.p5),
           .min = of(s.max),
-          .max = of(s.min)};
+          .max = of(s.min),
+          .mean = of(s.mean)};
 }
 
 Stats time_rotating(const std::vector<Launch>& launches, const Timing& t) {
@@ -176,12 +184,21 @@ Stats time_rotating(const std::vector<Launch>& launches, const Timing& t) {
   }
   count = (count + sets - 1) / sets * sets;  // every data set equally often
   std::vector<double> seconds;
+  const auto ready = [&] {
+    CUDA_CHECK(cudaStreamSynchronize(stream));
+    if (t.before_samples) t.before_samples();
+    CUDA_CHECK(cudaDeviceSynchronize());
+  };
   if (t.submit == Submit::graph) {
     const Graph graph(launches, count, stream);
     graph(stream);
-    seconds = sample(t.repeats, stream, nullptr, [&](cudaStream_t s) { graph(s); });
+    ready();
+    seconds = sample(
+        t.repeats, stream, nullptr, [&](cudaStream_t s) { graph(s); }, t.pause_seconds);
   } else {
-    seconds = sample(t.repeats, stream, nullptr, [&](cudaStream_t s) { launch_all(count, s); });
+    ready();
+    seconds = sample(
+        t.repeats, stream, nullptr, [&](cudaStream_t s) { launch_all(count, s); }, t.pause_seconds);
   }
   for (double& s : seconds) s /= count;
   return stats(std::move(seconds));

@@ -21,13 +21,13 @@ namespace kvroof::kernels {
 /// Summary of repeated samples, in the unit of the samples.
 struct Stats {
   int repeats = 0;
-  double median = 0, p5 = 0, p95 = 0, min = 0, max = 0;
+  double median = 0, p5 = 0, p95 = 0, min = 0, max = 0, mean = 0;
   /// Width of the central 90 %, relative to the median.
   double spread() const { return median > 0 ? (p95 - p5) / median : 0; }
 };
 /// Percentiles by linear interpolation between order statistics; all zero for no samples.
 Stats stats(std::vector<double> samples);
-/// quantity / time: the percentiles change places.
+/// quantity / time: the percentiles change places; `mean` is quantity over the mean time.
 Stats rate(double quantity, const Stats& seconds);
 
 enum class L2 { warm, cold };
@@ -40,6 +40,8 @@ struct Timing {
   double sample_seconds = 2e-3;
   L2 l2 = L2::warm;  // cold: one launch per sample, the cost of an empty launch taken off
   Submit submit = Submit::graph;
+  double pause_seconds = 0;  // idle before each sample, so that power and heat do not build up
+  std::function<void()> before_samples;  // after warm-up, on an idle GPU
 };
 
 using Launch = std::function<void(cudaStream_t)>;

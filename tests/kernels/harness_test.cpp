@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "kernels/bench.hpp"
-#include "kernels/check.hpp"
 #include "kernels/data.hpp"
 
 using namespace kvroof;
@@ -63,18 +62,12 @@ TEST_CASE("percentiles of 0 … 100") {
   CHECK(rate(100, s).p5 == Approx(100 / 95.0));
 }
 
-TEST_CASE("timing: twice the bytes take twice the time, and cold is slower than warm") {
-  const std::size_t mib = 1 << 20;
-  const Buffer from(512 * mib), to(512 * mib);
-  const auto copy = [&](std::size_t bytes) {
-    return [=](cudaStream_t s) {
-      CUDA_CHECK(cudaMemcpyAsync(to.as(), from.as(), bytes, cudaMemcpyDeviceToDevice, s));
-    };
+TEST_CASE("timing: four times the bytes take four times the time, and cold is slower than warm") {
+  const Entry* read = find_entry("hbm_read");
+  REQUIRE(read);
+  const auto seconds = [&](double mib, const Timing& t) {
+    return time_case(read->make({{"mib", mib}, {"bulk", 0}, {"blocks_per_sm", 1}}), t).median;
   };
-  const double half = time_launches(copy(256 * mib)).median,
-               whole = time_launches(copy(512 * mib)).median;
-  CHECK(whole / half == Approx(2).epsilon(0.1));
-  const double warm = time_launches(copy(8 * mib)).median;
-  const double cold = time_launches(copy(8 * mib), {.l2 = L2::cold}).median;
-  CHECK(cold > 1.2 * warm);
+  CHECK(seconds(4096, {}) / seconds(1024, {}) == Approx(4).epsilon(0.05));
+  CHECK(seconds(16.5, {.l2 = L2::cold}) > 1.2 * seconds(16.5, {}));
 }

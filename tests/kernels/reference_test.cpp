@@ -112,7 +112,6 @@ TEST_CASE("attention: grouped heads, ragged requests, layouts and pages name the
   CHECK(ragged.out == std::vector<double>{5, 5, 3, 3});
   CHECK(ragged.lse[2] == Approx(std::log(3.0)));
 
- 
   const std::vector<float> pages{6, -1, 5, -1, 1, 2};  // page 0, page 1 (request 0), page 2
   x.v = x.k = pages;
   x.k_rows = x.v_rows = {.token_stride = 1,
