@@ -1,0 +1,51 @@
+// Predicted against counted: the one place that knows which counter answers which count of Work,
+// and how far they may differ.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cupti_probe/count.hpp"
+#include "model/op.hpp"
+
+namespace kvroof::probe {
+
+enum class Verdict { ok, off, open };  // open: not judged, with the reason in the note
+
+/// One quantity of one kernel.
+///   tolerance   relative; 0: equal to the last unit
+///   slack       absolute, for counts whose noise does not shrink with the kernel
+struct Check {
+  std::string quantity, unit;
+  std::optional<double> predicted, measured;
+  double tolerance = 0, slack = 0;
+  Verdict verdict = Verdict::open;
+  std::string note;
+  /// measured / predicted; nullopt where either is missing or nothing was predicted.
+  std::optional<double> ratio() const;
+};
+
+/// Sets the verdict from numbers and tolerances.
+Check judged(Check check);
+
+/// Counts of one cold launch against the op's Work.
+///   executed FLOP   tensor counters; exact. fp16, tf32 and int8 through mma.sync are in group
+///   tensor
+///                   only: pass its counts as `tensor`
+///   HBM read        2 %; compulsory plus re-reads
+///   HBM written     5 %; until a flush behind the kernel has drained L2, if the counts know it
+///   L2 to SM        5 %
+///   exponentials    1 %; the XU pipe also runs conversions, so a kernel without any stays open
+///   shared memory   shown, not judged: bank conflicts and staging are the kernel's own affair
+///   time            15 %; `predicted_time` of the kernels alone, launch gaps left out
+///   kernels         launches of the op; exact
+std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Counts* tensor,
+                                std::optional<Seconds> predicted_time);
+
+/// True if `op`'s tensor FLOPs are not in group roofline on this chip.
+bool needs_tensor_group(const Op& op, std::string_view chip);
+
+/// A load kernel of FMAs alone: instructions of group fp32 (SASS counters), two FLOP each; exact.
+Check check_fma(const Op& op, const Counts& fp32);
+
+}  // namespace kvroof::probe

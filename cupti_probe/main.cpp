@@ -1,0 +1,126 @@
+// kvroof-probe: the GPU side. Facts about kernels and chips; predictions come from model/.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "cupti_probe/error.hpp"
+#include "cupti_probe/verbs.hpp"
+
+namespace {
+
+enum Exit { kFine = 0, kNo = 1, kBadUsage = 2, kInternal = 70, kNothingToMeasure = 77 };
+
+/// The command line as typed, for records; the program's folder is left out.
+std::string command_line(int argc, char** argv) {
+  std::string line = "kvroof-probe";
+  for (int i = 1; i < argc; ++i) line.append(" ").append(argv[i]);
+  return line;
+}
+
+/// --cold and --warm for verbs that launch kernels.
+void add_l2(CLI::App* verb, kvroof::kernels::L2& l2) {
+  auto* cold = verb->add_flag_callback(
+      "--cold", [&l2] { l2 = kvroof::kernels::L2::cold; },
+      "flush L2 with clean data before each launch (default)");
+  verb->add_flag_callback(
+          "--warm", [&l2] { l2 = kvroof::kernels::L2::warm; }, "launches follow one another")
+      ->excludes(cold);
+}
+
+int run(int argc, char** argv) {
+  using namespace kvroof::probe;
+  CLI::App app{
+      "kvroof-probe: what this GPU does, counted and timed.\n\n"
+      "  kvroof-probe ceilings --csv ceilings.csv\n"
+      "  kvroof-probe list\n"
+      "  kvroof-probe profile-kernel hbm_copy --group hbm\n"};
+  app.require_subcommand(1);
+  const std::string command = command_line(argc, argv);
+  int code = kFine;
+
+  app.add_subcommand("list", "the kernels of the catalogue")->callback([&] {
+    code = list_kernels();
+  });
+
+  ShowGroupsOptions groups;
+  CLI::App* verb = app.add_subcommand("groups", "metric groups; with a name, one of them in full");
+  verb->add_option("GROUP", groups.group, "a built-in group, or the path of a group file");
+  verb->add_option("--chip", groups.chip, "CUPTI's name of the chip (default GH100)");
+  verb->callback([&] { code = show_groups(groups); });
+
+  CeilingsOptions ceiling;
+  bool timing_only = false;
+  verb = app.add_subcommand("ceilings", "measure HBM, L2, shared memory, tensor cores, launches");
+  verb->add_option("--write", ceiling.write, "fill the measured block of this hardware profile")
+      ->check(CLI::ExistingFile);
+  verb->add_option("--csv", ceiling.csv, "write a record");
+  verb->add_option("--only", ceiling.only, "groups: launch, hbm, l2, tensor, …")->delimiter(',');
+  verb->add_flag("--no-counters", timing_only, "times only: nothing confirms the work");
+  verb->callback([&] {
+    ceiling.counters = !timing_only;
+    code = ceilings(ceiling, command);
+  });
+
+  ValidateOptions check;
+  verb = app.add_subcommand("validate", "a hardware profile and our kernels against this GPU");
+  auto* id = verb->add_option("--hardware", check.hardware, "profile id (h200-sxm-141gb)");
+  verb->add_option("--profile", check.profile, "profile file instead of an id")
+      ->check(CLI::ExistingFile)
+      ->excludes(id);
+  verb->add_option("--kernels", check.kernels, "these kernels only")->delimiter(',');
+  verb->add_option("--part", check.part, "ceilings, kernels or both")
+      ->check(CLI::IsMember({"both", "ceilings", "kernels"}));
+  verb->add_option("--csv", check.csv, "write a record");
+  verb->add_flag("--verify", check.verify, "check each kernel against its CPU oracle first");
+  verb->add_flag("--no-counters", timing_only, "times only");
+  verb->callback([&] {
+    if (check.hardware.empty() && check.profile.empty())
+      throw kvroof::UserError("validate: --hardware ID or --profile FILE is needed");
+    check.counters = !timing_only;
+    code = validate(check, command);
+  });
+
+  ProfileKernelOptions profile;
+  verb = app.add_subcommand("profile-kernel", "one kernel under one metric group, as facts");
+  verb->add_option("KERNEL", profile.kernel, "a name from kvroof-probe list")->required();
+  verb->add_option("--group", profile.group, "metric group or path of a group file (roofline)");
+  verb->add_option("--set", profile.set, "name=number over the kernel's first shape");
+  verb->add_option("--launches", profile.launches, "launches to count (5)")
+      ->check(CLI::Range(1, 1000));
+  verb->add_option("--csv", profile.csv, "write a record");
+  verb->add_flag("--whole", profile.whole, "count one whole range (graphs): counts, no times");
+  verb->add_flag("--no-counters", timing_only, "times from events only");
+  add_l2(verb, profile.l2);
+  verb->callback([&] {
+    profile.counters = !timing_only;
+    code = profile_kernel(profile, command);
+  });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help
+    std::fprintf(stderr, "kvroof-probe: %s (see kvroof-probe --help)\n", e.what());
+    return kBadUsage;
+  }
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const kvroof::probe::Unavailable& e) {
+    std::fprintf(stderr, "kvroof-probe: %s. Remedy: %s.\n", e.what(), e.remedy.c_str());
+    return kNothingToMeasure;
+  } catch (const kvroof::UserError& e) {
+    std::fprintf(stderr, "kvroof-probe: %s\n", e.what());
+    return kBadUsage;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "kvroof-probe: %s\nThis is a fault of the program; please report it.\n",
+                 e.what());
+    return kInternal;
+  }
+}

@@ -1,0 +1,32 @@
+// CSV records: a head of "# key: value" lines, then columns. Fields are quoted where they must be.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kvroof::probe {
+
+/// One row of text fields as CSV; commas, quotes and line breaks are quoted.
+std::string csv_row(const std::vector<std::string>& fields);
+
+/// Shortest text that reads back to the same double; empty for nullopt: never a zero.
+std::string csv_number(std::optional<double> value);
+
+/// A CSV file, complete or not there: written beside its place and renamed by close().
+class Record {
+ public:
+  /// Throws UserError where the folder cannot be written.
+  Record(std::string path, const std::vector<std::string>& columns);
+  void row(const std::vector<std::string>& fields);
+  /// Puts the head above the rows (sensors are known only at the end) and renames.
+  void close(const std::vector<std::string>& header);
+
+ private:
+  std::string path_;
+  std::string rows_;
+};
+
+/// 3.1994e9, "Hz" -> "3.199 GHz"; bytes decimal; plain units (1, op, flop) get k M G T P as well.
+std::string with_prefix(double value, std::string_view unit);
+
+}  // namespace kvroof::probe

@@ -1,0 +1,55 @@
+// The verbs of kvroof-probe, one file each. A verb returns its exit code: 0 fine, 1 the answer is
+// no.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/bench.hpp"
+#include "kernels/case.hpp"
+
+namespace kvroof::probe {
+
+struct CeilingsOptions {
+  std::string write, csv;         // profile to update; record to write
+  std::vector<std::string> only;  // groups of ceilings; empty: all
+  bool counters = true;
+};
+int ceilings(const CeilingsOptions& options, const std::string& command);
+
+struct ValidateOptions {
+  std::string hardware, profile;     // an id, or a file
+  std::vector<std::string> kernels;  // empty: the catalogue without the ceilings' own load kernels
+  std::string part = "both";         // both | ceilings | kernels
+  std::string csv;
+  bool counters = true, verify = false;
+};
+int validate(const ValidateOptions& options, const std::string& command);
+
+struct ProfileKernelOptions {
+  std::string kernel, group = "roofline", csv;
+  std::vector<std::string> set;  // key=value
+  kernels::L2 l2 = kernels::L2::cold;
+  bool whole = false;
+  int launches = 5;
+  bool counters = true;
+};
+int profile_kernel(const ProfileKernelOptions& options, const std::string& command);
+
+int list_kernels();
+
+struct ShowGroupsOptions {
+  std::string chip, group;
+};
+int show_groups(const ShowGroupsOptions& options);
+
+/// The catalogue entry; throws UserError naming the nearest ones.
+const kernels::Entry& entry_named(const std::string& name);
+
+/// "s_kv=8192" over the entry's first shape. Throws UserError for a bad pair.
+kernels::Args args_with(const kernels::Entry& entry, const std::vector<std::string>& set);
+
+/// "b=4 s_kv=8192", for records.
+std::string text_of(const kernels::Args& args);
+
+}  // namespace kvroof::probe
