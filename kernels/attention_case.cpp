@@ -102,8 +102,10 @@ Verdict verify_attention(const AttentionData& data, const std::function<void(cud
   CUDA_CHECK(cudaDeviceSynchronize());
 
   reference::Attention call = data.call;
-  const std::vector<float> q = to_floats(data.q, Dtype::bf16), k = to_floats(data.k, Dtype::bf16),
-                           v = to_floats(data.v, Dtype::bf16), o = to_floats(data.o, Dtype::bf16);
+  const std::vector<float> q = to_floats(data.q, Dtype::bf16);
+  const std::vector<float> k = data.k_values ? data.k_values() : to_floats(data.k, Dtype::bf16);
+  const std::vector<float> v = data.v_values ? data.v_values() : to_floats(data.v, Dtype::bf16);
+  const std::vector<float> o = to_floats(data.o, Dtype::bf16);
   const std::vector<float> lse =
       data.lse.bytes() > 0 ? to_floats(data.lse, Dtype::fp32) : std::vector<float>{};
   call.q = q, call.k = k, call.v = v;

@@ -19,7 +19,9 @@ struct AttentionData {
   Buffer q, k, v, o;
   Buffer lse;                    // fp32, natural logarithm; empty: not checked
   bool lse_token_major = false;  // [b, s_q, h_q] instead of [b, h_q, s_q]
-  float sigma = 1;               // of q: large values make a few keys win
+  /// What the oracle takes for k and v where they are not bf16.
+  std::function<std::vector<float>()> k_values, v_values;
+  float sigma = 1;  // of q: large values make a few keys win
 };
 
 /// q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   lse [b, h_q, s_q]

@@ -11,6 +11,7 @@ Entry flash_decoding_entry();
 Entry flash_v2_entry();
 Entry gqa_decode_entry();
 Entry paged_decode_entry();
+Entry quantised_kv_entry();
 Entry sliding_window_entry();
 
 std::vector<Entry> attention_entries();

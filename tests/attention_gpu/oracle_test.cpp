@@ -104,6 +104,16 @@ TEST_CASE("gqa_decode") { check("gqa_decode", decode_shapes(20)); }
 TEST_CASE("flash_decoding") { check("flash_decoding", decode_shapes(20)); }
 TEST_CASE("paged_decode") { check("paged_decode", decode_shapes(25)); }
 
+TEST_CASE("quantised_kv") {
+  std::vector<Args> shapes;
+  for (const Args& base : decode_shapes(20))
+    for (const double format : {0., 1., 2.}) {
+      Args x = base;
+      x["d"] = 128, x["s_q"] = 1, x["format"] = format;
+      shapes.push_back(x);
+    }
+  check("quantised_kv", shapes);
+}
 TEST_CASE("sliding_window") {
   std::vector<Args> shapes;
   for (const Args& base : prefill_shapes({64, 128, 256}, 12))
