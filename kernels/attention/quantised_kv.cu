@@ -1,7 +1,7 @@
 // Decode over an 8-bit K/V cache.                        model: model/attention/quantised_kv.cpp
 //   k, v [b, h_kv, s_kv, 128]   fp8: E4M3, one scale a tensor   int8, fp8 per token: one fp32 scale
-//   per (request, K/V head, token) in k_scale, v_scale [b, h_kv, s_kv]   q, o [b, h_q, 128] bf16
-//   S = scale · k_scale_j · (q · k_j)     O = sum_j (p_j · v_scale_j) · v_j
+//   per (request, K/V head, token) in k_scale, v_scale [b, h_kv, s_kv], all positive   q, o [b,
+//   h_q, 128] bf16 S = scale · k_scale_j · (q · k_j)     O = sum_j (p_j · v_scale_j) · v_j
 // K and V stay 8-bit in shared memory and widen to fp16 (exactly) on the way into the tensor cores;
 // scales act on the columns of S and P, once a score instead of once an element. One block per
 // (split, request, K/V head); the schedule is that of kernels/split_kv.cuh, with half the bytes.
@@ -12,6 +12,7 @@
 // column n of product tile j of P·V stands for d = 16·n + j.
 #include <array>
 #include <cmath>
+#include <random>
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/check.hpp"
@@ -295,6 +296,15 @@ std::vector<float> widened(const Buffer& codes, const Buffer& scales, Dtype code
   return x;
 }
 
+/// Positive, as scales are: max |x| / largest code, for x of unit spread.
+void fill_scales(const Buffer& scales, Dtype code) {
+  std::mt19937_64 random(fresh_seed());
+  std::uniform_real_distribution<float> factor(0.5f, 1.5f);
+  std::vector<float> x(scales.bytes() / sizeof(float));
+  for (float& s : x) s = factor(random) / (code == Dtype::int8 ? 64.f : 1.f);
+  CUDA_CHECK(cudaMemcpy(scales.as(), x.data(), scales.bytes(), cudaMemcpyHostToDevice));
+}
+
 Case make(const Args& args) {
   AttentionShape x = attention_shape(args);
   x.s_q = 1;
@@ -307,9 +317,7 @@ Case make(const Args& args) {
   const auto fill = [=] {
     fill_random(data.q, Dtype::bf16, data.sigma);
     fill_random(data.k, format.code), fill_random(data.v, format.code);
-    // any scale will do; int8 codes reach 127, so theirs are small
-    const float sigma = format.code == Dtype::int8 ? 1.f / 64 : 1.f;
-    fill_random(k_scale, Dtype::fp32, sigma), fill_random(v_scale, Dtype::fp32, sigma);
+    fill_scales(k_scale, format.code), fill_scales(v_scale, format.code);
   };
   fill();
   data.k_values = [=] { return widened(data.k, k_scale, format.code); };
