@@ -2,6 +2,9 @@
 
 namespace kvroof::kernels {
 
-std::vector<Entry> attention_entries() { return {}; }
+std::vector<Entry> attention_entries() {
+  return {flash_v2_entry(),     gqa_decode_entry(),   flash_decoding_entry(),
+          paged_decode_entry(), quantised_kv_entry(), sliding_window_entry()};
+}
 
 }  // namespace kvroof::kernels

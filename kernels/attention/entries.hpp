@@ -1,9 +1,18 @@
 // Portable attention kernels: each file <name>.cu defines `Entry <name>_entry()`; entries.cpp lists
 // them.
 #pragma once
+#include <vector>
+
 #include "kernels/case.hpp"
 
 namespace kvroof::kernels {
+
+Entry flash_decoding_entry();
+Entry flash_v2_entry();
+Entry gqa_decode_entry();
+Entry paged_decode_entry();
+Entry quantised_kv_entry();
+Entry sliding_window_entry();
 
 std::vector<Entry> attention_entries();
 

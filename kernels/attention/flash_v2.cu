@@ -1,0 +1,164 @@
+// FlashAttention-2 forward with mma.sync: runs on sm_80 and everything newer.
+//                                                    model: model/attention/flash_v2.cpp
+//   O = softmax(scale · Q·K^T + mask) · V    q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16
+// One block per (kM query rows, head, request); the blocks of one head run side by side, so its K
+// and V are read from HBM about once and by the other blocks from L2. h_q / h_kv heads share K and
+// V. Causal blocks skip the tiles above the diagonal; the longest blocks of a head start first.
+//   HBM read   q once, k and v once per K/V head (while a head's K + V fits in L2)   written   o,
+//   lse L2 to SM   kM·d + tiles·2·kN·d elements per block
+#include "kernels/flash_prefill.hpp"
+
+#include <stdexcept>
+
+#include "kernels/attention/entries.hpp"
+#include "kernels/check.hpp"
+#include "kernels/flash_loop.cuh"
+#include "kernels/split_kv.hpp"
+#include "model/attention/flash_v2.hpp"
+
+namespace kvroof::kernels {
+namespace {
+
+template <class T>
+__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const FlashParams p) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  auto& smem = *reinterpret_cast<FlashSmem<T>*>(shared);
+
+  const int row_blocks = (p.s_q + T::kM - 1) / T::kM;
+  const int row_block = row_blocks - 1 - blockIdx.x % row_blocks;  // causal: longest first
+  const int head = blockIdx.x / row_blocks % p.h_q, request = blockIdx.x / row_blocks / p.h_q;
+  const int kv_head = head / (p.h_q / p.h_kv);
+  const int first_row = row_block * T::kM, rows = ::min(T::kM, p.s_q - first_row);
+
+  const auto at = [&](const void* base, const Strides& s, int h) {
+    return static_cast<const bf16*>(base) + request * s.request + h * s.head;
+  };
+  const bf16* q = at(p.q, p.q_strides, head) + first_row * p.q_strides.token;
+  const DenseRows kv{at(p.k, p.k_strides, kv_head), at(p.v, p.v_strides, kv_head),
+                     p.k_strides.token, p.v_strides.token};
+  const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+
+  FlashWarp<T> w;
+  flash_loop<T>(
+      w, smem, first_row, rows, [&](int r) { return q + r * p.q_strides.token; }, kv, p.band.s_kv,
+      BandTiles<T::kN>(p.band, first_row, rows), scale);
+
+  bf16* o = const_cast<bf16*>(at(p.o, p.o_strides, head)) + first_row * p.o_strides.token;
+  float* lse = p.lse + (static_cast<std::int64_t>(request) * p.h_q + head) * p.s_q + first_row;
+  store_output<T>(
+      w, smem, rows, scale, [&](int r) { return o + r * p.o_strides.token; },
+      [&](int r, float value) {
+        if (p.lse != nullptr) lse[r] = value;
+      });
+}
+
+// d 64, 128: 32 rows a warp, so that each K and V fragment feeds two products; O and S then leave
+// no room for Q, which is read again from shared memory per key tile. d 256: O of 16 rows fills
+// half of the registers.
+using T64 = FlashTile<64, 128, 128, 4, false, 2>;
+using T128 = FlashTile<128, 128, 64, 4, false, 2>;
+using T256 = FlashTile<256, 64, 32, 4, true, 2>;
+
+/// f.operator()<Tile>() for the tile of a head size.
+template <class F>
+auto with_tile(int d, const F& f) {
+  switch (d) {
+    case 64:
+      return f.template operator()<T64>();
+    case 128:
+      return f.template operator()<T128>();
+    case 256:
+      return f.template operator()<T256>();
+  }
+  throw std::invalid_argument("flash_v2: head size must be 64, 128 or 256");
+}
+
+template <class T>
+void launch_tile(const FlashParams& p, cudaStream_t stream) {
+  constexpr int kSmem = sizeof(FlashSmem<T>);
+  static const cudaError_t ready =
+      cudaFuncSetAttribute(forward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+  CUDA_CHECK(ready);
+  const int row_blocks = (p.s_q + T::kM - 1) / T::kM;
+  forward<T><<<row_blocks * p.h_q * p.b, T::kThreads, kSmem, stream>>>(p);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+Case make(const Args& args) {
+  const AttentionShape x = attention_shape(args);
+  const AttentionData data = head_major_data(x, args);
+  refill(data);
+  const FlashParams p = flash_params(data);
+  const auto launch = [=, keep = data](cudaStream_t stream) { launch_flash_v2(p, stream); };
+  const attention::Cost cost =
+      attention::flash_v2(x, {}, on_chip(), {.tile = flash_v2_kernel_tile(p.d)});
+  return {.name = "flash_v2 " + shape_name(x),
+          .op = {.name = "flash_v2",
+                 .op_class = OpClass::prefill_attention,
+                 .work = cost.work,
+                 .execution = cost.execution,
+                 .handed_over = cost.handed_over},
+          .launch = launch,
+          .verify = [=] { return verify_attention(data, launch); }};
+}
+
+}  // namespace
+
+attention::Tile flash_v2_kernel_tile(int d) {
+  return with_tile(d, [&]<class T>() {
+    return attention::Tile{.m = T::kM,
+                           .n = T::kN,
+                           .ctas_per_sm = T::kCtasPerSm,
+                           .mma_rows = 16 * T::kRowTiles,
+                           .row_lanes = 4,
+                           .mma_sync = true};
+  });
+}
+
+FlashParams flash_params(const AttentionData& data) {
+  const reference::Attention& c = data.call;
+  const auto strides = [](const reference::Rows& r) {
+    return Strides{r.request_stride, r.head_stride, r.token_stride};
+  };
+  const auto whole = [](std::int64_t n) { return static_cast<int>(n); };
+  FlashParams p{.q = data.q.as(),
+                .k = data.k.as(),
+                .v = data.v.as(),
+                .o = data.o.as(),
+                .lse = data.lse.as<float>(),
+                .q_strides = strides(c.q_rows),
+                .k_strides = strides(c.k_rows),
+                .v_strides = strides(c.v_rows),
+                .o_strides = strides(data.o_rows),
+                .b = whole(c.b),
+                .h_q = whole(c.h_q),
+                .h_kv = whole(c.h_kv),
+                .s_q = whole(c.s_q),
+                .d = whole(c.d_qk),
+                .band = {.s_kv = whole(c.s_kv)},
+                .scale = static_cast<float>(c.scale)};
+  if (c.causal || c.window > 0) p.band.diagonal = whole(c.s_kv - c.s_q);
+  if (c.window > 0) p.band.window = whole(c.window), p.band.sinks = whole(c.sinks);
+  return p;
+}
+
+void launch_flash_v2(const FlashParams& p, cudaStream_t stream) {
+  with_tile(p.d, [&]<class T>() { launch_tile<T>(p, stream); });
+}
+
+Entry flash_v2_entry() {
+  std::vector<Args> shapes;
+  for (const double d : {64., 128., 256.})  // 16K tokens in total, h·d = 2048, as the papers plot
+    for (const double s : {512., 2048., 8192., 16384.})
+      for (const double causal : {0., 1.})
+        shapes.push_back(
+            {{"b", 16384 / s}, {"h_q", 2048 / d}, {"s_q", s}, {"d", d}, {"causal", causal}});
+  shapes.push_back({{"b", 2}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4096}, {"causal", 1}});
+  shapes.push_back({{"b", 1}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 2048}, {"s_kv", 32768}});
+  return {.name = "flash_v2",
+          .title = "FlashAttention-2 forward on mma.sync",
+          .shapes = shapes,
+          .make = make};
+}
+
+}  // namespace kvroof::kernels

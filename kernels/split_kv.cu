@@ -1,0 +1,117 @@
+#include "kernels/split_kv.hpp"
+
+#include <stdexcept>
+
+#include "kernels/check.hpp"
+#include "kernels/combine.cuh"
+#include "kernels/device.hpp"
+#include "kernels/split_kv.cuh"
+#include "model/attention/split_kv.hpp"
+
+namespace kvroof::kernels {
+namespace {
+
+/// f.operator()<d>() for the head sizes that exist.
+template <class F>
+auto with_head_size(int d, const F& f) {
+  switch (d) {
+    case 64:
+      return f.template operator()<64>();
+    case 128:
+      return f.template operator()<128>();
+    case 256:
+      return f.template operator()<256>();
+  }
+  throw std::invalid_argument("decode: head size must be 64, 128 or 256");
+}
+
+template <class T, class Cache>
+void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
+  constexpr int kSmem = sizeof(SplitSmem<T>);
+  static const cudaError_t ready = cudaFuncSetAttribute(
+      attend_split<T, Cache>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+  CUDA_CHECK(ready);
+  const int rows = p.s_q * (p.h_q / p.h_kv);
+  const dim3 grid(p.splits, (rows + T::kRows - 1) / T::kRows, p.b * p.h_kv);
+  attend_split<T, Cache><<<grid, T::kThreads, kSmem, stream>>>(p, cache);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+template <class Cache>
+void launch(const SplitParams& p, const Cache& cache, int d, cudaStream_t stream) {
+  with_head_size(d, [&]<int kD>() { launch_attend<DecodeTile<kD>>(p, cache, stream); });
+  if (p.splits > 1) launch_combine(p, d, stream);
+}
+
+}  // namespace
+
+void launch_split(const SplitParams& p, const DenseCache& cache, int d, cudaStream_t stream) {
+  launch(p, cache, d, stream);
+}
+void launch_split(const SplitParams& p, const PagedCache& cache, int d, cudaStream_t stream) {
+  launch(p, cache, d, stream);
+}
+
+void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {
+  const CombineParams c{p.part_o, p.part_lse2, p.o, p.lse, p.b * p.s_q * p.h_q, p.splits};
+  // The combine kernel may be set up while the last blocks before it still run (sm_90 and later).
+  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+  early.val.programmaticStreamSerializationAllowed = 1;
+  with_head_size(d, [&]<int kD>() {
+    cudaLaunchConfig_t config{};
+    config.gridDim = c.rows, config.blockDim = CombineTile<kD>::kThreads, config.stream = stream;
+    config.attrs = &early, config.numAttrs = gpu().major >= 9 ? 1 : 0;
+    CUDA_CHECK(cudaLaunchKernelEx(&config, combine<kD>, c));
+  });
+}
+
+attention::Tile decode_kernel_tile(int d) {
+  return with_head_size(d, [&]<int kD>() {
+    using T = DecodeTile<kD>;
+    return attention::Tile{.m = T::kRows,
+                           .n = T::kKeys,
+                           .ctas_per_sm = T::kCtasPerSm,
+                           .mma_rows = T::kRows,
+                           .row_lanes = 4,
+                           .mma_sync = true,
+                           .overlap = 1};
+  });
+}
+
+attention::OnChip on_chip() {
+  attention::OnChip chip;
+  chip.num_sms = gpu().num_sms;
+  return chip;
+}
+
+int choose_splits(const AttentionShape& x, const Args& args) {
+  if (const double asked = arg(args, "splits", 0); asked > 0) return static_cast<int>(asked);
+  // A split is worth its prologue only with a few tiles for each of its warps: count in 256 keys.
+  attention::Tile tile = decode_kernel_tile(static_cast<int>(x.d_qk));
+  const double blocks = x.b * x.h_kv * std::ceil(x.s_q * x.group() / tile.m);
+  return static_cast<int>(
+      attention::split_count({.blocks = blocks,
+                              .key_tiles = std::ceil(x.s_kv / 256),
+                              .slots = 1.0 * on_chip().num_sms}));
+}
+
+SplitParams split_params(const AttentionData& data, int splits, Buffer& partials) {
+  const reference::Attention& c = data.call;
+  const auto rows = static_cast<std::size_t>(c.b * c.s_q * c.h_q);
+  const std::size_t parts = rows * static_cast<std::size_t>(splits);
+  if (splits > 1) partials = Buffer(parts * static_cast<std::size_t>(c.d_v + 1) * sizeof(float));
+  float* part_o = partials.as<float>();
+  return {.q = data.q.as<__nv_bfloat16>(),
+          .o = data.o.as<__nv_bfloat16>(),
+          .lse = data.lse.as<float>(),
+          .part_o = part_o,
+          .part_lse2 = splits > 1 ? part_o + parts * static_cast<std::size_t>(c.d_v) : nullptr,
+          .b = static_cast<int>(c.b),
+          .h_q = static_cast<int>(c.h_q),
+          .h_kv = static_cast<int>(c.h_kv),
+          .s_q = static_cast<int>(c.s_q),
+          .splits = splits,
+          .scale = static_cast<float>(c.scale)};
+}
+
+}  // namespace kvroof::kernels

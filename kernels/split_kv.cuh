@@ -1,0 +1,310 @@
+// Decode attention over a slice of the cache, shared by every decode variant; what differs between
+// them is where a key's row lies and which keys count.
+//
+//   q [rows <= 16, d]: the h_q / h_kv heads of one K/V head (times s_q tokens), padded to one mma
+//   tile for each 32-key tile of this warp:   S = q·K^T   P, m, l <- online softmax   O =
+//   O·2^(m-m') + P·V
+//
+// The cost is reading K and V once, so everything serves bytes in flight: each warp owns a ring of
+// kStages tiles in shared memory and runs through its own tiles (warp w takes w, w + kWarps, ...)
+// without ever waiting for another warp. The warps' partial results meet once, at the end.
+#pragma once
+#include <type_traits>
+
+#include "kernels/online_softmax.cuh"
+#include "kernels/split_kv.hpp"
+#include "kernels/tile.cuh"
+
+namespace kvroof::kernels {
+
+template <int kD_, int kKeys_, int kWarps_, int kStages_, int kCtasPerSm_>
+struct SplitTile {
+  static constexpr int kD = kD_, kRows = 16, kKeys = kKeys_;
+  static constexpr int kWarps = kWarps_, kThreads = 32 * kWarps, kStages = kStages_;
+  static constexpr int kCtasPerSm = kCtasPerSm_;
+  static constexpr int kColTiles = kD / 8, kColSteps = kD / 16;
+  static constexpr int kKeyTiles = kKeys / 8, kKeySteps = kKeys / 16;
+  static_assert(kKeys == 16 || kKeys == 32, "one lane looks up one key's row");
+};
+
+/// 16 keys of a warp's tile and three stages: 2 x 96 KiB of shared memory an SM, of which 128 KiB
+/// are in flight; the H200 wants more than 32.
+template <int kD>
+using DecodeTile = std::conditional_t<
+    kD == 64, SplitTile<64, 16, 8, 3, 2>,
+    std::conditional_t<kD == 128, SplitTile<128, 16, 4, 3, 2>, SplitTile<256, 16, 2, 3, 2>>>;
+
+/// Of one warp; takes the place of its ring after the loop.
+template <class T>
+struct WarpResult {
+  struct Type {
+    float o[T::kRows][T::kD + 4];
+    float max2[T::kRows], sum[T::kRows];  // maximum in units of 2^x
+  };
+};
+
+template <class T>
+struct SplitSmem {
+  struct Stage {
+    SharedTile<T::kKeys, T::kD> k, v;
+  };
+  union Warp {
+    Stage stage[T::kStages];
+    typename WarpResult<T>::Type result;
+  };
+  Warp warp[T::kWarps];
+};
+
+/// Starts the copy of one tile of keys into a stage. Lane j knows the number of key j's row in the
+/// cache and hands it to the lanes that copy that row.
+template <class T>
+__device__ __forceinline__ void load_stage(typename SplitSmem<T>::Stage& stage, const bf16* k,
+                                           const bf16* v, int row_of_lane, int valid, int lane) {
+  using Tile = SharedTile<T::kKeys, T::kD>;
+  constexpr int kLanesPerRow = Tile::kChunks < 32 ? Tile::kChunks : 32;
+  constexpr int kRowsPerStep = 32 / kLanesPerRow;
+#pragma unroll
+  for (int step = 0; step < T::kKeys / kRowsPerStep; ++step) {
+    const int r = step * kRowsPerStep + lane / kLanesPerRow;
+    const std::int64_t row = __shfl_sync(~0u, row_of_lane, r);
+    const int chunk = lane % kLanesPerRow;
+    const std::int64_t from = row * T::kD + chunk * Tile::kChunk;
+    copy_async(stage.k.address(r, chunk), k + from, r < valid);
+    copy_async(stage.v.address(r, chunk), v + from, r < valid);
+  }
+}
+
+/// A operand [16, kD] straight from global memory; row r is missing where q_row(r) is null.
+template <class T, class QRow>
+__device__ __forceinline__ void load_q(std::uint32_t (&q)[T::kColSteps][4], const QRow& q_row,
+                                       int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const bf16* row = q_row(lane / 4 + 8 * half);
+#pragma unroll
+    for (int c = 0; c < T::kColSteps; ++c)
+#pragma unroll
+      for (int hi = 0; hi < 2; ++hi) {
+        const int col = 16 * c + 8 * hi + 2 * (lane % 4);
+        q[c][2 * hi + half] =
+            row == nullptr ? 0 : *reinterpret_cast<const std::uint32_t*>(row + col);
+      }
+  }
+}
+
+/// One warp's walk over its tiles of keys [begin, end).
+///   q_row(r)    pointer to query row r, or null       rows(j)      row number of key j in k and v
+///   plain(j, n) all rows see keys [j, j + n)          sees(r, j)   query row r sees key j
+template <class T, class QRow, class Rows, class Plain, class Sees>
+__device__ __forceinline__ void split_loop(float (&o)[T::kColTiles][4], OnlineSoftmax& softmax,
+                                           typename SplitSmem<T>::Warp& smem, const QRow& q_row,
+                                           const bf16* k, const bf16* v, const Rows& rows,
+                                           int begin, int end, const Plain& plain, const Sees& sees,
+                                           float scale) {
+  const int lane = threadIdx.x % 32;
+  constexpr int kStride = T::kKeys * T::kWarps;
+  const int first = begin + threadIdx.x / 32 * T::kKeys;
+  const auto row_of_lane = [&](int tile_key) {
+    const int key = tile_key + lane % T::kKeys;
+    return key < end ? rows(key) : 0;
+  };
+
+  int load_key = first, load_stage_idx = 0;
+  int next_row = row_of_lane(load_key);  // looked up one tile ahead: it may take a table read
+  const auto start_next = [&] {
+    if (load_key < end)
+      load_stage<T>(smem.stage[load_stage_idx], k, v, next_row, end - load_key, lane);
+    commit_copies();
+    load_key += kStride;
+    load_stage_idx = load_stage_idx + 1 == T::kStages ? 0 : load_stage_idx + 1;
+    next_row = row_of_lane(load_key);
+  };
+#pragma unroll
+  for (int i = 0; i < T::kStages - 1; ++i) start_next();
+
+  std::uint32_t q[T::kColSteps][4];
+  load_q<T>(q, q_row, lane);
+
+  int stage_idx = 0;
+  for (int key = first; key < end; key += kStride) {
+    wait_copies<T::kStages - 2>();
+    __syncwarp();  // the oldest stage has arrived; the one before it has been read by all lanes
+    start_next();
+    auto& stage = smem.stage[stage_idx];
+    stage_idx = stage_idx + 1 == T::kStages ? 0 : stage_idx + 1;
+
+    float s[T::kKeyTiles][4] = {};
+    const auto k_tile = b_cursor(stage.k, 0, lane);
+#pragma unroll
+    for (int c = 0; c < T::kColSteps; ++c)
+#pragma unroll
+      for (int n = 0; n < T::kKeySteps; ++n) {
+        std::uint32_t b[4];
+        load_matrices(b, k_tile.at(n, c));
+        mma(s[2 * n], q[c], b[0], b[1]);
+        mma(s[2 * n + 1], q[c], b[2], b[3]);
+      }
+
+    bool moved;
+    if (key + T::kKeys <= end && plain(key, T::kKeys)) {
+      moved = softmax.update<false>(s, scale);
+    } else {
+#pragma unroll
+      for (int t = 0; t < T::kKeyTiles; ++t)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int j = key + 8 * t + 2 * (lane % 4) + e % 2, r = lane / 4 + e / 2 * 8;
+          if (j >= end || !sees(r, j)) s[t][e] = -INFINITY;
+        }
+      moved = softmax.update<true>(s, scale);
+    }
+    if (moved) softmax.correct(o);
+
+    const auto v_tile = a_cursor(stage.v, 0, lane);
+#pragma unroll
+    for (int n = 0; n < T::kKeySteps; ++n) {
+      const std::uint32_t p[4] = {
+          pack_bf16(s[2 * n][0], s[2 * n][1]), pack_bf16(s[2 * n][2], s[2 * n][3]),
+          pack_bf16(s[2 * n + 1][0], s[2 * n + 1][1]), pack_bf16(s[2 * n + 1][2], s[2 * n + 1][3])};
+#pragma unroll
+      for (int c = 0; c < T::kColSteps; ++c) {
+        std::uint32_t b[4];
+        load_matrices_transposed(b, v_tile.at(n, c));
+        mma(o[2 * c], p, b[0], b[1]);
+        mma(o[2 * c + 1], p, b[2], b[3]);
+      }
+    }
+  }
+  wait_copies<0>();
+  softmax.finish();
+}
+
+/// This warp's result into its shared memory; the ring it replaces has been read by all its lanes.
+template <class T>
+__device__ __forceinline__ void publish_softmax(typename WarpResult<T>::Type& mine,
+                                                const OnlineSoftmax& softmax, float scale) {
+  const int lane = threadIdx.x % 32;
+  if (lane % 4 != 0) return;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    mine.max2[lane / 4 + 8 * half] =
+        softmax.max[half] == -INFINITY ? -INFINITY : softmax.max[half] * scale;
+    mine.sum[lane / 4 + 8 * half] = softmax.sum[half];
+  }
+}
+template <class T>
+__device__ __forceinline__ void publish(typename WarpResult<T>::Type& mine,
+                                        const float (&o)[T::kColTiles][4],
+                                        const OnlineSoftmax& softmax, float scale) {
+  const int lane = threadIdx.x % 32;
+  __syncwarp();
+  publish_softmax<T>(mine, softmax, scale);
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+#pragma unroll
+    for (int t = 0; t < T::kColTiles; ++t)
+      *reinterpret_cast<float2*>(&mine.o[lane / 4 + 8 * half][8 * t + 2 * (lane % 4)]) =
+          make_float2(o[t][2 * half], o[t][2 * half + 1]);
+}
+
+/// The 16 packed query rows of one block: row r is head kv_head·G + r % G of token r / G.
+struct PackedRows {
+  int request, kv_head, group, first, count;
+  template <int kRows>
+  __device__ static PackedRows of(const SplitParams& p) {
+    const int group = p.h_q / p.h_kv, first = blockIdx.y * kRows;
+    return {static_cast<int>(blockIdx.z) / p.h_kv, static_cast<int>(blockIdx.z) % p.h_kv, group,
+            first, ::min(kRows, p.s_q * group - first)};
+  }
+  __device__ int token(int r) const { return (first + r) / group; }
+  /// Number of the row in q and o.
+  __device__ std::int64_t row(const SplitParams& p, int r) const {
+    const int head = kv_head * group + (first + r) % group;
+    return (static_cast<std::int64_t>(request) * p.s_q + token(r)) * p.h_q + head;
+  }
+};
+
+/// Keys [begin, end) of this block's split, in whole tiles of all its warps.
+template <class T>
+__device__ __forceinline__ int2 split_range(int length, int split, int splits) {
+  constexpr int kBlockKeys = T::kKeys * T::kWarps;
+  const std::int64_t tiles = (length + kBlockKeys - 1) / kBlockKeys;
+  return make_int2(static_cast<int>(tiles * split / splits) * kBlockKeys,
+                   ::min(length, static_cast<int>(tiles * (split + 1) / splits) * kBlockKeys));
+}
+
+/// Merges what the warps published and writes it: o and lse, or the partial results of this split.
+///   O = sum_w 2^(m_w - m)·O_w / sum_w 2^(m_w - m)·l_w       m = max_w m_w
+template <class T, class Smem>
+__device__ __forceinline__ void store_merged(const SplitParams& p, const PackedRows& rows,
+                                             Smem& smem) {
+  constexpr int kQuads = T::kD / 4;  // threads a row
+  const int split = blockIdx.x;
+  __syncthreads();
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
+    const int r = i / kQuads, col = i % kQuads * 4;
+    float max = -INFINITY, sum = 0;
+#pragma unroll
+    for (int w = 0; w < T::kWarps; ++w) max = fmaxf(max, smem.warp[w].result.max2[r]);
+    const float shift = max == -INFINITY ? 0.f : max;
+    float4 x = make_float4(0, 0, 0, 0);
+#pragma unroll
+    for (int w = 0; w < T::kWarps; ++w) {
+      const auto& part = smem.warp[w].result;
+      const float weight = exp2_approx(part.max2[r] - shift);
+      const float4 o = *reinterpret_cast<const float4*>(&part.o[r][col]);
+      sum += weight * part.sum[r];
+      x.x += weight * o.x, x.y += weight * o.y, x.z += weight * o.z, x.w += weight * o.w;
+    }
+    const float inverse = sum > 0 ? 1 / sum : 0.f;
+    x.x *= inverse, x.y *= inverse, x.z *= inverse, x.w *= inverse;
+    const float lse2 = sum > 0 ? max + log2f(sum) : -INFINITY;
+    const std::int64_t row = rows.row(p, r);
+    if (p.splits > 1) {
+      *reinterpret_cast<float4*>(p.part_o + (row * p.splits + split) * T::kD + col) = x;
+      if (col == 0) p.part_lse2[row * p.splits + split] = lse2;
+    } else {
+      *reinterpret_cast<uint2*>(p.o + row * T::kD + col) =
+          make_uint2(pack_bf16(x.x, x.y), pack_bf16(x.z, x.w));
+      if (col == 0 && p.lse != nullptr) p.lse[row] = lse2 * 0.6931471805599453f;
+    }
+  }
+}
+
+/// Lets the next kernel of the stream start its prologue.
+__device__ __forceinline__ void allow_next_kernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// One block per (split, 16 packed query rows, request and K/V head). Cache gives
+///   length(request)            keys the last query sees
+///   rows(request, kv_head)     -> function of a key's index: its row number in k and v
+/// Packed row r is head kv_head·G + r % G of token r / G, G = h_q / h_kv; token t sees the keys
+/// j <= length - s_q + t.
+template <class T, class Cache>
+__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_split(const SplitParams p,
+                                                                           const Cache cache) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  auto& smem = *reinterpret_cast<SplitSmem<T>*>(shared);
+  const auto rows = PackedRows::of<T::kRows>(p);
+  const int length = cache.length(rows.request), diagonal = length - p.s_q;
+  const int2 range = split_range<T>(length, blockIdx.x, p.splits);
+  const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+
+  float o[T::kColTiles][4] = {};
+  OnlineSoftmax softmax;
+  auto& mine = smem.warp[threadIdx.x / 32];
+  split_loop<T>(
+      o, softmax, mine,
+      [&](int r) { return r < rows.count ? p.q + rows.row(p, r) * T::kD : nullptr; }, cache.k,
+      cache.v, cache.rows(rows.request, rows.kv_head), range.x, range.y,
+      [&](int j, int n) { return j + n <= diagonal + 1; },
+      [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
+  allow_next_kernel();
+  publish<T>(mine.result, o, softmax, scale);
+  store_merged<T>(p, rows, smem);
+}
+
+}  // namespace kvroof::kernels

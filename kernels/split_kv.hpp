@@ -1,0 +1,76 @@
+// Split-KV decode as hosts see it: parameters, the two kinds of cache, launches.
+#pragma once
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/attention_case.hpp"
+#include "model/attention/variant.hpp"
+
+namespace kvroof::kernels {
+
+/// What every split-KV kernel is given, whatever its cache.
+///   q, o [b, s_q, h_q, d] bf16   lse [b, s_q, h_q] fp32 (natural logarithm) or null
+///   part_o [b, s_q, h_q, splits, d] fp32   part_lse2 [b, s_q, h_q, splits] fp32: used if splits >
+///   1
+struct SplitParams {
+  const __nv_bfloat16* q;
+  __nv_bfloat16* o;
+  float *lse, *part_o, *part_lse2;
+  int b, h_q, h_kv, s_q, splits;
+  float scale;  // 1 / sqrt(d)
+};
+
+/// K and V rows in one regular array; strides in rows. s_kv keys, the newest last; or, with a
+/// window, the `sinks` first of them and the `window` newest (s_q = 1).
+struct DenseCache {
+  const __nv_bfloat16 *k, *v;
+  int s_kv;
+  int request_rows, head_rows, token_rows;
+  int window = 0, sinks = 0;
+
+  __device__ int length(int) const {
+    return window > 0 && window + sinks < s_kv ? window + sinks : s_kv;
+  }
+  __device__ auto rows(int request, int kv_head) const {
+    const int base = request * request_rows + kv_head * head_rows, step = token_rows;
+    const int skipped = s_kv - length(request), kept = skipped > 0 ? sinks : s_kv;
+    return [=](int j) { return base + (j < kept ? j : j + skipped) * step; };
+  }
+};
+
+/// K and V in pages [num_pages, h_kv, 2^page_shift, d]; token j of a request is token j % page of
+/// the page table[request, j / page].
+struct PagedCache {
+  const __nv_bfloat16 *k, *v;
+  const int *table, *lengths;  // table [b, max_pages], lengths [b]
+  int max_pages, page_shift, h_kv;
+
+  __device__ int length(int request) const { return lengths[request]; }
+  __device__ auto rows(int request, int kv_head) const {
+    const int* pages = table + static_cast<std::int64_t>(request) * max_pages;
+    const int shift = page_shift, heads = h_kv;
+    return [=](int j) {
+      return ((pages[j >> shift] * heads + kv_head) << shift) + (j & ((1 << shift) - 1));
+    };
+  }
+};
+
+/// Attention over the cache, then the combine kernel if there are splits. d is 64, 128 or 256.
+void launch_split(const SplitParams&, const DenseCache&, int d, cudaStream_t);
+void launch_split(const SplitParams&, const PagedCache&, int d, cudaStream_t);
+/// part_o, part_lse2 -> o, lse.
+void launch_combine(const SplitParams&, int d, cudaStream_t);
+
+/// The tile of a decode kernel as the model counts it.
+attention::Tile decode_kernel_tile(int d);
+/// The GPU of this process as the split rule sees it.
+attention::OnChip on_chip();
+/// Splits by the model's rule for this tile and GPU, or what args name as "splits".
+int choose_splits(const AttentionShape&, const Args&);
+
+/// A decode Case's parameters over its buffers; `partials` receives the room for partial results.
+SplitParams split_params(const AttentionData&, int splits, Buffer& partials);
+
+}  // namespace kvroof::kernels

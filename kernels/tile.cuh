@@ -1,0 +1,70 @@
+// A tile of bf16 rows in shared memory, swizzled so that eight neighbouring rows of one 16-byte
+// column lie in eight different bank groups: ldmatrix and 16-byte copies are then free of
+// conflicts.
+#pragma once
+#include <cstdint>
+
+#include "kernels/async_copy.cuh"
+#include "kernels/mma.cuh"
+
+namespace kvroof::kernels {
+
+/// [kRows, kCols] bf16. The 16-byte chunk `c` of row `r` is stored at chunk c ^ (r & 7).
+template <int kRows_, int kCols_>
+struct alignas(1024) SharedTile {
+  static constexpr int kRows = kRows_, kCols = kCols_;
+  static constexpr int kChunk = 8;                // bf16 in 16 bytes
+  static constexpr int kChunks = kCols / kChunk;  // per row
+  static constexpr std::uint32_t kRowBytes = kCols * sizeof(bf16);
+  static_assert(kChunks >= 8 && kCols % 64 == 0, "the swizzle permutes groups of eight chunks");
+
+  bf16 data[kRows * kCols];
+
+  __device__ static std::uint32_t offset(int row, int chunk) {
+    return row * kRowBytes + ((chunk ^ (row & 7)) << 4);
+  }
+  __device__ std::uint32_t address(int row, int chunk) const {
+    return shared_address(data) + offset(row, chunk);
+  }
+};
+
+/// Where this lane's ldmatrix row of a tile starts. Steps of 16 columns are an XOR, because the
+/// swizzle is one; steps of 16 rows are an addition.
+template <class Tile>
+struct FragmentCursor {
+  std::uint32_t base;
+  __device__ FragmentCursor(const Tile& tile, int row, int half) : base(tile.address(row, half)) {}
+  __device__ std::uint32_t at(int row_step, int column_step) const {
+    return (base ^ (column_step << 5)) + row_step * 16 * Tile::kRowBytes;
+  }
+};
+
+/// Lane's place for an A operand (rows x k), and for a B operand stored as [k, n] (V, transposed).
+template <class Tile>
+__device__ FragmentCursor<Tile> a_cursor(const Tile& tile, int first_row, int lane) {
+  return {tile, first_row + (lane & 15), lane >> 4};
+}
+/// Lane's place for a B operand stored as [n, k] (K): two n-tiles of 8, both halves of k.
+template <class Tile>
+__device__ FragmentCursor<Tile> b_cursor(const Tile& tile, int first_row, int lane) {
+  return {tile, first_row + (lane & 7) + ((lane >> 4) << 3), (lane >> 3) & 1};
+}
+
+/// Starts the copy of `kRows` rows; row_pointer(r) gives the r-th row in global memory, rows at or
+/// beyond `valid` become zeros. One 16-byte chunk a thread and step; threads of a row are
+/// neighbours.
+template <int kThreads, class Tile, class RowPointer>
+__device__ __forceinline__ void load_rows(Tile& tile, int valid, int thread,
+                                          RowPointer row_pointer) {
+  constexpr int kRowsPerStep = kThreads / Tile::kChunks;
+  static_assert(Tile::kRows % kRowsPerStep == 0);
+  const int chunk = thread % Tile::kChunks;
+#pragma unroll
+  for (int step = 0; step < Tile::kRows / kRowsPerStep; ++step) {
+    const int row = step * kRowsPerStep + thread / Tile::kChunks;
+    const bool in = row < valid;
+    copy_async(tile.address(row, chunk), row_pointer(in ? row : 0) + chunk * Tile::kChunk, in);
+  }
+}
+
+}  // namespace kvroof::kernels

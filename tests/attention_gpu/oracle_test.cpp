@@ -1,0 +1,139 @@
+// Every attention kernel against the double-precision oracle: the corners by name, then random
+// shapes. KVROOF_SHAPES=n runs the first n shapes of each kernel (for compute-sanitizer).
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+
+#include "kernels/case.hpp"
+#include "kernels/data.hpp"
+#include "kernels/device.hpp"
+
+using namespace kvroof::kernels;
+
+namespace {
+
+std::mt19937_64& random_bits() {
+  static std::mt19937_64 bits(fresh_seed());
+  return bits;
+}
+double between(int low, int high) {
+  return low + static_cast<double>(random_bits()() % static_cast<std::uint64_t>(high - low + 1));
+}
+double one_of(std::initializer_list<double> values) {
+  return values.begin()[random_bits()() % values.size()];
+}
+
+void check(const char* name, const std::vector<Args>& shapes) {
+  const Entry* entry = find_entry(name);
+  REQUIRE(entry != nullptr);
+  const char* limit = std::getenv("KVROOF_SHAPES");
+  const std::size_t count =
+      limit != nullptr ? std::min(shapes.size(), std::size_t(std::atoi(limit))) : shapes.size();
+  double worst = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Case c = entry->make(shapes[i]);
+    const Verdict v = c.verify();
+    INFO(c.name << " sigma " << arg(shapes[i], "sigma", 1) << ": error " << v.relative_error << " "
+                << v.detail);
+    CHECK(v.ok);
+    worst = std::max(worst, v.relative_error);
+  }
+  std::printf("%-16s %2zu shapes, worst relative error %.2e\n", name, count, worst);
+}
+
+/// Corners of a prefill kernel: one token, one block, ragged tails, more queries than keys (rows
+/// that see nothing), a continued prefill, scores so large that one key takes all.
+std::vector<Args> prefill_shapes(const std::vector<double>& head_sizes, int random_count) {
+  std::vector<Args> shapes;
+  for (const double d : head_sizes) {
+    shapes.push_back({{"h_q", 2}, {"h_kv", 1}, {"s_q", 200}, {"s_kv", 333}, {"d", d}});
+    shapes.push_back({{"h_q", 1}, {"s_q", 150}, {"s_kv", 70}, {"d", d}});
+    shapes.push_back({{"h_q", 1}, {"s_q", 1}, {"s_kv", 1}, {"d", d}});
+    shapes.push_back({{"b", 2}, {"h_q", 2}, {"s_q", 128}, {"d", d}, {"causal", 0}});
+    shapes.push_back({{"h_q", 2}, {"s_q", 129}, {"s_kv", 257}, {"d", d}, {"sigma", 100}});
+    shapes.push_back({{"h_q", 4}, {"h_kv", 2}, {"s_q", 1}, {"s_kv", 999}, {"d", d}});
+  }
+  for (int i = 0; i < random_count; ++i) {
+    const double h_kv = between(1, 3), s_q = between(1, 400);
+    shapes.push_back({{"b", between(1, 3)},
+                      {"h_q", h_kv * between(1, 4)},
+                      {"h_kv", h_kv},
+                      {"s_q", s_q},
+                      {"s_kv", between(1, 700)},
+                      {"d", head_sizes[random_bits()() % head_sizes.size()]},
+                      {"causal", one_of({0, 1})},
+                      {"sigma", one_of({1, 3, 30})}});
+  }
+  return shapes;
+}
+
+std::vector<Args> decode_shapes(int random_count) {
+  std::vector<Args> shapes;
+  for (const double d : {64., 128., 256.}) {
+    shapes.push_back({{"b", 2}, {"h_q", 8}, {"h_kv", 2}, {"s_kv", 1111}, {"d", d}, {"splits", 3}});
+    shapes.push_back({{"h_q", 1}, {"s_kv", 1}, {"d", d}});
+    shapes.push_back({{"h_q", 64}, {"h_kv", 1}, {"s_kv", 130}, {"d", d}, {"sigma", 100}});
+    shapes.push_back({{"h_q", 8}, {"h_kv", 2}, {"s_q", 5}, {"s_kv", 5}, {"d", d}, {"splits", 2}});
+    shapes.push_back({{"h_q", 16}, {"h_kv", 2}, {"s_kv", 64}, {"d", d}, {"splits", 40}});
+  }
+  for (int i = 0; i < random_count; ++i) {
+    const double h_kv = between(1, 4), s_kv = between(4, 5000);
+    shapes.push_back({{"b", between(1, 4)},
+                      {"h_q", h_kv * one_of({1, 2, 4, 7, 8, 16, 20})},
+                      {"h_kv", h_kv},
+                      {"s_q", one_of({1, 1, 2, 4})},
+                      {"s_kv", s_kv},
+                      {"d", one_of({64, 128, 256})},
+                      {"splits", one_of({0, 1, 2, 7, 33})},
+                      {"block_size", one_of({8, 16, 32, 64, 128, 256})},
+                      {"ragged", one_of({0, 1})},
+                      {"version", one_of({1, 2})},
+                      {"sigma", one_of({1, 3, 30})}});
+  }
+  return shapes;
+}
+
+}  // namespace
+
+TEST_CASE("flash_v2") { check("flash_v2", prefill_shapes({64, 128, 256}, 22)); }
+TEST_CASE("gqa_decode") { check("gqa_decode", decode_shapes(20)); }
+TEST_CASE("flash_decoding") { check("flash_decoding", decode_shapes(20)); }
+TEST_CASE("paged_decode") { check("paged_decode", decode_shapes(25)); }
+
+TEST_CASE("quantised_kv") {
+  std::vector<Args> shapes;
+  for (const Args& base : decode_shapes(20))
+    for (const double format : {0., 1., 2.}) {
+      Args x = base;
+      x["d"] = 128, x["s_q"] = 1, x["format"] = format;
+      shapes.push_back(x);
+    }
+  check("quantised_kv", shapes);
+}
+TEST_CASE("sliding_window") {
+  std::vector<Args> shapes;
+  for (const Args& base : prefill_shapes({64, 128, 256}, 12))
+    for (const double sinks : {0., 5.}) {
+      Args x = base;
+      x["causal"] = 1, x["window"] = between(1, 300), x["sinks"] = sinks;
+      shapes.push_back(x);
+    }
+  for (const Args& base : decode_shapes(12)) {
+    Args x = base;
+    x["s_q"] = 1, x["window"] = between(1, 2000), x["sinks"] = one_of({0, 4});
+    shapes.push_back(x);
+  }
+  check("sliding_window", shapes);
+}
+
+int main(int argc, char** argv) {
+  if (!has_gpu()) {
+    std::puts("no GPU: skipped");
+    return 77;
+  }
+  return doctest::Context(argc, argv).run();
+}
