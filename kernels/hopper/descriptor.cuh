@@ -1,0 +1,44 @@
+// Shared-memory matrix descriptors: how wgmma is told where a tile lies and how it is swizzled.
+//
+// A tile is stored in blocks of 128 bytes by `rows`, 128-byte swizzled, 1024-byte aligned, which is
+// what a TMA load with a 128-byte inner box writes:
+//   tile [columns / C][rows][C]   with C = 128 bytes of elements, 8 rows = one 1024-byte atom
+// PTX ISA, "Asynchronous warpgroup level matrix shared memory layout".
+#pragma once
+#include <cstdint>
+
+namespace kvroof::kernels::hopper {
+
+/// 18-bit address of shared memory, as PTX wants it.
+__device__ __forceinline__ std::uint32_t shared_address(const void* p) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+}
+
+/// 64 bits: address, leading and stride byte offsets in units of 16 bytes, swizzle mode 1 = 128 B.
+struct Descriptor {
+  std::uint64_t bits;
+  /// the same tile `bytes` further on; stays inside the address field
+  __device__ __forceinline__ Descriptor operator+(int bytes) const {
+    return {bits + static_cast<std::uint64_t>(bytes >> 4)};
+  }
+};
+
+__device__ __forceinline__ Descriptor descriptor_128b(const void* tile, int leading, int stride) {
+  const std::uint64_t address = (shared_address(tile) & 0x3FFFF) >> 4;
+  return {address | static_cast<std::uint64_t>(leading >> 4) << 16 |
+          static_cast<std::uint64_t>(stride >> 4) << 32 | std::uint64_t{1} << 62};
+}
+
+/// Contraction runs along the 128-byte rows (Q and K of Q·K^T). The leading offset is not read; a
+/// step of 32 bytes of contraction is +32 bytes in the row, the next 128-byte block +rows·128.
+__device__ __forceinline__ Descriptor k_major(const void* tile) {
+  return descriptor_128b(tile, 16, 1024);
+}
+
+/// Contraction runs across the rows (V of P·V). `rows` of the tile = distance of neighbouring
+/// column blocks; 16 rows of contraction are +2048 bytes.
+__device__ __forceinline__ Descriptor mn_major(const void* tile, int rows) {
+  return descriptor_128b(tile, rows * 128, 1024);
+}
+
+}  // namespace kvroof::kernels::hopper
