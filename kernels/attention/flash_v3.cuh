@@ -1,18 +1,21 @@
 // FlashAttention-3 forward on Hopper, 16-bit.              model: model/attention/flash_v3.cpp
 //   S = scale · Q · K^T      P = softmax(S) by rows      O = P · V      LSE = log sum exp S
 //   q [b, h_q, s_q, kDqk]   k [b, h_kv, s_kv, kDqk]   v [b, h_kv, s_kv, kDv]   o [b, h_q, s_q, kDv]
-//   lse [b, h_q, s_q] fp32, optional; fp32 accumulation; causal: query i sees keys <= i + s_kv - s_q
+//   lse [b, h_q, s_q] fp32, optional; fp32 accumulation; causal: query i sees keys <= i + s_kv -
+//   s_q
 // Shah et al., FlashAttention-3 (arXiv:2407.08608), Algorithms 1 and 2.
 //
-// Who does what: one block per SM stays resident and takes tiles of kRows queries of one head, longest
-// first. One thread of the producer warpgroup feeds Q, K and V through TMA into rings of
-// shared memory; each consumer warpgroup owns 64 query rows, whose S, P and O live in its registers.
-// The h_q / h_kv heads of a group read the same K/V tiles, one after another, out of L2.
+// Who does what: one block per SM stays resident and takes tiles of kRows queries of one head,
+// longest first. One thread of the producer warpgroup feeds Q, K and V through TMA into rings of
+// shared memory; each consumer warpgroup owns 64 query rows, whose S, P and O live in its
+// registers. The h_q / h_kv heads of a group read the same K/V tiles, one after another, out of L2.
 //
-// What overlaps: inside a warpgroup O += P_{j+1}·V_{j+1} runs under the softmax of S_j = Q·K_j
-// (kOverlap); between warpgroups, named barriers let one issue its products while the other is in
-// its softmax (kPingPong). Keys are walked from last to first, so that masked tiles come first and the
-// steady loop carries no mask.
+// What overlaps: named barriers let one warpgroup issue its products, S_j = Q·K_j and O +=
+// P_{j+1}·V_{j+1}, while the other is in its softmax (kPingPong). kOverlap also runs O += P·V under
+// the softmax of the same warpgroup; on an H200 under its power limit that costs 0-5 % at d 64 and
+// 128 and gains nothing at d 256, because packing P and rescaling O then follow the exponentials
+// instead of hiding under them, so it is off. Keys are walked from last to first: masked tiles come
+// first and the steady loop carries no mask.
 //
 // Reads: Q once, K and V once per query tile (L2 serves the repeats). Writes: O and LSE once.
 #pragma once
@@ -35,9 +38,8 @@ using namespace hopper;
 
 /// kRows = 64 · kWarpgroups queries by kKeys keys.
 template <class T_, int kDqk_, int kDv_, int kWarpgroups_, int kKeys_, bool kPingPong_ = true,
-          bool kOverlap_ = true, int kOrder_ = 0>
+          bool kOverlap_ = false>
 struct Tile {
-  static constexpr int kOrder = kOrder_;
   using T = T_;
   static constexpr int kDqk = kDqk_, kDv = kDv_, kKeys = kKeys_;
   static constexpr int kWarpgroups = kWarpgroups_, kRows = 64 * kWarpgroups;
@@ -182,7 +184,7 @@ __device__ __forceinline__ void issue_output(float (&o)[Tile::kDv / 2],
 #pragma unroll
   for (int i = 0; i < Tile::kKeys / 16; ++i)
     wgmma::Mma<Tile::kDv>::template rs<typename Tile::T, wgmma::Major::mn>(o, p + 4 * i,
-                                                                          v + i * 2048, true);
+                                                                           v + i * 2048, true);
   wgmma::commit();
 }
 
@@ -209,7 +211,7 @@ struct Softmax {
   float l[2] = {0, 0};                  // sum of exponentials, this thread's columns only
   float correction[2] = {0, 0};         // what O and l must be multiplied with
 
-  float base[2];                        // maximum in units of the exponent
+  float base[2];  // maximum in units of the exponent
 
   /// new m, correction. kMasked: a row may not have seen a key yet.
   template <bool kMasked, int kCount>
@@ -333,45 +335,19 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       smem.v_full[v.stage].wait(v.parity);
       output();
       your_turn();
-      wgmma::wait<Tile::kOverlap ? 1 : 0>();
+      wgmma::wait<1>();
       wgmma::pin(s);
       free_k();
       if constexpr (kMasked) mask_tile();
-      if constexpr (Tile::kOrder == 0) {
       softmax.update<kMasked>(s, scale_log2);
-      // ptxas sees nothing that ties the softmax to the wait and would move it behind, where it overlaps
-      // with nothing; a store that depends on every exponential and never happens keeps it ahead.
-      if (softmax.l[0] + softmax.l[1] < 0) smem.place[0].key_tiles = 0;
+      // ptxas sees nothing that ties the softmax to the wait below and moves the wait ahead of it.
+      // A store that depends on every exponential and never happens keeps the order.
+      if constexpr (Tile::kOverlap)
+        if (softmax.l[0] + softmax.l[1] < 0) smem.place[0].key_tiles = 0;
       wgmma::wait<0>();
       wgmma::pin(o);
       free_v();
       to_operand<T>(probabilities, s);
-      } else if constexpr (Tile::kOrder == 1) {
-      softmax.update<kMasked>(s, scale_log2);
-      wgmma::wait<0>();
-      wgmma::pin(o);
-      free_v();
-      to_operand<T>(probabilities, s);
-      } else if constexpr (Tile::kOrder == 2) {
-      softmax.maximum<kMasked>(s, scale_log2);
-      if (softmax.correction[0] + softmax.correction[1] < 0) smem.place[0].key_tiles = 0;
-      wgmma::wait<0>();
-      wgmma::pin(o);
-      wgmma::pin(s);
-      free_v();
-      softmax.exponentials(s, scale_log2);
-      to_operand<T>(probabilities, s);
-      } else {
-      softmax.update<kMasked>(s, scale_log2);
-      std::uint32_t next[Tile::kKeys / 4];
-      to_operand<T>(next, s);
-      for (int i = 0; i < Tile::kKeys / 4; ++i) asm volatile("" : "+r"(next[i]));
-      if (softmax.l[0] + softmax.l[1] < 0) smem.place[0].key_tiles = 0;
-      wgmma::wait<0>();
-      wgmma::pin(o);
-      free_v();
-      for (int i = 0; i < Tile::kKeys / 4; ++i) probabilities[i] = next[i];
-      }
       if constexpr (!Tile::kRescaleFirst) softmax.rescale(o);
     };
     for (--j; j >= at.first_masked; --j) step.template operator()<true>();
@@ -405,8 +381,8 @@ template <class Tile, bool kCausal>
 __global__ void __launch_bounds__(Tile::kThreads, 1) kernel(const __grid_constant__ Params p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL  // wgmma and setmaxnreg exist on sm_90a alone
   extern __shared__ std::uint8_t raw[];
-  auto& smem = *reinterpret_cast<Smem<Tile>*>(
-      (reinterpret_cast<std::uintptr_t>(raw) + 1023) / 1024 * 1024);
+  auto& smem =
+      *reinterpret_cast<Smem<Tile>*>((reinterpret_cast<std::uintptr_t>(raw) + 1023) / 1024 * 1024);
   constexpr int kConsumerWarps = 4 * Tile::kWarpgroups;
   if (threadIdx.x == 0) {
     for (int i = 0; i < Tile::kQStages; ++i)
@@ -434,21 +410,30 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) kernel(const __grid_constan
 template <class Tile, bool kCausal>
 void launch(const Call& c, cudaStream_t stream) {
   using T = typename Tile::T;
+  const Shape& x = c.shape;
   constexpr auto kType = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
                                                    : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   const auto map = [&](const Tensor& t, int h, int s, int d, int rows) {
-    return tile_map({t.data, c.b, h, s, d, t.stride_b, t.stride_h, t.stride_s}, kType, sizeof(T),
+    return tile_map({t.data, x.b, h, s, d, t.stride_b, t.stride_h, t.stride_s}, kType, sizeof(T),
                     rows);
   };
-  Params p{.q = map(c.q, c.h_q, c.s_q, c.d_qk, Tile::kRows),
-           .k = map(c.k, c.h_kv, c.s_kv, c.d_qk, Tile::kKeys),
-           .v = map(c.v, c.h_kv, c.s_kv, c.d_v, Tile::kKeys),
-           .o = c.o.data, .lse = c.lse,
-           .o_stride_b = c.o.stride_b, .o_stride_h = c.o.stride_h, .o_stride_s = c.o.stride_s,
-           .s_q = c.s_q, .s_kv = c.s_kv, .h_q = c.h_q, .group = c.h_q / c.h_kv, .scale = c.scale,
-           .q_tiles = (c.s_q + Tile::kRows - 1) / Tile::kRows, .heads = c.b * c.h_q,
+  Params p{.q = map(c.q, x.h_q, x.s_q, x.d_qk, Tile::kRows),
+           .k = map(c.k, x.h_kv, x.s_kv, x.d_qk, Tile::kKeys),
+           .v = map(c.v, x.h_kv, x.s_kv, x.d_v, Tile::kKeys),
+           .o = c.o.data,
+           .lse = c.lse,
+           .o_stride_b = c.o.stride_b,
+           .o_stride_h = c.o.stride_h,
+           .o_stride_s = c.o.stride_s,
+           .s_q = x.s_q,
+           .s_kv = x.s_kv,
+           .h_q = x.h_q,
+           .group = x.h_q / x.h_kv,
+           .scale = c.scale,
+           .q_tiles = (x.s_q + Tile::kRows - 1) / Tile::kRows,
+           .heads = x.b * x.h_q,
            .ticket = c.ticket};
-  const double head_bytes = sizeof(T) * static_cast<double>(c.s_kv) * (c.d_qk + c.d_v);
+  const double head_bytes = sizeof(T) * static_cast<double>(x.s_kv) * (x.d_qk + x.d_v);
   p.section = static_cast<int>(std::clamp(c.l2_share / head_bytes, 1., 1e6)) * p.group;
   p.section = std::min(p.section, p.heads);
 

@@ -5,6 +5,8 @@
 
 namespace kvroof::kernels {
 
+Entry flash_v3_entry();
+
 std::vector<Entry> hopper_entries();
 
 }  // namespace kvroof::kernels

@@ -1,8 +1,9 @@
-// Fragments: which element of a 64 x N accumulator each thread of a warpgroup holds, and what is done
-// with it.
+// Fragments: which element of a 64 x N accumulator each thread of a warpgroup holds, and what is
+// done with it.
 //
 //   warp w, lane l holds rows r = 16w + l/4 and r + 8; for the column group g of 8:
-//   d[4g], d[4g+1] = (r, 8g + 2(l%4)), (r, +1)      d[4g+2], d[4g+3] = the same columns of row r + 8
+//   d[4g], d[4g+1] = (r, 8g + 2(l%4)), (r, +1)      d[4g+2], d[4g+3] = the same columns of row r +
+//   8
 // Four neighbouring lanes share a row. PTX ISA, "Register fragments for wgmma.mma_async.m64nNk16".
 #pragma once
 #include <cuda_bf16.h>
@@ -24,8 +25,7 @@ __device__ __forceinline__ std::uint32_t pack2(float low, float high) {
   std::uint32_t packed;
   if constexpr (std::is_same_v<T, __half>)
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  else asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
 }
 
@@ -55,16 +55,15 @@ __device__ __forceinline__ void transpose_in_quad(std::uint32_t (&w)[4]) {
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
       const int low = bit == 1 ? 2 * k : k, high = low + bit;
-      const std::uint32_t got =
-          __shfl_xor_sync(0xFFFFFFFF, upper ? w[low] : w[high], bit);
+      const std::uint32_t got = __shfl_xor_sync(0xFFFFFFFF, upper ? w[low] : w[high], bit);
       w[low] = upper ? got : w[low];
       w[high] = upper ? w[high] : got;
     }
   }
 }
 
-/// One row (half = 0: the first, 1: the one 8 below) of the accumulator times `factor` -> out, which is
-/// 16-byte aligned: every lane writes 16 bytes, the four lanes of a row 64 in one piece.
+/// One row (half = 0: the first, 1: the one 8 below) of the accumulator times `factor` -> out,
+/// which is 16-byte aligned: every lane writes 16 bytes, the four lanes of a row 64 in one piece.
 template <class T, int kCount>
 __device__ __forceinline__ void store_row(T* out, const float (&d)[kCount], int half, float factor,
                                           bool valid) {

@@ -1,8 +1,8 @@
 // TMA: tiles of a tensor in global memory, copied by the copy engine into swizzled shared memory.
 //
-// A tensor [b, h, s, d] is described as {c, s, d / c, h, b} with c = 128 bytes of elements, so that one
-// copy brings a tile [d / c][rows][c] in the layout of descriptor.cuh, and reads past the end of s
-// give zeros without touching the next head.
+// A tensor [b, h, s, d] is described as {c, s, d / c, h, b} with c = 128 bytes of elements, so that
+// one copy brings a tile [d / c][rows][c] in the layout of descriptor.cuh, and reads past the end
+// of s give zeros without touching the next head.
 #pragma once
 #include <cuda.h>
 #include <cudaTypedefs.h>
@@ -49,10 +49,11 @@ inline CUtensorMap tile_map(const Tensor4& t, CUtensorMapDataType type, int elem
   const auto e = static_cast<cuuint64_t>(element_bytes);
   const cuuint64_t c = 128 / e;  // elements in 128 bytes, the swizzle span
   const cuuint64_t d = static_cast<cuuint64_t>(t.d);
-  if (d % c != 0) throw std::invalid_argument("head size " + std::to_string(t.d) +
-                                              " is no multiple of " + std::to_string(c));
-  const cuuint64_t sizes[] = {c, static_cast<cuuint64_t>(t.s), d / c,
-                              static_cast<cuuint64_t>(t.h), static_cast<cuuint64_t>(t.b)};
+  if (d % c != 0)
+    throw std::invalid_argument("head size " + std::to_string(t.d) + " is no multiple of " +
+                                std::to_string(c));
+  const cuuint64_t sizes[] = {c, static_cast<cuuint64_t>(t.s), d / c, static_cast<cuuint64_t>(t.h),
+                              static_cast<cuuint64_t>(t.b)};
   const cuuint64_t strides[] = {static_cast<cuuint64_t>(t.stride_s) * e, c * e,
                                 static_cast<cuuint64_t>(t.stride_h) * e,
                                 static_cast<cuuint64_t>(t.stride_b) * e};
@@ -60,10 +61,10 @@ inline CUtensorMap tile_map(const Tensor4& t, CUtensorMapDataType type, int elem
                             static_cast<cuuint32_t>(d / c), 1, 1};
   const cuuint32_t steps[] = {1, 1, 1, 1, 1};
   CUtensorMap map{};
-  const CUresult r = encode_function()(
-      &map, type, 5, const_cast<void*>(t.data), sizes, strides, box, steps,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult r =
+      encode_function()(&map, type, 5, const_cast<void*>(t.data), sizes, strides, box, steps,
+                        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (r != CUDA_SUCCESS)
     throw std::runtime_error("cuTensorMapEncodeTiled: error " + std::to_string(r));
   return map;
@@ -83,8 +84,8 @@ __device__ __forceinline__ void load_tile(void* tile, const CUtensorMap& map, Mb
       : "memory");
 }
 
-/// `tile` -> rows [row, row + box) of head (h, b); rows past the end are dropped. Ordinary writes to
-/// the tile need fence_proxy_async() and a barrier before it.
+/// `tile` -> rows [row, row + box) of head (h, b); rows past the end are dropped. Ordinary writes
+/// to the tile need fence_proxy_async() and a barrier before it.
 __device__ __forceinline__ void store_tile(const CUtensorMap& map, const void* tile, int row, int h,
                                            int b) {
   asm volatile(
