@@ -28,27 +28,41 @@ TEST_CASE("flash_v3: edges of the tiles, one query, ragged tails, rows that see 
     double b, h_q, h_kv, s_q, s_kv, causal;
   };
   const Shape shapes[] = {
-      {1, 1, 1, 128, 128, 0},  {2, 4, 2, 300, 517, 0},  {1, 2, 1, 1, 77, 0},
-      {2, 4, 4, 513, 513, 1},  {1, 4, 1, 200, 777, 1},  {1, 2, 2, 300, 100, 1},
+      {1, 1, 1, 128, 128, 0},   {2, 4, 2, 300, 517, 0}, {1, 2, 1, 1, 77, 0},
+      {2, 4, 4, 513, 513, 1},   {1, 4, 1, 200, 777, 1}, {1, 2, 2, 300, 100, 1},
       {3, 8, 2, 1000, 1000, 1}, {1, 6, 3, 1, 1, 1},     {2, 3, 3, 191, 2049, 0},
   };
   for (const auto& [d_qk, d_v] : {std::pair{64, 64}, {128, 128}, {256, 256}, {192, 128}})
     for (const Shape& x : shapes)
       for (const double fp16 : {0., 1.})
-        check({{"b", x.b}, {"h_q", x.h_q}, {"h_kv", x.h_kv}, {"s_q", x.s_q}, {"s_kv", x.s_kv},
-               {"causal", x.causal}, {"d_qk", d_qk}, {"d_v", d_v}, {"fp16", fp16}},
+        check({{"b", x.b},
+               {"h_q", x.h_q},
+               {"h_kv", x.h_kv},
+               {"s_q", x.s_q},
+               {"s_kv", x.s_kv},
+               {"causal", x.causal},
+               {"d_qk", d_qk},
+               {"d_v", d_v},
+               {"fp16", fp16}},
               fp16 != 0 ? 8e-4 : 4e-3);
 }
 
 TEST_CASE("flash_v3: random shapes") {
   std::mt19937_64 random(fresh_seed());
   const auto from = [&](int low, int high) {
-    return static_cast<double>(low + static_cast<int>(random() % static_cast<unsigned>(high - low)));
+    return static_cast<double>(low +
+                               static_cast<int>(random() % static_cast<unsigned>(high - low)));
   };
   for (int i = 0; i < 24; ++i) {
     const double d = i % 3 == 0 ? 64 : i % 3 == 1 ? 128 : 256, h_kv = from(1, 4);
-    check({{"b", from(1, 4)}, {"h_kv", h_kv}, {"h_q", h_kv * from(1, 5)}, {"s_q", from(1, 700)},
-           {"s_kv", from(1, 1500)}, {"causal", from(0, 2)}, {"d_qk", d}, {"sigma", from(1, 12)}},
+    check({{"b", from(1, 4)},
+           {"h_kv", h_kv},
+           {"h_q", h_kv * from(1, 5)},
+           {"s_q", from(1, 700)},
+           {"s_kv", from(1, 1500)},
+           {"causal", from(0, 2)},
+           {"d_qk", d},
+           {"sigma", from(1, 12)}},
           5e-3);
   }
 }
