@@ -24,7 +24,7 @@ struct TileSmem {
 };
 
 __global__ void round_trip(const __grid_constant__ CUtensorMap from,
-                           const __grid_constant__ CUtensorMap to, int row, std::uint4* image) {
+                           const __grid_constant__ CUtensorMap to, int row, uint4* image) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   auto& smem = aligned_smem<TileSmem<16>>();
   if (threadIdx.x == 0) {
@@ -35,7 +35,7 @@ __global__ void round_trip(const __grid_constant__ CUtensorMap from,
   }
   __syncthreads();
   smem.full.wait(0);
-  const auto* bytes = reinterpret_cast<const std::uint4*>(smem.tile);
+  const auto* bytes = reinterpret_cast<const uint4*>(smem.tile);
   for (unsigned i = threadIdx.x; i < sizeof smem.tile / 16; i += blockDim.x) image[i] = bytes[i];
   if (threadIdx.x == 0) {
     store_tile(to, smem.tile, row, 1, 0);
@@ -125,7 +125,7 @@ void launch(K kernel, int threads, std::size_t smem, A... arguments) {
 
 void tma_round_trip(const Buffer& x, int s, int row, const Buffer& image, const Buffer& copy) {
   launch(round_trip, 128, sizeof(TileSmem<16>), map(x, 2, s, 128, 16), map(copy, 2, s, 128, 16),
-         row, image.as<std::uint4>());
+         row, image.as<uint4>());
 }
 
 void chained_products(const Buffer& q, const Buffer& k, const Buffer& v, int n, const Buffer& o) {
