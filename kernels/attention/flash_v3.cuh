@@ -41,13 +41,18 @@ template <class T_, int kDqk_, int kDv_, int kWarpgroups_, int kKeys_, bool kPin
           bool kOverlap_ = false>
 struct Tile {
   using T = T_;
+  static constexpr bool kFp8 = sizeof(T) == 1;
+  using Out = std::conditional_t<kFp8, __nv_bfloat16, T>;
   static constexpr int kDqk = kDqk_, kDv = kDv_, kKeys = kKeys_;
+  static constexpr int kRowElements = 128 / sizeof(T);  // of Q and K in one swizzled row
   static constexpr int kWarpgroups = kWarpgroups_, kRows = 64 * kWarpgroups;
   static constexpr bool kPingPong = kPingPong_, kOverlap = kOverlap_;
   static constexpr int kStages = 2;
   // A second Q buffer where it fits: the next tile's queries arrive under the present one.
-  static constexpr int kQBytes = kRows * kDqk * 2, kKvBytes = kStages * kKeys * (kDqk + kDv) * 2;
+  static constexpr int kQBytes = kRows * kDqk * sizeof(T),
+                       kKvBytes = kStages * kKeys * (kDqk + kDv) * sizeof(T);
   static constexpr int kQStages = 2 * kQBytes + kKvBytes <= 224 * 1024 ? 2 : 1;
+  static constexpr int kOperandRegisters = kKeys * sizeof(T) / 8;  // of P, a thread
   static constexpr int kThreads = 128 * (kWarpgroups + 1);
   // 65,536 registers: 2 consumers (24 + 2 · 240) · 128, 3 consumers (32 + 3 · 160) · 128
   static constexpr int kProducerRegisters = kWarpgroups == 2 ? 24 : 32;
@@ -66,9 +71,11 @@ struct Place {
 template <class Tile>
 struct Smem {
   using T = typename Tile::T;
-  alignas(1024) T q[Tile::kQStages][Tile::kDqk / 64][Tile::kRows][64];
-  alignas(1024) T k[Tile::kStages][Tile::kDqk / 64][Tile::kKeys][64];
-  alignas(1024) T v[Tile::kStages][Tile::kDv / 64][Tile::kKeys][64];
+  static constexpr int kC = Tile::kRowElements;
+  alignas(1024) T q[Tile::kQStages][Tile::kDqk / kC][Tile::kRows][kC];
+  alignas(1024) T k[Tile::kStages][Tile::kDqk / kC][Tile::kKeys][kC];
+  // 16-bit: [d / 64][keys][64]; FP8: transposed, [keys / 64][d][64]
+  alignas(1024) T v[Tile::kStages][Tile::kKeys * Tile::kDv];
   Mbarrier q_full[Tile::kQStages], q_free[Tile::kQStages];
   Mbarrier k_full[Tile::kStages], k_free[Tile::kStages];
   Mbarrier v_full[Tile::kStages], v_free[Tile::kStages];
@@ -82,8 +89,9 @@ struct Params {
   std::int64_t o_stride_b, o_stride_h, o_stride_s;  // elements
   int s_q, s_kv, h_q, group;                        // group = h_q / h_kv
   float scale;
-  int q_tiles;       // per head
-  int heads;         // b · h_q
+  const float *q_scale, *k_scale, *v_scale;  // FP8: [h_q], [h_kv], [h_kv]; value = scale · stored
+  int q_tiles;                               // per head
+  int heads;                                 // b · h_q
   int section;       // heads whose K/V stay in L2 together: tiles are ordered section by section
   unsigned* ticket;  // next tile to hand out; 0 between launches
 };
@@ -134,7 +142,9 @@ __device__ __forceinline__ void produce(Smem<Tile>& smem, const Params& p) {
     const auto load_v = [&](int j) {
       smem.v_free[v.stage].wait(v.parity);
       smem.v_full[v.stage].arrive_expect(sizeof smem.v[0]);
-      load_tile(smem.v[v.stage], p.v, smem.v_full[v.stage], j * Tile::kKeys, h_kv, at.b);
+      if constexpr (Tile::kFp8)
+        load_tile(smem.v[v.stage], p.v, smem.v_full[v.stage], 0, h_kv, at.b, j * Tile::kKeys / 64);
+      else load_tile(smem.v[v.stage], p.v, smem.v_full[v.stage], j * Tile::kKeys, h_kv, at.b);
       v.advance();
     };
     const unsigned ticket = atomicAdd(p.ticket, 1u);
@@ -165,7 +175,7 @@ __device__ __forceinline__ void issue_scores(float (&s)[Tile::kKeys / 2], Descri
   wgmma::pin(s);
   wgmma::fence();
 #pragma unroll
-  for (int i = 0; i < Tile::kDqk / 16; ++i) {
+  for (int i = 0; i < Tile::kDqk / Tile::kRowElements * 4; ++i) {
     const int block = i / 4, inside = i % 4 * 32;
     wgmma::Mma<Tile::kKeys>::template ss<typename Tile::T, wgmma::Major::k>(
         s, q + (block * Tile::kRows * 128 + inside), k + (block * Tile::kKeys * 128 + inside),
@@ -177,14 +187,21 @@ __device__ __forceinline__ void issue_scores(float (&s)[Tile::kKeys / 2], Descri
 /// O += P · V_j, issued and committed.
 template <class Tile>
 __device__ __forceinline__ void issue_output(float (&o)[Tile::kDv / 2],
-                                             const std::uint32_t (&p)[Tile::kKeys / 4],
+                                             const std::uint32_t (&p)[Tile::kOperandRegisters],
                                              Descriptor v) {
   wgmma::pin(o);
   wgmma::fence();
+  if constexpr (Tile::kFp8) {
 #pragma unroll
-  for (int i = 0; i < Tile::kKeys / 16; ++i)
-    wgmma::Mma<Tile::kDv>::template rs<typename Tile::T, wgmma::Major::mn>(o, p + 4 * i,
-                                                                           v + i * 2048, true);
+    for (int i = 0; i < Tile::kKeys / 32; ++i)
+      wgmma::Mma<Tile::kDv>::template rs<typename Tile::T, wgmma::Major::k>(
+          o, p + 4 * i, v + (i / 2 * Tile::kDv * 64 + i % 2 * 32), true);
+  } else {
+#pragma unroll
+    for (int i = 0; i < Tile::kKeys / 16; ++i)
+      wgmma::Mma<Tile::kDv>::template rs<typename Tile::T, wgmma::Major::mn>(o, p + 4 * i,
+                                                                             v + i * 2048, true);
+  }
   wgmma::commit();
 }
 
@@ -206,6 +223,9 @@ __device__ __forceinline__ float exp2_approx(float x) {
 }
 
 /// Online softmax of this thread's two rows, in base 2: exponents carry scale · log2(e).
+/// FP8 keeps P in [0, 2^8] instead of [0, 1], clear of E4M3's subnormals; l carries the same
+/// factor.
+template <int kShift>
 struct Softmax {
   float m[2] = {-INFINITY, -INFINITY};  // maximum of the raw scores so far
   float l[2] = {0, 0};                  // sum of exponentials, this thread's columns only
@@ -240,7 +260,7 @@ struct Softmax {
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
           float& x = s[4 * i + 2 * half + e];
-          x = exp2_approx(fmaf(x, scale_log2, -base[half]));
+          x = exp2_approx(fmaf(x, scale_log2, kShift - base[half]));
           sum[e] += x;
         }
       l[half] = fmaf(l[half], correction[half], sum[0] + sum[1]);
@@ -263,9 +283,9 @@ template <class Tile, bool kCausal>
 __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int warpgroup) {
   using T = typename Tile::T;
   const Descriptor q0 = k_major(&smem.q[0][0][64 * warpgroup][0]);
-  const Descriptor k0 = k_major(smem.k), v0 = mn_major(smem.v, Tile::kKeys);
+  const Descriptor k0 = k_major(smem.k),
+                   v0 = Tile::kFp8 ? k_major_64b(smem.v) : mn_major(smem.v, Tile::kKeys);
   const bool speaks = threadIdx.x % 32 == 0;  // one arrival per warp frees a buffer
-  const float scale_log2 = p.scale * 1.4426950408889634f;
   const int next_warpgroup = (warpgroup + 1) % Tile::kWarpgroups;
   Ring<Tile::kQStages> q;
   Ring<Tile::kStages> k, v;
@@ -283,10 +303,19 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     const Place at = smem.place[q.stage];
     if (at.key_tiles == 0) break;
     const int row = at.row + 64 * warpgroup + fragment_row();
+    float scale = p.scale, v_scale = 1;
+    if constexpr (Tile::kFp8) {
+      const int h_kv = at.h / p.group;
+      if (p.q_scale != nullptr) scale *= p.q_scale[at.h];
+      if (p.k_scale != nullptr) scale *= p.k_scale[h_kv];
+      if (p.v_scale != nullptr) v_scale = p.v_scale[h_kv];
+    }
+    const float scale_log2 = scale * 1.4426950408889634f;
 
     float s[Tile::kKeys / 2], o[Tile::kDv / 2] = {};
-    std::uint32_t probabilities[Tile::kKeys / 4];
-    Softmax softmax;
+    std::uint32_t probabilities[Tile::kOperandRegisters];
+    constexpr int kShift = Tile::kFp8 ? 8 : 0;
+    Softmax<kShift> softmax;
     int j = at.key_tiles - 1;
 
     const auto scores = [&] {
@@ -316,6 +345,11 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       mask(s, limit);
     };
 
+    const auto pack = [&] {
+      if constexpr (Tile::kFp8) to_e4m3_operand(probabilities, s);
+      else to_operand<T>(probabilities, s);
+    };
+
     // Last tile of keys: S, P
     smem.k_full[k.stage].wait(k.parity);
     scores();
@@ -324,7 +358,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     free_k();
     if (j >= at.first_masked) mask_tile();
     softmax.update<true>(s, scale_log2);
-    to_operand<T>(probabilities, s);
+    pack();
 
     // S_j = Q · K_j^T beside O += P_{j+1} · V_{j+1}, then P_j
     const auto step = [&]<bool kMasked>() {
@@ -347,7 +381,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       wgmma::wait<0>();
       wgmma::pin(o);
       free_v();
-      to_operand<T>(probabilities, s);
+      pack();
       if constexpr (!Tile::kRescaleFirst) softmax.rescale(o);
     };
     for (--j; j >= at.first_masked; --j) step.template operator()<true>();
@@ -368,11 +402,12 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     for (int half = 0; half < 2; ++half) {
       const int r = row + 8 * half;
       const float l = row_sum(softmax.l[half]);
-      T* out = static_cast<T*>(p.o) + at.b * p.o_stride_b + at.h * p.o_stride_h + r * p.o_stride_s;
-      store_row(out, o, half, l > 0 ? 1 / l : 0.f, r < p.s_q);
+      auto* out = static_cast<typename Tile::Out*>(p.o) + at.b * p.o_stride_b +
+                  at.h * p.o_stride_h + r * p.o_stride_s;
+      store_row(out, o, half, l > 0 ? v_scale / l : 0.f, r < p.s_q);
       if (p.lse != nullptr && r < p.s_q && threadIdx.x % 4 == 0)
         p.lse[(static_cast<std::int64_t>(at.b) * p.h_q + at.h) * p.s_q + r] =
-            l > 0 ? softmax.m[half] * p.scale + logf(l) : -INFINITY;
+            l > 0 ? softmax.m[half] * scale + logf(l) - kShift * 0.6931471806f : -INFINITY;
     }
   }
 }
@@ -411,15 +446,24 @@ template <class Tile, bool kCausal>
 void launch(const Call& c, cudaStream_t stream) {
   using T = typename Tile::T;
   const Shape& x = c.shape;
-  constexpr auto kType = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                                   : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  constexpr auto kType = Tile::kFp8                  ? CU_TENSOR_MAP_DATA_TYPE_UINT8
+                         : std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                     : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  const auto tensor = [&](const Tensor& t, int h, int s, int d) {
+    return Tensor4{t.data, x.b, h, s, d, t.stride_b, t.stride_h, t.stride_s};
+  };
   const auto map = [&](const Tensor& t, int h, int s, int d, int rows) {
-    return tile_map({t.data, x.b, h, s, d, t.stride_b, t.stride_h, t.stride_s}, kType, sizeof(T),
-                    rows);
+    return tile_map(tensor(t, h, s, d), kType, sizeof(T), rows);
+  };
+  const auto map_v = [&] {
+    if constexpr (Tile::kFp8)  // [b, h_kv, d_v, keys]
+      return tile_map(tensor(c.v, x.h_kv, x.d_v, static_cast<int>(c.v.stride_s)), kType, 1,
+                      Tile::kDv, Tile::kKeys, 64);
+    else return map(c.v, x.h_kv, x.s_kv, x.d_v, Tile::kKeys);
   };
   Params p{.q = map(c.q, x.h_q, x.s_q, x.d_qk, Tile::kRows),
            .k = map(c.k, x.h_kv, x.s_kv, x.d_qk, Tile::kKeys),
-           .v = map(c.v, x.h_kv, x.s_kv, x.d_v, Tile::kKeys),
+           .v = map_v(),
            .o = c.o.data,
            .lse = c.lse,
            .o_stride_b = c.o.stride_b,
@@ -430,6 +474,9 @@ void launch(const Call& c, cudaStream_t stream) {
            .h_q = x.h_q,
            .group = x.h_q / x.h_kv,
            .scale = c.scale,
+           .q_scale = c.q_scale,
+           .k_scale = c.k_scale,
+           .v_scale = c.v_scale,
            .q_tiles = (x.s_q + Tile::kRows - 1) / Tile::kRows,
            .heads = x.b * x.h_q,
            .ticket = c.ticket};

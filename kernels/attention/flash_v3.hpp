@@ -27,6 +27,7 @@ struct Call {
   Tensor q, k, v, o;
   float* lse = nullptr;
   unsigned* ticket = nullptr;
+  const float *q_scale = nullptr, *k_scale = nullptr, *v_scale = nullptr;  // flash_v3_fp8 only
   double l2_share = 24e6;  // bytes of K/V that the blocks at work should share at most
 };
 

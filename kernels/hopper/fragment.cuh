@@ -38,6 +38,34 @@ __device__ __forceinline__ void to_operand(std::uint32_t (&a)[kCount / 2],
   for (int i = 0; i < kCount / 2; ++i) a[i] = pack2<T>(d[2 * i], d[2 * i + 1]);
 }
 
+__device__ __forceinline__ std::uint32_t pack4_e4m3(float a, float b, float c, float d) {
+  std::uint32_t packed;
+  asm("{\n.reg .b16 low, high;\n"
+      "cvt.rn.satfinite.e4m3x2.f32 low, %2, %1;\n"
+      "cvt.rn.satfinite.e4m3x2.f32 high, %4, %3;\n"
+      "mov.b32 %0, {low, high};\n}"
+      : "=r"(packed)
+      : "f"(a), "f"(b), "f"(c), "f"(d));
+  return packed;
+}
+
+/// Accumulator -> 8-bit A operand. A thread's four columns of 16 are 2q, 2q+1, 8+2q, 8+2q+1 (q =
+/// lane mod 4) but wgmma reads them as 4q .. 4q+3, so the contraction runs over columns in the
+/// order of e4m3_key_order(); the other operand has to be stored in that order.
+template <int kCount>
+__device__ __forceinline__ void to_e4m3_operand(std::uint32_t (&a)[kCount / 4],
+                                                const float (&d)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount / 4; ++i) {  // register i % 4: row half i % 2, columns 16 (i % 4 / 2)
+    const int at = i / 4 * 16 + i % 4 / 2 * 8 + i % 2 * 2;
+    a[i] = pack4_e4m3(d[at], d[at + 1], d[at + 4], d[at + 5]);
+  }
+}
+/// column, among 16, that stands at `position` of the 8-bit operand
+__host__ __device__ constexpr int e4m3_key_order(int position) {
+  return position % 4 / 2 * 8 + position / 4 * 2 + position % 2;
+}
+
 __device__ __forceinline__ float row_max(float x) {
   x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFF, x, 1));
   return fmaxf(x, __shfl_xor_sync(0xFFFFFFFF, x, 2));

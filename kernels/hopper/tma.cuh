@@ -43,11 +43,12 @@ inline Tensor4 contiguous(const void* data, std::int64_t b, std::int64_t h, std:
   return {data, b, h, s, d, h * s * d, s * d, d};
 }
 
-/// Tile of `rows` positions of one head, all of d; element_bytes 2 or 1.
-inline CUtensorMap tile_map(const Tensor4& t, CUtensorMapDataType type, int element_bytes,
-                            int rows) {
+/// Tile of `rows` positions of one head and `columns` of d (0: all); element_bytes 2 or 1; rows of
+/// `span` bytes, the swizzle's width.
+inline CUtensorMap tile_map(const Tensor4& t, CUtensorMapDataType type, int element_bytes, int rows,
+                            int columns = 0, int span = 128) {
   const auto e = static_cast<cuuint64_t>(element_bytes);
-  const cuuint64_t c = 128 / e;  // elements in 128 bytes, the swizzle span
+  const cuuint64_t c = static_cast<cuuint64_t>(span) / e;
   const cuuint64_t d = static_cast<cuuint64_t>(t.d);
   if (d % c != 0)
     throw std::invalid_argument("head size " + std::to_string(t.d) + " is no multiple of " +
@@ -57,13 +58,15 @@ inline CUtensorMap tile_map(const Tensor4& t, CUtensorMapDataType type, int elem
   const cuuint64_t strides[] = {static_cast<cuuint64_t>(t.stride_s) * e, c * e,
                                 static_cast<cuuint64_t>(t.stride_h) * e,
                                 static_cast<cuuint64_t>(t.stride_b) * e};
-  const cuuint32_t box[] = {static_cast<cuuint32_t>(c), static_cast<cuuint32_t>(rows),
-                            static_cast<cuuint32_t>(d / c), 1, 1};
+  const cuuint32_t box[] = {
+      static_cast<cuuint32_t>(c), static_cast<cuuint32_t>(rows),
+      static_cast<cuuint32_t>((columns > 0 ? static_cast<cuuint64_t>(columns) : d) / c), 1, 1};
   const cuuint32_t steps[] = {1, 1, 1, 1, 1};
   CUtensorMap map{};
   const CUresult r =
       encode_function()(&map, type, 5, const_cast<void*>(t.data), sizes, strides, box, steps,
-                        CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                        CU_TENSOR_MAP_INTERLEAVE_NONE,
+                        span == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (r != CUDA_SUCCESS)
     throw std::runtime_error("cuTensorMapEncodeTiled: error " + std::to_string(r));
@@ -74,13 +77,14 @@ __device__ __forceinline__ void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
-/// Rows [row, row + box) of head (h, b) -> `tile`; `full` counts the bytes. One thread calls it.
+/// Rows [row, row + box) of head (h, b), from the `block`-th swizzle span of d on -> `tile`; `full`
+/// counts the bytes. One thread calls it.
 __device__ __forceinline__ void load_tile(void* tile, const CUtensorMap& map, Mbarrier& full,
-                                          int row, int h, int b) {
+                                          int row, int h, int b, int block = 0) {
   asm volatile(
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-      "[%0], [%1, {%3, %4, %3, %5, %6}], [%2];" ::"r"(shared_address(tile)),
-      "l"(&map), "r"(shared_address(&full)), "r"(0), "r"(row), "r"(h), "r"(b)
+      "[%0], [%1, {%3, %4, %7, %5, %6}], [%2];" ::"r"(shared_address(tile)),
+      "l"(&map), "r"(shared_address(&full)), "r"(0), "r"(row), "r"(h), "r"(b), "r"(block)
       : "memory");
 }
 
