@@ -14,7 +14,8 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
-/// 64 bits: address, leading and stride byte offsets in units of 16 bytes, swizzle mode 1 = 128 B.
+/// 64 bits: address, leading and stride byte offsets in units of 16 bytes, swizzle mode 1 = 128 B,
+/// 2 = 64 B.
 struct Descriptor {
   std::uint64_t bits;
   /// the same tile `bytes` further on; stays inside the address field
@@ -23,22 +24,28 @@ struct Descriptor {
   }
 };
 
-__device__ __forceinline__ Descriptor descriptor_128b(const void* tile, int leading, int stride) {
+__device__ __forceinline__ Descriptor descriptor(const void* tile, int leading, int stride,
+                                                 std::uint64_t swizzle) {
   const std::uint64_t address = (shared_address(tile) & 0x3FFFF) >> 4;
   return {address | static_cast<std::uint64_t>(leading >> 4) << 16 |
-          static_cast<std::uint64_t>(stride >> 4) << 32 | std::uint64_t{1} << 62};
+          static_cast<std::uint64_t>(stride >> 4) << 32 | swizzle << 62};
 }
 
 /// Contraction runs along the 128-byte rows (Q and K of Q·K^T). The leading offset is not read; a
 /// step of 32 bytes of contraction is +32 bytes in the row, the next 128-byte block +rows·128.
 __device__ __forceinline__ Descriptor k_major(const void* tile) {
-  return descriptor_128b(tile, 16, 1024);
+  return descriptor(tile, 16, 1024, 1);
+}
+
+/// The same with rows and swizzle of 64 bytes: 8 rows are 512 bytes.
+__device__ __forceinline__ Descriptor k_major_64b(const void* tile) {
+  return descriptor(tile, 16, 512, 2);
 }
 
 /// Contraction runs across the rows (V of P·V). `rows` of the tile = distance of neighbouring
 /// column blocks; 16 rows of contraction are +2048 bytes.
 __device__ __forceinline__ Descriptor mn_major(const void* tile, int rows) {
-  return descriptor_128b(tile, rows * 128, 1024);
+  return descriptor(tile, rows * 128, 1024, 1);
 }
 
 }  // namespace kvroof::kernels::hopper

@@ -5,6 +5,9 @@
 
 namespace kvroof::kernels {
 
+Entry flash_v3_entry();
+Entry flash_v3_fp8_entry();
+
 std::vector<Entry> hopper_entries();
 
 }  // namespace kvroof::kernels

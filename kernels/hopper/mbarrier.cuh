@@ -18,10 +18,10 @@ struct Mbarrier {
   }
   /// one arrival that also announces `bytes` to come by TMA
   __device__ __forceinline__ void arrive_expect(int bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
-                     shared_address(this)),
-                 "r"(bytes)
-                 : "memory");
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(this)),
+        "r"(bytes)
+        : "memory");
   }
   /// returns once the phase of this parity has completed
   __device__ __forceinline__ void wait(std::uint32_t parity) {

@@ -1,0 +1,108 @@
+// FlashAttention-3: which tile runs which shape, and its row of the catalogue.
+#include <stdexcept>
+
+#include "kernels/attention/flash_v3.cuh"
+#include "kernels/hopper/entries.hpp"
+#include "kernels/hopper/prefill_case.hpp"
+#include "model/attention/flash_v3.hpp"
+
+namespace kvroof::kernels::flash_v3 {
+namespace {
+
+/// f.template operator()<Tile>() of the tile for this head size and length. Short causal rows
+/// prefer small tiles (less masked work), long full ones wide tiles (fewer passes over O).
+template <class T, class F>
+auto with_tile(const Shape& x, const F& f) {
+  const bool short_keys = x.s_kv < (x.causal ? 8192 : 4096);
+  if (x.d_qk == 64 && x.d_v == 64)
+    return x.causal && x.s_kv < 1536 ? f.template operator()<Tile<T, 64, 64, 2, 128>>()
+                                     : f.template operator()<Tile<T, 64, 64, 3, 128>>();
+  if (x.d_qk == 128 && x.d_v == 128)
+    return short_keys ? f.template operator()<Tile<T, 128, 128, 2, 128>>()
+                      : f.template operator()<Tile<T, 128, 128, 2, 176>>();
+  if (x.d_qk == 256 && x.d_v == 256) return f.template operator()<Tile<T, 256, 256, 2, 80>>();
+  if (x.d_qk == 192 && x.d_v == 128) return f.template operator()<Tile<T, 192, 128, 2, 128>>();
+  throw std::invalid_argument("flash_v3: head sizes are 64, 128, 256 and (192, 128)");
+}
+
+template <class T>
+void run_type(const Call& c, cudaStream_t stream) {
+  with_tile<T>(c.shape, [&]<class Tile>() {
+    if (c.shape.causal) launch<Tile, true>(c, stream);
+    else launch<Tile, false>(c, stream);
+  });
+}
+
+}  // namespace
+
+void run(const Call& c, cudaStream_t stream) {
+  const Shape& x = c.shape;
+  if (x.b < 1 || x.s_q < 1 || x.s_kv < 1 || x.h_kv < 1 || x.h_q % x.h_kv != 0)
+    throw std::invalid_argument("flash_v3: b, s_q, s_kv >= 1 and h_q a multiple of h_kv");
+  if (c.fp16) run_type<__half>(c, stream);
+  else run_type<__nv_bfloat16>(c, stream);
+}
+
+TileSize tile_size(const Shape& x) {
+  return with_tile<__nv_bfloat16>(x, [&]<class Tile>() {
+    return TileSize{Tile::kRows, Tile::kKeys};
+  });
+}
+
+}  // namespace kvroof::kernels::flash_v3
+
+namespace kvroof::kernels {
+namespace {
+
+flash_v3::Tensor contiguous(const Buffer& data, int h, int s, int d) {
+  const std::int64_t row = d, head = row * s;
+  return {data.as(), head * h, head, row};
+}
+
+Case make_flash_v3(const Args& args) {
+  require_sm90a("flash_v3");
+  const bool fp16 = arg(args, "fp16", 0) != 0;
+  const Dtype dtype = fp16 ? Dtype::fp16 : Dtype::bf16;
+  const hopper::PrefillData data = hopper::prefill_data(args, dtype, dtype);
+  const flash_v3::Shape& x = data.shape;
+  const flash_v3::Call call{.shape = x,
+                            .fp16 = fp16,
+                            .scale = data.scale,
+                            .q = contiguous(data.q, x.h_q, x.s_q, x.d_qk),
+                            .k = contiguous(data.k, x.h_kv, x.s_kv, x.d_qk),
+                            .v = contiguous(data.v, x.h_kv, x.s_kv, x.d_v),
+                            .o = contiguous(data.o, x.h_q, x.s_q, x.d_v),
+                            .lse = data.lse.as<float>(),
+                            .ticket = data.ticket.as<unsigned>()};
+  const auto launch = [call, data](cudaStream_t stream) { flash_v3::run(call, stream); };
+  const flash_v3::TileSize size = flash_v3::tile_size(x);
+  attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::bf16);
+  tile.m = size.rows, tile.n = size.keys, tile.p_in_smem = false;
+  const OnChip chip{.num_sms = gpu().num_sms};
+  const attention::Cost cost =
+      attention::flash_v3(hopper::model_shape(x), {}, chip, {.tile = tile});
+  return {.name = "flash_v3 " + hopper::shape_name(x),
+          .op = {.name = "flash_v3",
+                 .op_class = OpClass::prefill_attention,
+                 .work = cost.work,
+                 .execution = cost.execution,
+                 .handed_over = cost.handed_over},
+          .launch = launch,
+          .verify = [=] { return hopper::verify_prefill(data, launch, 5e-3); }};
+}
+
+}  // namespace
+
+Entry flash_v3_entry() {
+  std::vector<Args> shapes;
+  for (const double d : {64., 128., 256.}) hopper::add_paper_shapes(shapes, d, d);
+  hopper::add_paper_shapes(shapes, 192, 128);
+  shapes.push_back({{"b", 2}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4096}, {"causal", 1}});
+  shapes.push_back({{"h_q", 32}, {"h_kv", 8}, {"s_q", 2048}, {"s_kv", 32768}, {"causal", 1}});
+  return {.name = "flash_v3",
+          .title = "FlashAttention-3 forward: TMA, wgmma, ping-pong warpgroups",
+          .shapes = shapes,
+          .make = make_flash_v3};
+}
+
+}  // namespace kvroof::kernels

@@ -1,0 +1,150 @@
+// FlashAttention-3 forward in FP8 (E4M3).                    model: model/attention/flash_v3.cpp
+//   S = scale · Q · K^T      P = softmax(S)      O = P · V      q, k, v in E4M3 with one scale a
+//   head q [b, h_q, s_q, D]   k, v [b, h_kv, s_kv, D]   o [b, h_q, s_q, D] bf16        fp32
+//   accumulation
+// Shah et al., FlashAttention-3 (arXiv:2407.08608), section 3.3.
+//
+// The loop is flash_v3's. What FP8 changes: wgmma has twice the rate and takes both operands with
+// the contraction along their rows only, so V is needed transposed; and the accumulator of Q·K^T
+// does not have its columns where the 8-bit A operand wants them. One pass over V mends both: it
+// writes V^T [D, s_kv] with the keys of every 16 in the order in which P comes out of the softmax.
+// The pass reads and writes V once (the paper does it in shared memory, by the producer); at s_q =
+// 16K it is 1 % of the time. P is kept in [0, 2^8], clear of E4M3's subnormals.
+#include <stdexcept>
+
+#include "kernels/attention/flash_v3.cuh"
+#include "kernels/attention/flash_v3_fp8.hpp"
+#include "kernels/hopper/entries.hpp"
+#include "kernels/hopper/prefill_case.hpp"
+#include "model/attention/flash_v3.hpp"
+
+namespace kvroof::kernels::flash_v3_fp8 {
+namespace {
+
+using E4m3 = __nv_fp8_e4m3;
+using flash_v3::Call;
+using flash_v3::Shape;
+
+constexpr int kBlock = 64;  // keys a thread block transposes
+int padded_keys(int s_kv) { return (s_kv + kBlock - 1) / kBlock * kBlock; }
+
+/// v [b·h_kv, s_kv, kD] -> out [b·h_kv, kD, padded], keys permuted, zeros past the end
+template <int kD>
+__global__ void __launch_bounds__(256)
+    transpose_v(const std::uint8_t* v, std::uint8_t* out, int s_kv, int padded) {
+  __shared__ std::uint8_t tile[kBlock][kD + 4];
+  const int key0 = static_cast<int>(blockIdx.x) * kBlock;
+  const std::int64_t head = blockIdx.y;
+  v += head * s_kv * kD, out += head * kD * padded;
+  for (int i = static_cast<int>(threadIdx.x) * 4; i < kBlock * kD; i += 256 * 4) {
+    const int key = i / kD, d = i % kD;
+    *reinterpret_cast<std::uint32_t*>(&tile[key][d]) =
+        key0 + key < s_kv
+            ? *reinterpret_cast<const std::uint32_t*>(v + (key0 + key) * std::int64_t{kD} + d)
+            : 0;
+  }
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < kD * kBlock / 16; i += 256) {
+    const int d = i / (kBlock / 16), group = i % (kBlock / 16) * 16;
+    alignas(16) std::uint8_t keys[16];
+#pragma unroll
+    for (int p = 0; p < 16; ++p) keys[p] = tile[group + hopper::e4m3_key_order(p)][d];
+    *reinterpret_cast<uint4*>(out + d * std::int64_t{padded} + key0 + group) =
+        *reinterpret_cast<const uint4*>(keys);
+  }
+}
+
+template <class F>
+auto with_tile(const Shape& x, const F& f) {
+  if (x.d_qk == x.d_v && x.d_qk == 128)
+    return f.template operator()<flash_v3::Tile<E4m3, 128, 128, 2, 192>>();
+  if (x.d_qk == x.d_v && x.d_qk == 256)
+    return f.template operator()<flash_v3::Tile<E4m3, 256, 256, 2, 128>>();
+  throw std::invalid_argument("flash_v3_fp8: head sizes are 128 and 256");
+}
+
+}  // namespace
+
+std::size_t workspace_bytes(const Shape& x) {
+  return static_cast<std::size_t>(x.b) * static_cast<std::size_t>(x.h_kv) *
+         static_cast<std::size_t>(x.d_v) * static_cast<std::size_t>(padded_keys(x.s_kv));
+}
+
+void run(const Call& given, void* workspace, cudaStream_t stream) {
+  Call c = given;
+  const Shape& x = c.shape;
+  const int padded = padded_keys(x.s_kv);
+  with_tile(x, [&]<class Tile>() {
+    const dim3 grid(static_cast<unsigned>(padded / kBlock), static_cast<unsigned>(x.b * x.h_kv));
+    transpose_v<Tile::kDv><<<grid, 256, 0, stream>>>(static_cast<const std::uint8_t*>(c.v.data),
+                                                     static_cast<std::uint8_t*>(workspace), x.s_kv,
+                                                     padded);
+    CUDA_CHECK(cudaGetLastError());
+    const std::int64_t head = std::int64_t{x.d_v} * padded;
+    c.v = {workspace, head * x.h_kv, head, padded};
+    if (x.causal) flash_v3::launch<Tile, true>(c, stream);
+    else flash_v3::launch<Tile, false>(c, stream);
+  });
+}
+
+flash_v3::TileSize tile_size(const Shape& x) {
+  return with_tile(x, [&]<class Tile>() { return flash_v3::TileSize{Tile::kRows, Tile::kKeys}; });
+}
+
+}  // namespace kvroof::kernels::flash_v3_fp8
+
+namespace kvroof::kernels {
+namespace {
+
+flash_v3::Tensor contiguous(const Buffer& data, int h, int s, int d) {
+  const std::int64_t row = d, head = row * s;
+  return {data.as(), head * h, head, row};
+}
+
+Case make_flash_v3_fp8(const Args& args) {
+  require_sm90a("flash_v3_fp8");
+  const hopper::PrefillData data = hopper::prefill_data(args, Dtype::fp8, Dtype::bf16);
+  const flash_v3::Shape& x = data.shape;
+  const Buffer workspace(flash_v3_fp8::workspace_bytes(x));
+  const flash_v3::Call call{.shape = x,
+                            .scale = data.scale,
+                            .q = contiguous(data.q, x.h_q, x.s_q, x.d_qk),
+                            .k = contiguous(data.k, x.h_kv, x.s_kv, x.d_qk),
+                            .v = contiguous(data.v, x.h_kv, x.s_kv, x.d_v),
+                            .o = contiguous(data.o, x.h_q, x.s_q, x.d_v),
+                            .lse = data.lse.as<float>(),
+                            .ticket = data.ticket.as<unsigned>()};
+  const auto launch = [call, data, workspace](cudaStream_t stream) {
+    flash_v3_fp8::run(call, workspace.as(), stream);
+  };
+  const flash_v3::TileSize size = flash_v3_fp8::tile_size(x);
+  attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::fp8);
+  tile.m = size.rows, tile.n = size.keys;
+  const OnChip chip{.num_sms = gpu().num_sms};
+  attention::Cost cost = attention::flash_v3(
+      hopper::model_shape(x), {.act = Dtype::fp8, .kv = Dtype::fp8, .math = MathType::fp8}, chip,
+      {.tile = tile});
+  return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
+          .op = {.name = "flash_v3_fp8",
+                 .op_class = OpClass::prefill_attention,
+                 .math = MathType::fp8,
+                 .work = cost.work,
+                 .execution = cost.execution,
+                 .handed_over = cost.handed_over},
+          .launch = launch,
+          .verify = [=] { return hopper::verify_prefill(data, launch, 4e-2); },
+          .kernels_per_launch = 2};
+}
+
+}  // namespace
+
+Entry flash_v3_fp8_entry() {
+  std::vector<Args> shapes;
+  for (const double d : {128., 256.}) hopper::add_paper_shapes(shapes, d, d);
+  return {.name = "flash_v3_fp8",
+          .title = "FlashAttention-3 forward in E4M3",
+          .shapes = shapes,
+          .make = make_flash_v3_fp8};
+}
+
+}  // namespace kvroof::kernels

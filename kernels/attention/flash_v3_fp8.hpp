@@ -1,0 +1,17 @@
+// FlashAttention-3 forward in FP8 (E4M3) as plain functions.
+#pragma once
+#include "kernels/attention/flash_v3.hpp"
+
+namespace kvroof::kernels::flash_v3_fp8 {
+
+/// Bytes of the scratch that run() needs for V^T.
+std::size_t workspace_bytes(const flash_v3::Shape& shape);
+
+/// As flash_v3::run with q, k, v in E4M3, contiguous V, o in bf16; value = scale · stored, scales
+/// fp32 on the device: q_scale [h_q], k_scale and v_scale [h_kv], nullptr for 1. Head sizes 64,
+/// 128, 256.
+void run(const flash_v3::Call& call, void* workspace, cudaStream_t stream);
+
+flash_v3::TileSize tile_size(const flash_v3::Shape& shape);
+
+}  // namespace kvroof::kernels::flash_v3_fp8

@@ -1,0 +1,35 @@
+// A prefill call of the Hopper kernels as a Case: data on the device and the check against the
+// oracle. Arguments: b h_q h_kv s_q s_kv d_qk d_v causal; sigma (of q: large values make few keys
+// win).
+#pragma once
+#include "kernels/attention/flash_v3.hpp"
+#include "kernels/case.hpp"
+#include "kernels/data.hpp"
+#include "model/shape.hpp"
+
+namespace kvroof::kernels::hopper {
+
+flash_v3::Shape prefill_shape(const Args&);
+AttentionShape model_shape(const flash_v3::Shape&);
+/// "b1 h16/16 s16384/16384 d128 causal"
+std::string shape_name(const flash_v3::Shape&);
+
+/// Contiguous [b, h, s, d]: q, k, v in `input`, o in `output`; lse fp32.
+struct PrefillData {
+  flash_v3::Shape shape;
+  Dtype input, output;
+  float scale = 1, sigma = 1;
+  Buffer q, k, v, o, lse, ticket;
+};
+PrefillData prefill_data(const Args&, Dtype input, Dtype output);
+
+/// Launches on fresh normal inputs with poisoned outputs; o and lse against the oracle: every row
+/// of a small call, 96 rows of a large one, the first and the last of a head among them.
+Verdict verify_prefill(const PrefillData&, const std::function<void(cudaStream_t)>& launch,
+                       double tolerance);
+
+/// 16,384 tokens in all, h·d = 2048, 512 to 16K tokens a request, full and causal: what the papers
+/// plot (arXiv:2407.08608, section 4.1).
+void add_paper_shapes(std::vector<Args>& shapes, double d_qk, double d_v);
+
+}  // namespace kvroof::kernels::hopper

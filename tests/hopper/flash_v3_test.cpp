@@ -1,0 +1,90 @@
+// FlashAttention-3 against the double-precision oracle, on a GPU. Tolerance: bf16 and fp16 outputs
+// and P rounded to 8 or 11 bits leave about 2e-3 or 3e-4 of Frobenius error on normal inputs.
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "kernels/case.hpp"
+#include "kernels/data.hpp"
+#include "kernels/device.hpp"
+
+using namespace kvroof::kernels;
+
+namespace {
+
+void check(const Args& args, double tolerance, const char* kernel = "flash_v3") {
+  const Case c = find_entry(kernel)->make(args);
+  const Verdict v = c.verify();
+  CAPTURE(c.name);
+  CAPTURE(v.detail);
+  CHECK(v.relative_error < tolerance);
+  CHECK(v.ok);
+}
+
+}  // namespace
+
+TEST_CASE("flash_v3: edges of the tiles, one query, ragged tails, rows that see no key") {
+  struct Shape {
+    double b, h_q, h_kv, s_q, s_kv, causal;
+  };
+  const Shape shapes[] = {
+      {1, 1, 1, 128, 128, 0},   {2, 4, 2, 300, 517, 0}, {1, 2, 1, 1, 77, 0},
+      {2, 4, 4, 513, 513, 1},   {1, 4, 1, 200, 777, 1}, {1, 2, 2, 300, 100, 1},
+      {3, 8, 2, 1000, 1000, 1}, {1, 6, 3, 1, 1, 1},     {2, 3, 3, 191, 2049, 0},
+  };
+  for (const auto& [d_qk, d_v] : {std::pair{64, 64}, {128, 128}, {256, 256}, {192, 128}})
+    for (const Shape& x : shapes)
+      for (const double fp16 : {0., 1.})
+        check({{"b", x.b},
+               {"h_q", x.h_q},
+               {"h_kv", x.h_kv},
+               {"s_q", x.s_q},
+               {"s_kv", x.s_kv},
+               {"causal", x.causal},
+               {"d_qk", d_qk},
+               {"d_v", d_v},
+               {"fp16", fp16}},
+              fp16 != 0 ? 8e-4 : 4e-3);
+}
+
+TEST_CASE("flash_v3: random shapes") {
+  std::mt19937_64 random(fresh_seed());
+  const auto from = [&](int low, int high) {
+    return static_cast<double>(low +
+                               static_cast<int>(random() % static_cast<unsigned>(high - low)));
+  };
+  for (int i = 0; i < 24; ++i) {
+    const double d = i % 3 == 0 ? 64 : i % 3 == 1 ? 128 : 256, h_kv = from(1, 4);
+    check({{"b", from(1, 4)},
+           {"h_kv", h_kv},
+           {"h_q", h_kv * from(1, 5)},
+           {"s_q", from(1, 700)},
+           {"s_kv", from(1, 1500)},
+           {"causal", from(0, 2)},
+           {"d_qk", d},
+           {"sigma", from(1, 12)}},
+          5e-3);
+  }
+}
+
+TEST_CASE("flash_v3: long keys take the wide tile") {
+  for (const double causal : {0., 1.})
+    check({{"h_q", 2}, {"s_q", 700}, {"s_kv", 9000}, {"causal", causal}}, 4e-3);
+}
+
+// P in E4M3 has 3 mantissa bits: rounding errors of up to 1/16, 3.6 % rms, independent of each
+// other; the norm of their weighted sum over the norm of the output is as large, less what P²
+// weighs.
+TEST_CASE("flash_v3_fp8: against the oracle on the E4M3 values") {
+  for (const double d : {128., 256.})
+    for (const double causal : {0., 1.}) {
+      check({{"h_q", 4}, {"h_kv", 2}, {"s_q", 300}, {"s_kv", 517}, {"d_qk", d}, {"causal", causal}},
+            4e-2, "flash_v3_fp8");
+      check({{"b", 2}, {"h_q", 2}, {"s_q", 513}, {"d_qk", d}, {"causal", causal}}, 4e-2,
+            "flash_v3_fp8");
+      check({{"h_q", 1}, {"s_q", 1}, {"s_kv", 77}, {"d_qk", d}, {"causal", causal}}, 4e-2,
+            "flash_v3_fp8");
+      check({{"h_q", 2}, {"s_q", 300}, {"s_kv", 100}, {"d_qk", d}, {"causal", causal}}, 4e-2,
+            "flash_v3_fp8");
+    }
+}
