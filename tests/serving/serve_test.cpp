@@ -1,0 +1,71 @@
+// From a setup to a simulated service: the tables against the model they stand for.
+#include "model/serve.hpp"
+
+#include <doctest/doctest.h>
+
+#include "model/hf_config.hpp"
+#include "model/ops.hpp"
+#include "model/search_path.hpp"
+#include "model/serving/arrivals.hpp"
+#include "model/serving/simulate.hpp"
+#include "model/serving/step_table.hpp"
+#include "tests/machines.hpp"
+
+using namespace kvroof;
+using doctest::Approx;
+
+namespace {
+
+Setup llama8b() {
+  return {.llm = load_llm("llama-3.1-8b").shape,
+          .machine = test::h100(),
+          .engine = *find_engine("vllm"),
+          .point = {.batch = 32, .prompt = 1000, .output = 200}};
+}
+
+}  // namespace
+
+TEST_CASE("a curve and a surface are exact for linear functions, beyond their ends too") {
+  const serving::Curve line(100, [](double x) { return 3 * x + 1; });
+  for (const double x : {0., .5, 3.9, 4., 17., 99., 250.}) CHECK(line(x) == Approx(3 * x + 1));
+  const serving::Surface plane(64, 1000, [](double x, double y) { return 2 * x * y + y; });
+  for (const double x : {.5, 7.3, 64., 90.})
+    for (const double y : {1., 333., 5000.}) CHECK(plane(x, y) == Approx(2 * x * y + y));
+}
+
+TEST_CASE("tabulated steps are within 3 % of the evaluated ones") {
+  const Setup s = llama8b();
+  const serving::StepTime table = step_time(s);
+  const Lowering l = lower(s.llm, s.policy, s.machine);
+  const auto host = [&](double requests) {
+    return s.engine.step_base + requests * s.engine.step_per_request;
+  };
+  for (const double b : {1., 9., 32., 100., 256.})
+    for (const double context : {70., 1100., 5000.}) {
+      CAPTURE(b);
+      CAPTURE(context);
+      const StepLoad load = {{.requests = b, .s_q = 1, .cached = context - 1}};
+      const Seconds exact = phase(s, l, load).step.expected + host(b);
+      CHECK(table({.decodes = b, .context = b * context}).value ==
+            Approx(exact.value).epsilon(.03));
+    }
+  for (const double n : {100., 1000., 5000., 8192.}) {
+    CAPTURE(n);
+    const Seconds exact = phase(s, l, {{.requests = 1, .s_q = n}}).step.expected + host(0);
+    CHECK(table({.prefills = 1, .prefill_tokens = n, .prefill_pairs = n * n / 2}).value ==
+          Approx(exact.value).epsilon(.03));
+  }
+}
+
+TEST_CASE("a closed loop of equal requests agrees with the prediction") {
+  Setup s = llama8b();
+  const Prediction p = predict(s);
+  const serving::Trace t =
+      serving::synthesise({.requests = 3000, .prompt = {.mean = 1000}, .output = {.mean = 200}});
+  const serving::Service out =
+      serving::simulate({.limits = limits(s, 1200), .concurrency = 32}, t, step_time(s));
+  // The closed form spreads the prefills of the others evenly; the simulator schedules them.
+  CHECK(out.tpot.mean == Approx(p.tpot.value).epsilon(.10));
+  CHECK(out.output_rate == Approx(p.output_rate.value).epsilon(.10));
+  CHECK(out.mean_batch == Approx(32).epsilon(.05));
+}
