@@ -227,7 +227,8 @@ Service simulate(const Simulation& s, const Trace& trace, const StepTime& step) 
       throw UserError("disaggregation: expected request_rate or a trace, got max_concurrency");
     check(s.prefill.limits, trace);
     std::vector<std::int32_t> ids;
-    const Trace decode = prefill_first(s, trace, step, out.records, ids, out.counters);
+    const Trace decode = prefill_first(s, trace, s.prefill.step ? s.prefill.step : step,
+                                       out.records, ids, out.counters);
     Limits limits = s.limits;
     limits.prefilled = true, limits.prefix_caching = false;
     std::vector<Record> second = records_of(decode);

@@ -13,6 +13,7 @@ struct PrefillPool {
   Limits limits;
   Seconds transfer_per_token;  // K_t / link bandwidth
   int n_layers = 1;            // sent layer by layer while the prefill runs
+  StepTime step;               // empty: the same as that of the decode engines
 };
 
 struct Simulation {
