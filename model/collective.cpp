@@ -1,5 +1,7 @@
 #include "model/collective.hpp"
 
+#include <algorithm>
+
 namespace kvroof {
 
 Bytes sent_per_gpu(const Collective& c, bool in_switch) {
@@ -7,7 +9,7 @@ Bytes sent_per_gpu(const Collective& c, bool in_switch) {
   const double n = c.ranks;
   switch (c.kind) {
     case CollectiveKind::all_reduce:
-      return (in_switch ? 1 + 1 / n : 2 * (n - 1) / n) * c.payload;
+      return (in_switch ? std::min(1 + 1 / n, 2 * (n - 1) / n) : 2 * (n - 1) / n) * c.payload;
     case CollectiveKind::all_gather:
       return (n - 1) * c.payload;
     case CollectiveKind::all_to_all:

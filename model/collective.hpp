@@ -5,8 +5,8 @@
 
 namespace kvroof {
 
-/// Bytes each GPU must send at least. all_reduce: 2(n−1)/n·S, or (1 + 1/n)·S where the switch
-/// reduces; all_gather: (n−1)·S, S one rank's share; all_to_all: (n−1)/n·S; send: S.
+/// Bytes each GPU must send at least. all_reduce: 2(n−1)/n·S, or if less (1 + 1/n)·S where the
+/// switch reduces; all_gather: (n−1)·S, S one rank's share; all_to_all: (n−1)/n·S; send: S.
 Bytes sent_per_gpu(const Collective& c, bool in_switch);
 
 /// Work of one collective: link bytes, one launch, and the payload read and written in HBM once.

@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "model/collective.hpp"
-#include "model/hardware_names.hpp"
 #include "model/llm_counts.hpp"
 #include "model/profile.hpp"
+#include "model/public_names.hpp"
 #include "model/search_path.hpp"
 #include "model/user_error.hpp"
 
@@ -212,10 +212,11 @@ Network network(const std::string& model, Dtype weights, Dtype kv) {
   auto it = known.find(model);
   if (it == known.end()) {
     std::optional<LlmShape> shape;
-    try {
-      shape = load_llm(model).shape;
-    } catch (const UserError&) {
-    }
+    for (const std::string& id : llm_candidates(model)) try {
+        shape = load_llm(id).shape;
+        break;
+      } catch (const UserError&) {
+      }
     it = known.emplace(model, std::move(shape)).first;
   }
   if (!it->second) return {0, 0, 0, "no config of " + model};
@@ -343,6 +344,7 @@ Floor floor_of(const Claimed& c, const Machine& m) {
   Floor f{bytes / (c.gpus * m.hbm.peak), "HBM"};
   Throughput peak = m.roof(c.math).peak;
   if (peak <= Throughput{}) peak = m.roof(MathType::bf16).peak;  // converted before the product
+  peak *= m.boost_clock / m.sm_clock;  // a light load may run at the highest clock
   if (const Seconds t = c.flops / (c.gpus * peak); t > f.time) f = {t, name(c.math)};
   if (!trivial(c.collective) && m.nvlink.bandwidth > Bandwidth{})
     if (const Seconds t = link_floor(c.collective, m.nvlink); t > f.time) f = {t, "link"};

@@ -41,10 +41,12 @@ double live_elements(const LlmShape& rank) {
 /// The fraction that this engine's rule is about; the three are different quantities.
 double memory_share(const Policy& policy, const EngineTraits& engine) {
   switch (engine.rule) {
-    case MemoryRule::static_share: return policy.mem_fraction_static.value_or(engine.memory_fraction);
+    case MemoryRule::static_share:
+      return policy.mem_fraction_static.value_or(engine.memory_fraction);
     case MemoryRule::free_after_weights:
       return policy.kv_cache_free_gpu_memory_fraction.value_or(engine.memory_fraction);
-    case MemoryRule::total: break;
+    case MemoryRule::total:
+      break;
   }
   return policy.gpu_memory_utilization;
 }

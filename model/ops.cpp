@@ -125,7 +125,8 @@ void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
   const attention::Cost c = v.cost(x, f, l_.on_chip, options);
   add(single ? "attention" : "prefill_attention",
       single ? OpClass::decode_attention : OpClass::prefill_attention, c.work, f.math, c.execution);
-  // q and o are handed over like any activation; what the variant itself keeps on chip is among them.
+  // q and o are handed over like any activation; what the variant itself keeps on chip is among
+  // them.
   out_.back().handed_over = max(out_.back().handed_over, c.handed_over);
 }
 

@@ -15,7 +15,8 @@ using Json = nlohmann::ordered_json;
 
 std::string shape_text(const KernelCall& c) {
   const AttentionShape& x = c.shape;
-  std::string s = fmt::format("b{:.0f} s{:.0f}/{:.0f} h{:.0f}/{:.0f} d{:.0f}", x.b, x.s_q, x.s_kv, x.h_q, x.h_kv, x.d_qk);
+  std::string s = fmt::format("b{:.0f} s{:.0f}/{:.0f} h{:.0f}/{:.0f} d{:.0f}", x.b, x.s_q, x.s_kv,
+                              x.h_q, x.h_kv, x.d_qk);
   if (x.d_v != x.d_qk) s += fmt::format("/{:.0f}", x.d_v);
   s += fmt::format(" {}", name(c.dtype));
   if (c.kv_dtype && *c.kv_dtype != c.dtype) s += fmt::format("/{}", name(*c.kv_dtype));
@@ -36,26 +37,29 @@ std::string flop_text(Flops f) {
 
 void print(std::ostream& out, const KernelReport& r, const std::string& format) {
   Grid g("llrrrrrrrrl");
-  g.row({"variant", "shape", "FLOP", "executed", "HBM read", "written", "re-read", "FLOP/B", "speed of light", "expected", "bound"});
+  g.row({"variant", "shape", "FLOP", "executed", "HBM read", "written", "re-read", "FLOP/B",
+         "speed of light", "expected", "bound"});
   for (const KernelRow& k : r.rows) {
     const Work& w = k.op.work;
-    g.row({std::string(k.op.name), shape_text(k.call), flop_text(w.flops), flop_text(w.flops_executed), text(w.hbm_read()),
-           text(w.hbm_written()), text(w.reread), number(w.intensity().value), text(k.time.floor), text(k.time.expected),
+    g.row({std::string(k.op.name), shape_text(k.call), flop_text(w.flops),
+           flop_text(w.flops_executed), text(w.hbm_read()), text(w.hbm_written()), text(w.reread),
+           number(w.intensity().value), text(k.time.floor), text(k.time.expected),
            std::string(name(k.time.bound))});
   }
   if (format == "csv") return g.print_csv(out);
   if (format == "md") return g.print_markdown(out);
   out << r.name << " · " << r.machine.id << " · ridge "
-      << number(r.machine.roof(r.rows.front().op.math).peak / r.machine.hbm.peak / Intensity{1}) << " FLOP/B ("
-      << name(r.rows.front().op.math) << ")\n\n";
+      << number(r.machine.roof(r.rows.front().op.math).peak / r.machine.hbm.peak / Intensity{1})
+      << " FLOP/B (" << name(r.rows.front().op.math) << ")\n\n";
   g.print(out);
   if (r.rows.size() < 2) return;
   const KernelRow& first = r.rows.front();
   out << "\nagainst " << first.op.name << ":\n";
   for (std::size_t i = 1; i < r.rows.size(); ++i) {
     const KernelRow& k = r.rows[i];
-    out << fmt::format("  {} moves {}x fewer HBM bytes and is expected to be {}x faster\n", k.op.name,
-                       number(first.op.work.hbm() / k.op.work.hbm()), number(first.time.expected / k.time.expected));
+    out << fmt::format("  {} moves {}x fewer HBM bytes and is expected to be {}x faster\n",
+                       k.op.name, number(first.op.work.hbm() / k.op.work.hbm()),
+                       number(first.time.expected / k.time.expected));
   }
 }
 
@@ -80,7 +84,9 @@ Json to_json(const KernelReport& r) {
                    {"expected_s", k.time.expected.value},
                    {"bound", name(k.time.bound)}});
   }
-  return {{"schema", "kvroof/result/v1"}, {"inputs", Json::object()}, {"results", {{"hardware", r.machine.id}, {"ops", ops}}},
+  return {{"schema", "kvroof/result/v1"},
+          {"inputs", Json::object()},
+          {"results", {{"hardware", r.machine.id}, {"ops", ops}}},
           {"warnings", Json::array()}};
 }
 

@@ -54,7 +54,8 @@ std::vector<Entry> judged(const Options& o) {
     }
     const auto found = std::find_if(bundled.begin(), bundled.end(),
                                     [&](const Claim& c) { return asked_for(c, which); });
-    if (found == bundled.end()) unknown.push_back("no claim '" + which + "'; kvroof claims lists all");
+    if (found == bundled.end())
+      unknown.push_back("no claim '" + which + "'; kvroof claims lists all");
     else add(*found);
   }
   if (!unknown.empty()) throw UserError(unknown);
@@ -91,9 +92,8 @@ void print_one(const Entry& e) {
   grid.row({"figure", "stated", "computed", "reading", "verdict"});
   for (const Judged& row : e.judgement.rows)
     for (std::size_t i = 0; i < row.readings.size(); ++i)
-      grid.row({i ? "" : row.what, i ? "" : stated_text(row),
-                claims::print(row.readings[i].value), row.readings[i].label,
-                i ? "" : verdict_text(row)});
+      grid.row({i ? "" : row.what, i ? "" : stated_text(row), claims::print(row.readings[i].value),
+                row.readings[i].label, i ? "" : verdict_text(row)});
   grid.print(std::cout, "    ");
   std::cout << "\n    " << e.claim.why << "\n\n";
 }
@@ -123,8 +123,9 @@ Json entry_json(const Entry& e) {
   for (const Judged& row : e.judgement.rows) {
     Json readings = Json::array();
     for (const Judged::Reading& r : row.readings)
-      readings.push_back(
-          {{"reading", r.label}, {"value", figure_json(r.value)}, {"text", claims::print(r.value)}});
+      readings.push_back({{"reading", r.label},
+                          {"value", figure_json(r.value)},
+                          {"text", claims::print(r.value)}});
     rows.push_back({{"what", row.what},
                     {"stated", row.stated ? figure_json(row.stated->value) : Json()},
                     {"stated_text", row.stated ? Json(stated_text(row)) : Json()},

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   cli::add_models(app, exit_code);
   cli::add_init(app, exit_code);
   cli::add_schema(app, exit_code);
+  cli::add_claims(app, exit_code);
   cli::add_lint(app, exit_code);
   cli::add_completion(app, exit_code);
   try {

@@ -18,11 +18,13 @@ std::ostream& Output::stream() { return file_.is_open() ? file_ : std::cout; }
 
 bool Output::unicode() const {
   if (file_.is_open()) return true;
-  if (const char* term = std::getenv("TERM"); term && std::string_view(term) == "dumb") return false;
+  if (const char* term = std::getenv("TERM"); term && std::string_view(term) == "dumb")
+    return false;
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
     if (const char* value = std::getenv(name); value && *value) {
       const std::string_view locale(value);
-      return locale.find("UTF-8") != std::string_view::npos || locale.find("utf8") != std::string_view::npos ||
+      return locale.find("UTF-8") != std::string_view::npos ||
+             locale.find("utf8") != std::string_view::npos ||
              locale.find("UTF8") != std::string_view::npos;
     }
   return false;

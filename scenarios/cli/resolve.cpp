@@ -25,7 +25,8 @@ struct FlagMaker {
     std::replace(flag.begin(), flag.end(), '_', '-');
     const std::string path = block.empty() ? std::string(key) : block + "." + std::string(key);
     CLI::Option* option = verb.add_option_function<std::string>(
-        flag, [this_flags = &flags, path](const std::string& text) { (*this_flags)[path] = text; }, std::string(field.doc));
+        flag, [this_flags = &flags, path](const std::string& text) { (*this_flags)[path] = text; },
+        std::string(field.doc));
     if constexpr (std::same_as<M, bool>) option->expected(0, 1)->default_str("true");
     option->group(block);
   }
@@ -74,7 +75,9 @@ OperatingPoint operating_point(const Workload& w) {
     return p;
   }
   if (!w.input_len.given() || !w.output_len.given())
-    throw UserError("workload: expected input_len and output_len (or batch and context), got neither pair in full");
+    throw UserError(
+        "workload: expected input_len and output_len (or batch and context), got neither pair in "
+        "full");
   p.prompt = w.input_len.mean_tokens(), p.output = w.output_len.mean_tokens();
   p.batch = w.max_concurrency.value_or(1);
   return p;
@@ -99,20 +102,25 @@ std::shared_ptr<Inputs> add_inputs(CLI::App& verb) {
   maker.block = "serving";
   fields(maker, serving);
   verb.add_option("--set", in->set, "override any key: --set serving.block_size=32")->take_all();
-  verb.add_option("--engine-args", in->engine_args, "your real command line: \"vllm serve … -tp 4\"");
-  verb.add_option("--profile-path", in->profile_path, "folder with hw_profiles/ and scenarios/llms/ of your own");
+  verb.add_option("--engine-args", in->engine_args,
+                  "your real command line: \"vllm serve … -tp 4\"");
+  verb.add_option("--profile-path", in->profile_path,
+                  "folder with hw_profiles/ and scenarios/llms/ of your own");
   verb.add_option_function<std::string>(
           "--roof", [in](const std::string& roof) { in->datasheet_roof = roof == "datasheet"; },
           "best: measured, fitted, then assumed | datasheet: speed of light everywhere")
       ->check(CLI::IsMember({"best", "datasheet"}));
-  verb.add_flag("--allow-unknown-arch", in->allow_unknown_arch, "read an unknown architecture as a dense decoder");
+  verb.add_flag("--allow-unknown-arch", in->allow_unknown_arch,
+                "read an unknown architecture as a dense decoder");
   return in;
 }
 
 Scenario read_scenario(const Inputs& in, std::vector<std::string>& warnings) {
   const std::vector<Override> overrides = overrides_of(in, warnings);
   if (in.file.empty() && overrides.empty())
-    throw UserError("expected a scenario file, or --model and --hardware (kvroof init prints a file to start from)");
+    throw UserError(
+        "expected a scenario file, or --model and --hardware (kvroof init prints a file to start "
+        "from)");
   return in.file.empty() ? scenario_from_overrides(overrides) : load_scenario(in.file, overrides);
 }
 
@@ -129,7 +137,8 @@ Resolved resolve(const Inputs& in) {
   setup.engine = *find_engine(std::string_view(s.engine).substr(0, s.engine.find('@')));
   if (!s.kernel_calls().empty()) return r;
 
-  const LlmConfig llm = load_llm(s.model, roots, {.allow_unknown_arch = in.allow_unknown_arch}, s.folder);
+  const LlmConfig llm =
+      load_llm(s.model, roots, {.allow_unknown_arch = in.allow_unknown_arch}, s.folder);
   setup.llm = llm.shape;
   r.warnings.insert(r.warnings.end(), llm.notes.begin(), llm.notes.end());
   r.warnings.insert(r.warnings.end(), s.notes.begin(), s.notes.end());
@@ -138,24 +147,29 @@ Resolved resolve(const Inputs& in) {
   if (s.workload.request_rate && !s.workload.max_concurrency)
     setup.point.batch = in_flight(setup, *s.workload.request_rate, most);
   if (setup.point.batch > most && !setup.point.lock_step) {
-    r.warnings.push_back(fmt::format("{:.0f} concurrent requests, but max_num_seqs lets {} run; the others queue",
-                                     setup.point.batch, most));
+    r.warnings.push_back(
+        fmt::format("{:.0f} concurrent requests, but max_num_seqs lets {} run; the others queue",
+                    setup.point.batch, most));
     setup.point.batch = most;
   }
-  const double longest = std::max(setup.point.decode_context(), setup.point.prompt + setup.point.output);
-  if (setup.llm.max_positions > 0 && longest > setup.llm.max_positions && !(setup.point.lock_step && longest - 1 <= setup.llm.max_positions))
-    r.warnings.push_back(fmt::format("{:.0f} tokens exceed the {} positions {} was made for", longest,
-                                     setup.llm.max_positions, setup.llm.id));
+  const double longest =
+      std::max(setup.point.decode_context(), setup.point.prompt + setup.point.output);
+  if (setup.llm.max_positions > 0 && longest > setup.llm.max_positions &&
+      !(setup.point.lock_step && longest - 1 <= setup.llm.max_positions))
+    r.warnings.push_back(fmt::format("{:.0f} tokens exceed the {} positions {} was made for",
+                                     longest, setup.llm.max_positions, setup.llm.id));
 
   std::string defaults;
   for (const std::string& d : defaults_used(s)) defaults += (defaults.empty() ? "" : ", ") + d;
   if (!defaults.empty()) r.assumed.push_back(defaults + fmt::format(" ({} defaults)", s.engine));
   const Machine& m = setup.machine;
   const ClassFit& gemm = m.fit_of(OpClass::gemm);
-  r.assumed.push_back(fmt::format("{}: weights stream at {:.0f} % of datasheet HBM ({}), products at {:.0f} % of peak",
-                                  m.id, 100 * gemm.memory, name(gemm.source), 100 * gemm.compute));
+  r.assumed.push_back(fmt::format(
+      "{}: weights stream at {:.0f} % of datasheet HBM ({}), products at {:.0f} % of peak", m.id,
+      100 * gemm.memory, name(gemm.source), 100 * gemm.compute));
   r.assumed.push_back(fmt::format("{:.1f} ms of host time a step ({}); ${:.2f} per GPU-hour",
-                                  setup.engine.step_base.value / milli, setup.engine.name, m.gpu_hour_usd));
+                                  setup.engine.step_base.value / milli, setup.engine.name,
+                                  m.gpu_hour_usd));
   return r;
 }
 

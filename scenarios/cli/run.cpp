@@ -28,7 +28,11 @@ std::vector<reports::KernelRow> evaluate_kernels(const Resolved& r) {
     attention::Formats formats = call.formats();
     if (m.roof(formats.math).peak <= Throughput{}) formats.math = MathType::bf16;
     const attention::Cost cost = v->cost(call.shape, formats, chip, call.options);
-    Op op{.name = v->name, .math = formats.math, .work = cost.work, .execution = cost.execution, .handed_over = cost.handed_over};
+    Op op{.name = v->name,
+          .math = formats.math,
+          .work = cost.work,
+          .execution = cost.execution,
+          .handed_over = cost.handed_over};
     op.op_class = call.shape.s_q > 1 ? OpClass::prefill_attention : OpClass::decode_attention;
     rows.push_back({call, op, time(op, m, Launch::graph)});
   }
@@ -93,7 +97,8 @@ void add_run(CLI::App& app, int& exit_code) {
     std::string format, file;
     bool dry_run = false;
   };
-  CLI::App* verb = app.add_subcommand("run", "one scenario: does it fit, how fast, limited by what");
+  CLI::App* verb =
+      app.add_subcommand("run", "one scenario: does it fit, how fast, limited by what");
   auto in = add_inputs(*verb);
   auto o = std::make_shared<Options>();
   verb->add_option("--format", o->format, "table | json | csv | md; else by the ending of -o")
@@ -101,7 +106,8 @@ void add_run(CLI::App& app, int& exit_code) {
   verb->add_option("-o,--output", o->file, "write to a file instead of stdout");
   verb->add_flag("--dry-run", o->dry_run, "check the scenario and stop");
   verb->callback([in, o, &exit_code] {
-    exit_code = run(*in, o->format.empty() ? format_of_file(o->file) : o->format, o->file, o->dry_run);
+    exit_code =
+        run(*in, o->format.empty() ? format_of_file(o->file) : o->format, o->file, o->dry_run);
   });
 }
 

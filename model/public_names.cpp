@@ -1,4 +1,4 @@
-#include "model/hardware_names.hpp"
+#include "model/public_names.hpp"
 
 #include <algorithm>
 #include <array>
@@ -45,13 +45,34 @@ bool contains(std::string_view name, std::string_view word) {
 
 std::string hardware_id(std::string_view name) {
   std::string low(name);
-  std::transform(low.begin(), low.end(), low.begin(),
-                 [](unsigned char c) { return c == '_' ? '-' : std::tolower(c); });
+  std::transform(low.begin(), low.end(), low.begin(), [](unsigned char c) {
+    return static_cast<char>(c == '_' ? '-' : std::tolower(c));
+  });
   for (const Row& row : kRows)
     if (std::all_of(row.words.begin(), row.words.end(),
                     [&](std::string_view w) { return w.empty() || contains(low, w); }))
       return std::string(row.id);
   return {};
+}
+
+std::vector<std::string> llm_candidates(std::string_view name) {
+  std::vector<std::string> out{std::string(name)};
+  std::string low(name.substr(name.rfind('/') == std::string_view::npos ? 0 : name.rfind('/') + 1));
+  std::transform(low.begin(), low.end(), low.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  out.push_back(low);
+  for (bool shorter = true; shorter;) {
+    shorter = false;
+    for (std::string_view suffix : {"-fp8", "-fp4", "-nvfp4", "-mxfp4", "-awq", "-gptq", "-int4",
+                                    "-bf16", "-instruct", "-chat", "-hf", "-it", "-base", "-0528"})
+      if (low.size() > suffix.size() && low.ends_with(suffix)) {
+        low.resize(low.size() - suffix.size());
+        out.push_back(low);
+        shorter = true;
+      }
+  }
+  if (low == "mistral-7b") out.emplace_back("mistral-7b-v0.1");
+  return out;
 }
 
 }  // namespace kvroof
