@@ -180,13 +180,13 @@ constexpr std::array kQuantities{
     Quantity{"kv_bytes_per_layer", Kind::bytes, "model context", "kv_dtype",
              "context · h_kv · 2d of one layer",
              [](const Compute& c) { return kv(c) / llm(c).n_layers(); }},
-    Quantity{"kv_bytes_per_gpu", Kind::bytes, "model context gpus", "requests kv_dtype",
-             "the cache one tensor-parallel rank holds",
-             [](const Compute& c) {
-               return requests(c) *
-                      kv_bytes(rank_shape(llm(c), policy(c).parallel), kv_format(c), *c.context)
-                          .value;
-             }},
+    Quantity{
+        "kv_bytes_per_gpu", Kind::bytes, "model context gpus", "requests kv_dtype",
+        "the cache one tensor-parallel rank holds",
+        [](const Compute& c) {
+          return requests(c) *
+                 kv_bytes(rank_shape(llm(c), policy(c).parallel), kv_format(c), *c.context).value;
+        }},
     Quantity{"kv_share", Kind::share, "model context", "requests kv_dtype dtype",
              "cache / (cache + weights read)",
              [](const Compute& c) { return kv(c) / step_bytes(c); }},
@@ -207,23 +207,20 @@ constexpr std::array kQuantities{
              }},
     Quantity{"group_size", Kind::factor, "h_q h_kv", "", "h_q / h_kv: cache of MHA over GQA",
              [](const Compute& c) {
-               return kv_elements_per_token(GroupedAttention{.h_kv = static_cast<int>(*c.h_q),
-                                                             .d_qk = 128,
-                                                             .d_v = 128}) /
-                      kv_elements_per_token(GroupedAttention{.h_kv = static_cast<int>(*c.h_kv),
-                                                             .d_qk = 128,
-                                                             .d_v = 128});
+               return kv_elements_per_token(GroupedAttention{
+                          .h_kv = static_cast<int>(*c.h_q), .d_qk = 128, .d_v = 128}) /
+                      kv_elements_per_token(GroupedAttention{
+                          .h_kv = static_cast<int>(*c.h_kv), .d_qk = 128, .d_v = 128});
              }},
     Quantity{"group_size_of_model", Kind::factor, "model", "", "h_q / h_kv",
              [](const Compute& c) {
                const GroupedAttention a = grouped(llm(c));
                return static_cast<double>(a.h_q) / a.h_kv;
              }},
-    Quantity{"cache_ratio", Kind::factor, "model h_kv d", "",
-             "h_kv · 2d / elements the network caches per layer and token",
-             [](const Compute& c) {
-               return kv_elements_per_token(heads(c)).value / layer_cache(c);
-             }},
+    Quantity{
+        "cache_ratio", Kind::factor, "model h_kv d", "",
+        "h_kv · 2d / elements the network caches per layer and token",
+        [](const Compute& c) { return kv_elements_per_token(heads(c)).value / layer_cache(c); }},
     Quantity{"dtype_ratio", Kind::factor, "dtype to_dtype", "", "bytes per element, scales in",
              [](const Compute& c) { return element_size(*c.dtype) / element_size(*c.to_dtype); }},
     Quantity{"score_matrix", Kind::bytes, "context h_q dtype", "", "h_q · context² elements",
@@ -237,11 +234,10 @@ constexpr std::array kQuantities{
              [](const Compute& c) {
                return c.value->value / (gpus(c) * machine(c.hardware).hbm.peak.value);
              }},
-    Quantity{"kv_read_time", Kind::seconds, "model context hardware", "requests gpus kv_dtype",
-             "cache / HBM bandwidth",
-             [](const Compute& c) {
-               return kv(c) / (gpus(c) * machine(c.hardware).hbm.peak.value);
-             }},
+    Quantity{
+        "kv_read_time", Kind::seconds, "model context hardware", "requests gpus kv_dtype",
+        "cache / HBM bandwidth",
+        [](const Compute& c) { return kv(c) / (gpus(c) * machine(c.hardware).hbm.peak.value); }},
     Quantity{"step_time", Kind::seconds, "model hardware", "context requests gpus dtype kv_dtype",
              "(weights read + cache) / HBM bandwidth", step_time},
     Quantity{"token_rate", Kind::token_rate, "model hardware",

@@ -38,10 +38,9 @@ constexpr std::array kPlain{
     PlainUnit{"requests", Kind::count, 1},   PlainUnit{"sequences", Kind::count, 1},
     PlainUnit{"heads", Kind::count, 1},      PlainUnit{"prefills", Kind::count, 1},
     PlainUnit{"USD", Kind::count, 1}};
-constexpr std::array kMeasures{std::pair{Measure::bytes, Kind::bytes},
-                               std::pair{Measure::bandwidth, Kind::bandwidth},
-                               std::pair{Measure::throughput, Kind::throughput},
-                               std::pair{Measure::seconds, Kind::seconds}};
+constexpr std::array kMeasures{
+    std::pair{Measure::bytes, Kind::bytes}, std::pair{Measure::bandwidth, Kind::bandwidth},
+    std::pair{Measure::throughput, Kind::throughput}, std::pair{Measure::seconds, Kind::seconds}};
 
 std::optional<Figure> unit_figure(std::string_view symbol) {
   for (const PlainUnit& u : kPlain)
@@ -74,11 +73,17 @@ void fields(V& v, Compute& c) {
   v("dtype", c.dtype, {.doc = "format of weights, or the tensor path"});
   v("kv_dtype", c.kv_dtype, {.doc = "format of the cache"});
   v("to_dtype", c.to_dtype, {.doc = "format that is compared with"});
-  for (const auto& [key, member] :
-       {std::pair{"context", &Compute::context}, {"requests", &Compute::requests},
-        {"gpus", &Compute::gpus}, {"batch", &Compute::batch}, {"guesses", &Compute::guesses},
-        {"block", &Compute::block}, {"layers", &Compute::layers}, {"h_q", &Compute::h_q},
-        {"h_kv", &Compute::h_kv}, {"d", &Compute::d}, {"first_wave", &Compute::first_wave}})
+  for (const auto& [key, member] : {std::pair{"context", &Compute::context},
+                                    {"requests", &Compute::requests},
+                                    {"gpus", &Compute::gpus},
+                                    {"batch", &Compute::batch},
+                                    {"guesses", &Compute::guesses},
+                                    {"block", &Compute::block},
+                                    {"layers", &Compute::layers},
+                                    {"h_q", &Compute::h_q},
+                                    {"h_kv", &Compute::h_kv},
+                                    {"d", &Compute::d},
+                                    {"first_wave", &Compute::first_wave}})
     v(key, c.*member, {.doc = "a number of them", .min = 1, .max = 1e9, .whole = true});
   for (const auto& [key, member] : {std::pair{"utilisation", &Compute::utilisation},
                                     {"acceptance", &Compute::acceptance},
@@ -169,9 +174,9 @@ class Checker {
   void arguments(const Node& node, const std::string& path, const Quantity& q) {
     for (const Node::Key& key : node.keys)
       if (!describes(key.name) && !lists(q.needs, key.name) && !lists(q.takes, key.name))
-        errors_.add(key.mark, path,
-                    fmt::format("{} takes no {}; it takes {} {}", q.name, key.name, q.needs,
-                                q.takes));
+        errors_.add(
+            key.mark, path,
+            fmt::format("{} takes no {}; it takes {} {}", q.name, key.name, q.needs, q.takes));
     for (std::string_view needs = q.needs; !needs.empty();) {
       const std::size_t end = std::min(needs.find(' '), needs.size());
       const std::string_view word = needs.substr(0, end);
@@ -260,13 +265,10 @@ std::optional<Figure> parse_figure(std::string_view text) {
 std::string print(const Figure& f, int digits) {
   if (f.kind == Kind::truth) return f.value != 0 ? "yes" : "no";
   const double shown = f.value / f.scale;
-  if (shown == 0) return "0 " + f.unit;
-  // Whole numbers keep all their digits; others get as many as asked for.
-  const int before = static_cast<int>(std::floor(std::log10(std::fabs(shown)))) + 1;
-  const bool whole = std::fabs(shown - std::round(shown)) < 1e-9 * std::fabs(shown);
-  const int decimals = whole ? 0 : std::clamp(digits - before, 0, 6);
-  if (before > 9 || before < -3) return fmt::format("{:.{}e} {}", shown, digits - 1, f.unit);
-  return fmt::format("{:.{}f} {}", shown, decimals, f.unit);
+  // Large numbers keep their whole digits instead of an exponent.
+  const bool large = std::fabs(shown) >= std::pow(10, digits);
+  return large ? fmt::format("{:.0f} {}", shown, f.unit)
+               : fmt::format("{:.{}g} {}", shown, digits, f.unit);
 }
 
 void read_custom(const Node& n, const std::string& path, const Field&, Figure& out,
@@ -274,9 +276,10 @@ void read_custom(const Node& n, const std::string& path, const Field&, Figure& o
   const std::optional<Figure> f = n.is_scalar() ? parse_figure(n.text) : std::nullopt;
   if (f) out = *f;
   else
-    c.errors.add(n.mark, path,
-                 "expected a figure with its unit such as 25 GB, 24 tok/s, 76 %, 4 x, or yes, got " +
-                     described(n));
+    c.errors.add(
+        n.mark, path,
+        "expected a figure with its unit such as 25 GB, 24 tok/s, 76 %, 4 x, or yes, got " +
+            described(n));
 }
 
 Claim claim_from_node(const Node& root) {
@@ -346,8 +349,8 @@ std::string text(Verdict verdict, double factor) {
   if (verdict == Verdict::rounded) return "rounded";
   if (verdict == Verdict::conditional) return "conditional";
   if (factor == 0) return "wrong";
-  return factor < 10 ? fmt::format("wrong by {:.1f}x", factor)
-                     : fmt::format("wrong by {:.0f}x", factor);
+  return factor < 9.95 ? fmt::format("wrong by {:.1f}x", factor)
+                       : fmt::format("wrong by {:.0f}x", factor);
 }
 
 }  // namespace kvroof::claims
