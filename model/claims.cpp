@@ -265,13 +265,10 @@ std::optional<Figure> parse_figure(std::string_view text) {
 std::string print(const Figure& f, int digits) {
   if (f.kind == Kind::truth) return f.value != 0 ? "yes" : "no";
   const double shown = f.value / f.scale;
-  if (shown == 0) return "0 " + f.unit;
-  // Whole numbers keep all their digits; others get as many as asked for.
-  const int before = static_cast<int>(std::floor(std::log10(std::fabs(shown)))) + 1;
-  const bool whole = std::fabs(shown - std::round(shown)) < 1e-9 * std::fabs(shown);
-  const int decimals = whole ? 0 : std::clamp(digits - before, 0, 6);
-  if (before > 9 || before < -3) return fmt::format("{:.{}e} {}", shown, digits - 1, f.unit);
-  return fmt::format("{:.{}f} {}", shown, decimals, f.unit);
+  // Large numbers keep their whole digits instead of an exponent.
+  const bool large = std::fabs(shown) >= std::pow(10, digits);
+  return large ? fmt::format("{:.0f} {}", shown, f.unit)
+               : fmt::format("{:.{}g} {}", shown, digits, f.unit);
 }
 
 void read_custom(const Node& n, const std::string& path, const Field&, Figure& out,
@@ -352,8 +349,8 @@ std::string text(Verdict verdict, double factor) {
   if (verdict == Verdict::rounded) return "rounded";
   if (verdict == Verdict::conditional) return "conditional";
   if (factor == 0) return "wrong";
-  return factor < 10 ? fmt::format("wrong by {:.1f}x", factor)
-                     : fmt::format("wrong by {:.0f}x", factor);
+  return factor < 9.95 ? fmt::format("wrong by {:.1f}x", factor)
+                       : fmt::format("wrong by {:.0f}x", factor);
 }
 
 }  // namespace kvroof::claims

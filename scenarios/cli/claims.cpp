@@ -65,28 +65,50 @@ std::vector<Entry> judged(const Options& o) {
 std::string stated_text(const Judged& row) {
   if (!row.stated) return row.condition ? "must hold" : "";
   constexpr const char* senses[] = {"", "at most ", "at least "};
-  return senses[static_cast<int>(row.stated->sense)] + claims::print(row.stated->value, 4);
+  return senses[static_cast<int>(row.stated->sense)] + claims::print(row.stated->value, 6);
 }
 
+/// One reading, two with a bar between them, or the span of several.
 std::string readings_text(const Judged& row) {
-  std::string text;
-  for (const Judged::Reading& r : row.readings) {
-    if (!text.empty()) text += " | ";
-    text += claims::print(r.value);
-  }
-  return text;
+  const auto less = [](const Judged::Reading& a, const Judged::Reading& b) {
+    return a.value.value < b.value.value;
+  };
+  const auto [low, high] = std::minmax_element(row.readings.begin(), row.readings.end(), less);
+  const std::string first = claims::print(low->value), last = claims::print(high->value);
+  if (row.readings.size() == 1) return first;
+  return first + (row.readings.size() == 2 ? " | " : " … ") + last;
 }
 
 std::string verdict_text(const Judged& row) {
-  if (!row.stated && !row.condition) return "";
-  const std::string text = row.condition && row.verdict == claims::Verdict::right
-                               ? "holds"
-                               : claims::text(row.verdict, row.factor);
+  if (row.condition) return row.verdict == claims::Verdict::right ? "holds" : "does not hold";
+  if (!row.stated) return "";
+  const std::string text = claims::text(row.verdict, row.factor);
   return row.unit_slip.empty() ? text : text + " (" + row.unit_slip + ")";
 }
 
+/// Lines of at most `width` bytes, broken at blanks.
+std::string wrapped(std::string_view text, std::size_t width, const std::string& indent) {
+  std::string out;
+  while (text.size() > width) {
+    const std::size_t blank = text.rfind(' ', width);
+    if (blank == text.npos || blank == 0) break;
+    out += indent + std::string(text.substr(0, blank)) + '\n';
+    text.remove_prefix(blank + 1);
+  }
+  return out + indent + std::string(text) + '\n';
+}
+
+/// The sentence cut to `width` bytes, never inside a character.
+std::string shortened(const std::string& text, std::size_t width) {
+  if (text.size() <= width) return text;
+  std::size_t end = width - 1;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end) + "…";
+}
+
 void print_one(const Entry& e) {
-  std::cout << fmt::format("{}  {}\n    {}\n    {}\n\n", e.claim.id, e.claim.claim,
+  std::cout << fmt::format("{}  {}\n", e.claim.id, e.claim.claim)
+            << fmt::format("    {}\n    source: {}\n\n",
                            claims::text(e.judgement.verdict, e.judgement.factor), e.claim.source);
   reports::Grid grid("lrrll");
   grid.row({"figure", "stated", "computed", "reading", "verdict"});
@@ -95,7 +117,7 @@ void print_one(const Entry& e) {
       grid.row({i ? "" : row.what, i ? "" : stated_text(row), claims::print(row.readings[i].value),
                 row.readings[i].label, i ? "" : verdict_text(row)});
   grid.print(std::cout, "    ");
-  std::cout << "\n    " << e.claim.why << "\n\n";
+  std::cout << '\n' << wrapped(e.claim.why, 92, "    ") << '\n';
 }
 
 void print_all(const std::vector<Entry>& entries, const std::string& format) {
@@ -103,13 +125,16 @@ void print_all(const std::vector<Entry>& entries, const std::string& format) {
   grid.row({"#", "claim", "stated", "computed", "verdict"});
   for (const Entry& e : entries) {
     const Judged& row = e.judgement.rows[e.judgement.decisive];
-    grid.row({std::to_string(e.claim.id), e.claim.claim, stated_text(row), readings_text(row),
-              claims::text(e.judgement.verdict, e.judgement.factor)});
+    const std::string verdict =
+        row.condition ? claims::text(e.judgement.verdict, 1) : verdict_text(row);
+    grid.row({std::to_string(e.claim.id),
+              format == "table" ? shortened(e.claim.claim, 72) : e.claim.claim,
+              row.condition ? row.what : stated_text(row), readings_text(row), verdict});
   }
   if (format == "csv") return grid.print_csv(std::cout);
   if (format == "md") return grid.print_markdown(std::cout);
   grid.print(std::cout);
-  std::cout << "\nstated, computed: the figure that decides; a | b are two readings of it\n"
+  std::cout << "\nstated and computed: the figure that decides; a | b: two readings of it\n"
                "kvroof claims 7: every figure of claim 7, and why\n";
 }
 
