@@ -54,7 +54,7 @@ std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Coun
               .predicted = work.hbm_written().value,
               .measured = roofline.written_back ? roofline.written_back : roofline["dram_written"],
               .tolerance = 0.05,
-              .slack = kHbmNoise}));
+              .slack = roofline.written_back ? kRangeNoise : kHbmNoise}));
   const auto stated = [&](Check check, std::string_view why) {
     if (*check.predicted > 0) {
       checks.push_back(judged(std::move(check)));
