@@ -54,26 +54,14 @@ TileSize tile_size(const Shape& x) {
 namespace kvroof::kernels {
 namespace {
 
-flash_v3::Tensor contiguous(const Buffer& data, int h, int s, int d) {
-  const std::int64_t row = d, head = row * s;
-  return {data.as(), head * h, head, row};
-}
-
 Case make_flash_v3(const Args& args) {
   require_sm90a("flash_v3");
   const bool fp16 = arg(args, "fp16", 0) != 0;
   const Dtype dtype = fp16 ? Dtype::fp16 : Dtype::bf16;
   const hopper::PrefillData data = hopper::prefill_data(args, dtype, dtype);
   const flash_v3::Shape& x = data.shape;
-  const flash_v3::Call call{.shape = x,
-                            .fp16 = fp16,
-                            .scale = data.scale,
-                            .q = contiguous(data.q, x.h_q, x.s_q, x.d_qk),
-                            .k = contiguous(data.k, x.h_kv, x.s_kv, x.d_qk),
-                            .v = contiguous(data.v, x.h_kv, x.s_kv, x.d_v),
-                            .o = contiguous(data.o, x.h_q, x.s_q, x.d_v),
-                            .lse = data.lse.as<float>(),
-                            .ticket = data.ticket.as<unsigned>()};
+  flash_v3::Call call = hopper::prefill_call(data);
+  call.fp16 = fp16;
   const auto launch = [call, data](cudaStream_t stream) { flash_v3::run(call, stream); };
   const flash_v3::TileSize size = flash_v3::tile_size(x);
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::bf16);

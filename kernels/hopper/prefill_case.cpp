@@ -80,6 +80,22 @@ PrefillData prefill_data(const Args& a, Dtype input, Dtype output) {
   return data;
 }
 
+flash_v3::Call prefill_call(const PrefillData& data) {
+  const flash_v3::Shape& x = data.shape;
+  const auto contiguous = [](const Buffer& buffer, int h, int s, int d) {
+    const std::int64_t row = d, head = row * s;
+    return flash_v3::Tensor{buffer.as(), head * h, head, row};
+  };
+  return {.shape = x,
+          .scale = data.scale,
+          .q = contiguous(data.q, x.h_q, x.s_q, x.d_qk),
+          .k = contiguous(data.k, x.h_kv, x.s_kv, x.d_qk),
+          .v = contiguous(data.v, x.h_kv, x.s_kv, x.d_v),
+          .o = contiguous(data.o, x.h_q, x.s_q, x.d_v),
+          .lse = data.lse.as<float>(),
+          .ticket = data.ticket.as<unsigned>()};
+}
+
 Verdict verify_prefill(const PrefillData& data, const std::function<void(cudaStream_t)>& launch,
                        double tolerance) {
   const flash_v3::Shape& x = data.shape;

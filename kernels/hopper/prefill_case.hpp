@@ -22,6 +22,8 @@ struct PrefillData {
   Buffer q, k, v, o, lse, ticket;
 };
 PrefillData prefill_data(const Args&, Dtype input, Dtype output);
+/// The call on these buffers.
+flash_v3::Call prefill_call(const PrefillData&);
 
 /// Launches on fresh normal inputs with poisoned outputs; o and lse against the oracle: every row
 /// of a small call, 96 rows of a large one, the first and the last of a head among them.

@@ -82,6 +82,8 @@ TEST_CASE("flash_v3_fp8: against the oracle on the E4M3 values") {
             4e-2, "flash_v3_fp8");
       check({{"b", 2}, {"h_q", 2}, {"s_q", 513}, {"d_qk", d}, {"causal", causal}}, 4e-2,
             "flash_v3_fp8");
+      check({{"h_q", 2}, {"s_q", 1200}, {"s_kv", 2050}, {"d_qk", d}, {"causal", causal}}, 4e-2,
+            "flash_v3_fp8");
       check({{"h_q", 1}, {"s_q", 1}, {"s_kv", 77}, {"d_qk", d}, {"causal", causal}}, 4e-2,
             "flash_v3_fp8");
       check({{"h_q", 2}, {"s_q", 300}, {"s_kv", 100}, {"d_qk", d}, {"causal", causal}}, 4e-2,
