@@ -8,7 +8,7 @@
 namespace kvroof::claims {
 
 ///   needs, takes  blank-separated argument names: required, and allowed beside them
-struct Quantity {
+struct Computation {
   std::string_view name;
   Kind kind;
   std::string_view needs, takes;
@@ -16,8 +16,8 @@ struct Quantity {
   double (*value)(const Compute&);
 };
 
-std::span<const Quantity> quantities();
-const Quantity* find_quantity(std::string_view name);
+std::span<const Computation> computations();
+const Computation* find_computation(std::string_view name);
 
 /// Whether `word` is one of the blank-separated words.
 bool lists(std::string_view words, std::string_view word);

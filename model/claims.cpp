@@ -134,8 +134,8 @@ class Checker {
 
   void run() {
     if (claim_.schema != "kvroof/claim/v1") refuse("schema", "expected kvroof/claim/v1");
-    computations("compute", claim_.compute, true);
-    computations("conditions", claim_.conditions, false);
+    check_list("compute", claim_.compute, true);
+    check_list("conditions", claim_.conditions, false);
     for (std::size_t i = 0; i < claim_.stated.size(); ++i) {
       const std::string& what = claim_.stated[i].what;
       if (std::none_of(claim_.compute.begin(), claim_.compute.end(),
@@ -149,14 +149,14 @@ class Checker {
     errors_.add(root_.mark, path, message);
   }
 
-  void computations(const std::string& list, const std::vector<Compute>& all, bool figures) {
+  void check_list(const std::string& list, const std::vector<Compute>& all, bool figures) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const std::string path = fmt::format("{}[{}]", list, i);
       const Node& node = root_.find(list)->items[i];
-      const Quantity* q = find_quantity(all[i].quantity);
+      const Computation* q = find_computation(all[i].quantity);
       if (!q) {
         std::vector<std::string_view> names;
-        for (const Quantity& known : quantities()) names.push_back(known.name);
+        for (const Computation& known : computations()) names.push_back(known.name);
         errors_.add(node.mark, path,
                     "unknown quantity " + json_quote(all[i].quantity) +
                         did_you_mean(all[i].quantity, names));
@@ -171,7 +171,7 @@ class Checker {
     }
   }
 
-  void arguments(const Node& node, const std::string& path, const Quantity& q) {
+  void arguments(const Node& node, const std::string& path, const Computation& q) {
     for (const Node::Key& key : node.keys)
       if (!describes(key.name) && !lists(q.needs, key.name) && !lists(q.takes, key.name))
         errors_.add(
@@ -312,7 +312,7 @@ std::vector<std::string> claim_files(const std::vector<std::string>& roots) {
 }
 
 Figure evaluate(const Compute& c) {
-  const Quantity& q = *find_quantity(c.quantity);
+  const Computation& q = *find_computation(c.quantity);
   Figure f = c.unit.empty() ? Figure{} : *unit_figure(c.unit);
   if (c.unit.empty() && c.value && q.name == "published") f = *c.value;
   f.kind = q.name == "published" ? c.value->kind : q.kind;

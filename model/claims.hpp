@@ -54,8 +54,8 @@ struct Stated {
   Sense sense = Sense::equal;
 };
 
-/// One named computation (quantities()) with its arguments. Two computations of the same `what` are
-/// two readings of one stated figure.
+/// One named computation (computations()) with its arguments. Two computations of the same `what`
+/// are two readings of one stated figure.
 struct Compute {
   std::string what, reading, quantity;
   std::string unit;  // printed in; else that of the stated figure

@@ -280,7 +280,16 @@ void read_custom(const Node& n, const std::string& path, const Field&, Sweep& ou
 
 Node custom_node(const Sweep& sweep, NumberStyle) {
   Node map = map_node();
-  for (const Axis& a : sweep.axes) put(map, a.path, sequence_node(a.values));
+  for (const Axis& a : sweep.axes) {
+    std::vector<Node> values = a.values;
+    // Bare words, h200-sxm-141gb, are strings wherever this is printed; numbers stay numbers.
+    for (Node& v : values) {
+      const std::optional<double> number = v.quoted ? std::nullopt : parse_number(v.text);
+      if (number) v.text = fmt::format("{}", *number);
+      else v.quoted = v.is_scalar() && v.text != "true" && v.text != "false";
+    }
+    put(map, a.path, sequence_node(std::move(values)));
+  }
   return map;
 }
 
