@@ -84,15 +84,15 @@ attention::OnChip on_chip() {
   return chip;
 }
 
-int choose_splits(const AttentionShape& x, const Args& args) {
+int choose_splits(const AttentionShape& x, const Args& args, int blocks_per_sm) {
   if (const double asked = arg(args, "splits", 0); asked > 0) return static_cast<int>(asked);
   // A split is worth its prologue only with a few tiles for each of its warps: count in 256 keys.
-  attention::Tile tile = decode_kernel_tile(static_cast<int>(x.d_qk));
+  const attention::Tile tile = decode_kernel_tile(static_cast<int>(x.d_qk));
   const double blocks = x.b * x.h_kv * std::ceil(x.s_q * x.group() / tile.m);
   return static_cast<int>(
       attention::split_count({.blocks = blocks,
                               .key_tiles = std::ceil(x.s_kv / 256),
-                              .slots = 1.0 * on_chip().num_sms}));
+                              .slots = 1.0 * on_chip().num_sms * blocks_per_sm}));
 }
 
 SplitParams split_params(const AttentionData& data, int splits, Buffer& partials) {

@@ -67,8 +67,9 @@ void launch_combine(const SplitParams&, int d, cudaStream_t);
 attention::Tile decode_kernel_tile(int d);
 /// The GPU of this process as the split rule sees it.
 attention::OnChip on_chip();
-/// Splits by the model's rule for this tile and GPU, or what args name as "splits".
-int choose_splits(const AttentionShape&, const Args&);
+/// Splits by the model's rule, or what args name as "splits". One block an SM keeps HBM busy where
+/// rows lie in a regular array; behind a block table it takes two, whose look-ups overlap.
+int choose_splits(const AttentionShape&, const Args&, int blocks_per_sm = 1);
 
 /// A decode Case's parameters over its buffers; `partials` receives the room for partial results.
 SplitParams split_params(const AttentionData&, int splits, Buffer& partials);

@@ -3,7 +3,7 @@
 namespace kvroof::kernels {
 
 std::vector<Entry> attention_entries() {
-  return {flash_v2_entry(),     gqa_decode_entry(),   flash_decoding_entry(),
+  return {naive_entry(),        flash_v2_entry(),     gqa_decode_entry(),    flash_decoding_entry(),
           paged_decode_entry(), quantised_kv_entry(), sliding_window_entry()};
 }
 

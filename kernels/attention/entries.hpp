@@ -10,6 +10,7 @@ namespace kvroof::kernels {
 Entry flash_decoding_entry();
 Entry flash_v2_entry();
 Entry gqa_decode_entry();
+Entry naive_entry();
 Entry paged_decode_entry();
 Entry quantised_kv_entry();
 Entry sliding_window_entry();

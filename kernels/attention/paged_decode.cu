@@ -50,7 +50,7 @@ Case make(const Args& args) {
   refill(data);
 
   const int version = static_cast<int>(arg(args, "version", 2));
-  const int splits = version == 1 ? 1 : choose_splits(x, args);
+  const int splits = version == 1 ? 1 : choose_splits(x, args, 2);
   Buffer partials;
   const SplitParams p = split_params(data, splits, partials);
   const Buffer device_table = to_device(table), device_lengths = to_device(lengths);
