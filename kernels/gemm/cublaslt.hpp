@@ -26,5 +26,7 @@ struct LtTile {
 LtTile lt_tile(int id);
 /// Elements of k per pipeline stage of a stages id; 0 for an id without a size.
 int lt_k_step(int id);
+/// Tiles of one cluster in rows and columns; {1, 1} for an id without a size.
+LtTile lt_cluster(int id);
 
 }  // namespace kvroof::kernels

@@ -1,5 +1,5 @@
-// The tile and stage ids of cuBLASLt as numbers. The names carry the sizes, the ids do not; this list
-// is the enumeration of cublasLt.h (CUDA 13.0), in its order.
+// The tile, stage and cluster ids of cuBLASLt as numbers. The names carry the sizes, the ids do not; these lists
+// are the enumerations of cublasLt.h (CUDA 13.0), in its order.
 #include <cublasLt.h>
 
 #include "kernels/gemm/cublaslt.hpp"
@@ -98,6 +98,17 @@ int lt_k_step(int id) {
     S(64,AUTO) S(128,AUTO) S(256,AUTO) S(768,AUTO)
 #undef S
     default: return 0;
+  }
+}
+LtTile lt_cluster(int id) {
+  switch (id) {
+#define C(r, c) case CUBLASLT_CLUSTER_SHAPE_##r##x##c##x1: return {r, c};
+    C(1,1) C(2,1) C(4,1) C(1,2) C(2,2) C(4,2) C(1,4) C(2,4) C(4,4) C(8,1) C(1,8) C(8,2) C(2,8)
+    C(16,1) C(1,16) C(3,1) C(5,1) C(6,1) C(7,1) C(9,1) C(10,1) C(11,1) C(12,1) C(13,1) C(14,1)
+    C(15,1) C(3,2) C(5,2) C(6,2) C(7,2) C(1,3) C(2,3) C(3,3) C(4,3) C(5,3) C(3,4) C(1,5) C(2,5)
+    C(3,5) C(1,6) C(2,6) C(1,7) C(2,7) C(1,9) C(1,10) C(1,11) C(1,12) C(1,13) C(1,14) C(1,15)
+#undef C
+    default: return {1, 1};
   }
 }
 // clang-format on

@@ -39,7 +39,7 @@ struct Plan {
   cublasLtMatmulDesc_t desc = nullptr;
   cublasLtMatrixLayout_t w = nullptr, x = nullptr, out = nullptr;
   cublasLtMatmulAlgo_t algo{};
-  LtTile tile{};
+  LtTile tile{}, cluster{1, 1};
   int k_step = 0, split_k = 1;
   bool reduces = false;  // a second kernel adds the split-K parts
 };
@@ -81,12 +81,15 @@ Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, co
           "cublasLtMatmulAlgoConfigGetAttribute");
   };
   int tile = 0, stages = 0;
+  std::uint16_t cluster = 0;
   std::uint32_t reduction = 0;
   get(CUBLASLT_ALGO_CONFIG_TILE_ID, tile);
   get(CUBLASLT_ALGO_CONFIG_STAGES_ID, stages);
+  get(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, cluster);
   get(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, p.split_k);
   get(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, reduction);
   p.tile = lt_tile(tile);
+  p.cluster = lt_cluster(cluster);
   p.k_step = lt_k_step(stages);
   p.reduces = p.split_k > 1 && (reduction & (CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
                                              CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE)) != 0;
@@ -109,26 +112,33 @@ Case make(const Format& f, const Args& args) {
       std::make_shared<Plan>(plan(f, static_cast<std::uint64_t>(m), static_cast<std::uint64_t>(n),
                                   static_cast<std::uint64_t>(k), one.as<float>()));
 
-  // Where no k step is told: 128 bytes, the swizzle span that Hopper kernels load.
+  // The grid is padded to whole clusters, whose tiles share operands by multicast, and k to whole
+  // steps of every split: what a cluster covers is the tile that pads and loads. Where no k step is
+  // told: 128 bytes, the swizzle span that Hopper kernels load.
   GemmTile tile =
       gemm_tile(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k), {});
   const bool known = p->tile.rows > 0;
+  const int split = std::max(1, p->split_k), k_step = p->k_step > 0 ? p->k_step : 128 / f.bytes;
   if (known)
-    tile = {.m = p->tile.columns,
-            .n = p->tile.rows,
-            .k = p->k_step > 0 ? p->k_step : 128 / f.bytes,
-            .split_k = std::max(1, p->split_k)};
+    tile = {.m = p->tile.columns * p->cluster.columns,
+            .n = p->tile.rows * p->cluster.rows,
+            .k = k_step * split,
+            .split_k = split};
   const ElementSize element{static_cast<double>(f.bytes)};
   Case c;
+  const LtTile cluster = known ? p->cluster : LtTile{1, 1};
   c.name = std::string(f.entry) + " m" + std::to_string(m) + " n" + std::to_string(n) + " k" +
            std::to_string(k) + (known ? " tile " : " tile unknown, model's ") +
-           std::to_string(tile.m) + "x" + std::to_string(tile.n) + " split " +
+           std::to_string(tile.m / cluster.columns) + "x" + std::to_string(tile.n / cluster.rows) +
+           "x" + std::to_string(known ? k_step : tile.k) + " cluster " +
+           std::to_string(cluster.columns) + "x" + std::to_string(cluster.rows) + " split " +
            std::to_string(tile.split_k);
   c.op = {.name = f.entry,
           .op_class = OpClass::gemm,
           .math = f.math,
           .work = gemm(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k),
                        {.weight = element, .in = element, .out = ElementSize{2}}, tile)};
+  c.op.work.ctas *= cluster.rows * cluster.columns;
   c.kernels_per_launch = p->reduces ? 2 : 1;
   c.launch = [=](cudaStream_t stream) {
     const CublasLt& lt = cublaslt();
