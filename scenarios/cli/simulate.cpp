@@ -108,9 +108,26 @@ void print(std::ostream& out, const Resolved& r, const ServiceRun& run, const st
   for (const std::string& w : run.warnings) out << "warning: " << w << '\n';
 }
 
+/// A trace says the lengths itself; the operating point that `run` works at gets their means.
+Resolved resolve_traffic(Inputs in) {
+  std::vector<std::string> warnings;
+  Scenario scenario = read_scenario(in, warnings);
+  if (scenario.workload.input_len.trace.empty()) return resolve(in);
+  double prompt = 0, output = 0;
+  const std::vector<serving::Lengths> all = serving::lengths(traffic(scenario));
+  for (const serving::Lengths& l : all)
+    prompt += static_cast<double>(l.prompt), output += static_cast<double>(l.output);
+  const auto n = static_cast<double>(all.size());
+  in.set.push_back(fmt::format("workload.input_len={:.0f}", prompt / n));
+  in.set.push_back(fmt::format("workload.output_len={:.0f}", output / n));
+  Resolved r = resolve(in);
+  r.scenario = std::move(scenario);
+  return r;
+}
+
 int simulate(const Inputs& in, const Options& o) {
   Output output(o.file);
-  const Resolved r = resolve(in);
+  const Resolved r = resolve_traffic(in);
   if (!r.scenario.kernel_calls().empty())
     throw UserError("kvroof simulate: expected a service, got a kernel scenario (try kvroof run)");
   const ServiceRun run = simulate_scenario(r.scenario, r.setup);
