@@ -190,6 +190,8 @@ Objectives objectives(const Slo& slo) {
 serving::Trace traffic(const Scenario& s) {
   const Workload& w = s.workload;
   if (const std::string& file = w.input_len.trace; !file.empty()) {
+    if (w.output_len.trace != file)
+      throw UserError("workload.output_len: expected the same trace as input_len, " + file);
     const std::filesystem::path path = std::filesystem::path(s.folder) / file;
     serving::Trace t = serving::load_trace(std::filesystem::exists(path) ? path.string() : file);
     serving::spread_equal_stamps(t);
@@ -200,6 +202,8 @@ serving::Trace traffic(const Scenario& s) {
     }
     return t;
   }
+  if (!w.output_len.trace.empty())
+    throw UserError("workload.input_len: expected the same trace as output_len");
   if (!w.input_len.given() || !w.output_len.given())
     throw UserError("workload: expected input_len and output_len, or a trace");
   if (!w.request_rate && !w.max_concurrency)

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   cli::add_init(app, exit_code);
   cli::add_schema(app, exit_code);
   cli::add_claims(app, exit_code);
+  cli::add_simulate(app, exit_code);
   cli::add_lint(app, exit_code);
   cli::add_completion(app, exit_code);
   try {

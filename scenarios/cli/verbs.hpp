@@ -15,6 +15,7 @@ void add_profiles(CLI::App& app, int& exit_code);
 void add_models(CLI::App& app, int& exit_code);
 void add_init(CLI::App& app, int& exit_code);
 void add_schema(CLI::App& app, int& exit_code);
+void add_simulate(CLI::App& app, int& exit_code);
 void add_claims(CLI::App& app, int& exit_code);
 void add_lint(CLI::App& app, int& exit_code);
 void add_completion(CLI::App& app, int& exit_code);

@@ -1,0 +1,156 @@
+// kvroof simulate: the scenario through the event simulator: percentiles, goodput, saturation.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "model/serve_scenario.hpp"
+#include "model/user_error.hpp"
+#include "reports/grid.hpp"
+#include "scenarios/cli/output.hpp"
+#include "scenarios/cli/resolve.hpp"
+#include "scenarios/cli/verbs.hpp"
+
+namespace kvroof::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string format, file, chrome_trace;
+  bool strict = false;
+};
+
+Json to_json(const serving::Summary& s) {
+  return {{"mean", s.mean}, {"p50", s.p50}, {"p90", s.p90},
+          {"p95", s.p95},   {"p99", s.p99}, {"max", s.max}};
+}
+
+Json to_json(const Resolved& r, const ServiceRun& run) {
+  const serving::Service& s = run.service;
+  Json timeline = Json::array();
+  for (const serving::Sample& x : s.timeline)
+    timeline.push_back({x.time, x.running, x.waiting, x.blocks});
+  std::vector<std::string> warnings = r.warnings;
+  warnings.insert(warnings.end(), run.warnings.begin(), run.warnings.end());
+  return {{"schema", "kvroof/result/v1"},
+          {"inputs", Json::parse(to_json(resolved_inputs(r.scenario)))},
+          {"results",
+           {{"requests", s.records.size()},
+            {"verdict", std::string(name(s.verdict))},
+            {"ttft_s", to_json(s.ttft)},
+            {"tpot_s", to_json(s.tpot)},
+            {"e2e_s", to_json(s.e2e)},
+            {"duration_s", s.duration},
+            {"request_rate", s.request_rate},
+            {"output_tok_s", s.output_rate},
+            {"total_tok_s", s.total_rate},
+            {"output_tok_s_per_gpu", s.output_rate / run.gpus},
+            {"goodput_req_s", run.goodput},
+            {"meets_slo", run.meets_slo},
+            {"usd_per_million_output_tokens", run.usd_per_million_output_tokens},
+            {"gpus", run.gpus},
+            {"mean_batch", s.mean_batch},
+            {"kv",
+             {{"pool_tokens", run.pool_tokens},
+              {"mean_share", s.pool_share},
+              {"useful_share", s.useful_share},
+              {"peak_blocks", s.counters.peak_blocks}}},
+            {"preemptions", s.counters.preemptions},
+            {"steps", s.counters.steps},
+            {"timeline_s_running_waiting_blocks", timeline}}},
+          {"warnings", warnings}};
+}
+
+std::string milliseconds(double s) { return fmt::format("{:.1f} ms", s / milli); }
+std::string seconds(double s) { return s < 1 ? milliseconds(s) : fmt::format("{:.2f} s", s); }
+
+reports::Grid latencies(const serving::Service& s) {
+  reports::Grid g("lrrrrrr");
+  g.row({"", "mean", "p50", "p90", "p95", "p99", "max"});
+  for (const auto& [what, x] : {std::pair{"TTFT", &s.ttft}, {"TPOT", &s.tpot}, {"E2E", &s.e2e}})
+    g.row({what, seconds(x->mean), seconds(x->p50), seconds(x->p90), seconds(x->p95),
+           seconds(x->p99), seconds(x->max)});
+  return g;
+}
+
+void print(std::ostream& out, const Resolved& r, const ServiceRun& run, const std::string& format) {
+  const serving::Service& s = run.service;
+  const reports::Grid table = latencies(s);
+  if (format == "csv") return table.print_csv(out);
+  if (format == "md") return table.print_markdown(out);
+  out << fmt::format("{} · {} · {} x {} · {} requests over {:.1f} s simulated\n\n",
+                     r.scenario.name.empty() ? r.setup.llm.id : r.scenario.name, r.setup.llm.id,
+                     run.gpus, r.setup.machine.id, s.records.size(), s.duration);
+  std::string verdict(name(s.verdict));
+  for (char& c : verdict) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  out << fmt::format(
+      "{}  {:.2f} requests/s done, {:.0f} output tok/s, {:.0f} output tok/s/GPU, "
+      "${:.3f} per million output tokens\n\n",
+      verdict, s.request_rate, s.output_rate, s.output_rate / run.gpus,
+      run.usd_per_million_output_tokens);
+  table.print(out, "  ");
+  out << fmt::format("\n  mean decode batch {:.1f}, most waiting {}\n", s.mean_batch,
+                     s.counters.peak_waiting);
+  out << fmt::format("  KV pool {} tokens: {:.0f} % held on average, {} preemptions\n",
+                     run.pool_tokens, 100 * s.pool_share, s.counters.preemptions);
+  const Objectives slo = objectives(r.scenario.slo);
+  if (std::isfinite(slo.ttft_p99) || std::isfinite(slo.tpot_p99))
+    out << fmt::format("  SLO {}: TTFT p99 <= {}, TPOT p99 <= {}; goodput {:.2f} requests/s\n",
+                       run.meets_slo ? "MET" : "MISSED", seconds(slo.ttft_p99),
+                       seconds(slo.tpot_p99), run.goodput);
+  out << '\n';
+  for (const std::string& a : r.assumed) out << "assumed: " << a << '\n';
+  for (const std::string& w : r.warnings) out << "warning: " << w << '\n';
+  for (const std::string& w : run.warnings) out << "warning: " << w << '\n';
+}
+
+/// A trace says the lengths itself; the operating point that `run` works at gets their means.
+Resolved resolve_traffic(Inputs in) {
+  std::vector<std::string> warnings;
+  Scenario scenario = read_scenario(in, warnings);
+  if (scenario.workload.input_len.trace.empty()) return resolve(in);
+  double prompt = 0, output = 0;
+  const std::vector<serving::Lengths> all = serving::lengths(traffic(scenario));
+  for (const serving::Lengths& l : all)
+    prompt += static_cast<double>(l.prompt), output += static_cast<double>(l.output);
+  const auto n = static_cast<double>(all.size());
+  in.set.push_back(fmt::format("workload.input_len={:.0f}", prompt / n));
+  in.set.push_back(fmt::format("workload.output_len={:.0f}", output / n));
+  Resolved r = resolve(in);
+  r.scenario = std::move(scenario);
+  return r;
+}
+
+int simulate(const Inputs& in, const Options& o) {
+  Output output(o.file);
+  const Resolved r = resolve_traffic(in);
+  if (!r.scenario.kernel_calls().empty())
+    throw UserError("kvroof simulate: expected a service, got a kernel scenario (try kvroof run)");
+  const ServiceRun run = simulate_scenario(r.scenario, r.setup);
+  if (!o.chrome_trace.empty()) Output(o.chrome_trace).stream() << chrome_trace(run.service);
+  const std::string format = o.format.empty() ? format_of_file(o.file) : o.format;
+  if (format == "json") output.stream() << to_json(r, run).dump(2) << '\n';
+  else print(output.stream(), r, run, format);
+  return o.strict && !run.meets_slo ? kNo : kOk;
+}
+
+}  // namespace
+
+void add_simulate(CLI::App& app, int& exit_code) {
+  CLI::App* verb = app.add_subcommand(
+      "simulate", "the scenario request by request: percentiles, goodput, saturation");
+  auto in = add_inputs(*verb);
+  auto o = std::make_shared<Options>();
+  verb->add_option("--format", o->format, "table | json | csv | md; else by the ending of -o")
+      ->check(CLI::IsMember({"table", "json", "csv", "md"}));
+  verb->add_option("-o,--output", o->file, "write to a file instead of stdout");
+  verb->add_option("--chrome-trace", o->chrome_trace, "write requests and load for Perfetto");
+  verb->add_flag("--strict", o->strict, "exit 1 when the SLO is missed");
+  verb->callback([in, o, &exit_code] { exit_code = simulate(*in, *o); });
+}
+
+}  // namespace kvroof::cli
