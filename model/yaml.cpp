@@ -32,9 +32,10 @@ class Builder : public YAML::EventHandler {
       : source_(std::move(source)), errors_(errors) {}
 
   Node take() { return std::move(root_); }
-  int documents() const { return documents_; }
 
-  void OnDocumentStart(const YAML::Mark&) override { ++documents_; }
+  void OnDocumentStart(const YAML::Mark& m) override {
+    if (++documents_ > 1) throw LimitReached{at(m), "expected one YAML document, got more"};
+  }
   void OnDocumentEnd() override {}
   void OnAnchor(const YAML::Mark&, const std::string&) override {}
 
@@ -49,13 +50,14 @@ class Builder : public YAML::EventHandler {
     n.mark = at(m);
     n.quoted = tag == "!";
     check_tag(m, tag);
+    if (n.quoted) check_quote(n.mark);
     finish(std::move(n), anchor);
   }
   void OnAlias(const YAML::Mark& m, YAML::anchor_t anchor) override {
     const auto it = anchors_.find(anchor);
     if (it == anchors_.end())
       throw LimitReached{at(m), "an alias may not stand inside its own anchor"};
-    count(size(it->second), m);
+    count(size(it->second), at(m));
     Node copy = it->second;
     copy.mark = at(m);
     finish(std::move(copy), 0);
@@ -86,10 +88,22 @@ class Builder : public YAML::EventHandler {
     for (const Node& i : n.items) total += size(i);
     return total;
   }
-  void count(std::size_t nodes, const YAML::Mark& m) {
+  void count(std::size_t nodes, const Mark& mark) {
     nodes_ += nodes;
     if (nodes_ > kMaxNodes)
-      throw LimitReached{at(m), fmt::format("more than {} values, aliases included", kMaxNodes)};
+      throw LimitReached{mark, fmt::format("more than {} values, aliases included", kMaxNodes)};
+  }
+  /// yaml-cpp takes an open quote to reach to the end of the file, and all keys on the way with it.
+  void check_quote(const Mark& mark) {
+    const std::string line = source_line(*source_, mark.line);
+    const auto open = static_cast<std::size_t>(mark.column - 1);
+    if (open >= line.size()) return;
+    const char quote = line[open];
+    for (std::size_t i = open + 1; i < line.size(); ++i) {
+      if (quote == '"' && line[i] == '\\') ++i;
+      else if (line[i] == quote) return;
+    }
+    throw LimitReached{mark, fmt::format("the quote {} is not closed in its line", quote)};
   }
   void check_tag(const YAML::Mark& m, const std::string& tag) {
     if (tag != "" && tag != "?" && tag != "!")
@@ -110,8 +124,8 @@ class Builder : public YAML::EventHandler {
 
   /// Hands a complete node to its parent: as element, as key or as value.
   void finish(Node n, YAML::anchor_t anchor) {
-    count(1, {});
-    if (anchor) count(size(n), {}), anchors_[anchor] = n;
+    count(1, n.mark);
+    if (anchor) count(size(n), n.mark), anchors_[anchor] = n;
     if (frames_.empty()) {
       root_ = std::move(n);
       return;
@@ -176,6 +190,7 @@ Mark first_control_byte(const std::shared_ptr<const SourceText>& source) {
 }  // namespace
 
 Node parse_yaml(std::string text, std::string name) {
+  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);  // a byte order mark would shift columns
   const auto source =
       std::make_shared<const SourceText>(SourceText{std::move(name), std::move(text)});
   Errors errors;
@@ -190,8 +205,7 @@ Node parse_yaml(std::string text, std::string name) {
     std::istringstream stream(source->text);
     YAML::Parser parser(stream);
     parser.HandleNextDocument(builder);
-    if (parser && parser.HandleNextDocument(builder))
-      errors.add({source, 0, 0}, "", "expected one YAML document, got more");
+    if (parser) parser.HandleNextDocument(builder);
   } catch (const LimitReached& limit) {
     errors.add(limit.mark, "", limit.message);
   } catch (const YAML::Exception& e) {
