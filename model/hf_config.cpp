@@ -511,9 +511,6 @@ LlmConfig llm_from_config(const Node& outer, const Node& quant_file, const LlmOp
   return out;
 }
 
-namespace {
-
-/// Our own file: schema, id, huggingface: [...], config: {...}.
 LlmConfig llm_from_bundle(const Node& root, const LlmOptions& options) {
   Errors errors;
   const Node* id = root.find("id");
@@ -541,8 +538,6 @@ LlmConfig llm_from_bundle(const Node& root, const LlmOptions& options) {
     out.shape.source = "https://huggingface.co/" + out.huggingface.front();
   return out;
 }
-
-}  // namespace
 
 LlmConfig load_llm_file(const std::string& path, const LlmOptions& options) {
   namespace fs = std::filesystem;
