@@ -77,6 +77,24 @@ inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
 
+/// Finds the entry of one member.
+struct FieldFinder {
+  const void* wanted;
+  Field found = {};
+  template <class M>
+  void operator()(std::string_view, M& member, const Field& f) {
+    if (&member == wanted) found = f;
+  }
+};
+/// What is known of the member that a bare scalar stands for.
+template <HasFields T>
+Field shorthand_field() {
+  T value{};
+  FieldFinder finder{&(value.*Shorthand<T>::member)};
+  fields(finder, value);
+  return finder.found;
+}
+
 inline std::string join_path(std::string_view path, std::string_view key) {
   std::string joined(path);
   if (!joined.empty()) joined += '.';

@@ -86,7 +86,9 @@ class Config {
   int need(std::initializer_list<std::string_view> names, Bound bound) {
     for (const std::string_view name : names)
       if (has(name)) return integer(name, 1, bound);
-    missing_.emplace_back(*names.begin());
+    const std::string first(*names.begin());
+    if (std::find(missing_.begin(), missing_.end(), first) == missing_.end())
+      missing_.push_back(first);
     return 0;
   }
   int get(std::string_view key, Bound bound, int fallback, int min = 0) {
@@ -125,6 +127,8 @@ class Config {
                               fmt::join(missing_, ", ")));
   }
   const Node& node() const { return node_; }
+  /// Whether all that was read so far is sound: rules between fields speak only then.
+  bool sound() const { return errors_.empty() && missing_.empty(); }
 
   static std::optional<std::int64_t> whole(const Node& n, std::int64_t min, std::int64_t max) {
     const std::optional<double> v =
@@ -287,12 +291,12 @@ AttentionKind attention_of(Config& c, const Architecture& a) {
     if (c.flag("new_decoder_architecture", false)) h_kv = c.get("num_kv_heads", kHeads, h_kv, 1);
     else h_kv = c.flag("multi_query", true) ? 1 : h_q;
   }
-  if (h_q % std::max(h_kv, 1) != 0)
+  if (c.sound() && h_q % h_kv != 0)
     c.refuse("num_key_value_heads",
              fmt::format("expected a divisor of the {} query heads, got {}", h_q, h_kv));
   int d = c.get("head_dim", kHeadDim, 0, 1);
   if (d == 0 && h_q > 0) {
-    if (d_model % h_q != 0)
+    if (c.sound() && d_model % h_q != 0)
       c.refuse("hidden_size",
                fmt::format("expected a multiple of the {} heads, got {}: head_dim is missing", h_q,
                            d_model));
@@ -507,9 +511,6 @@ LlmConfig llm_from_config(const Node& outer, const Node& quant_file, const LlmOp
   return out;
 }
 
-namespace {
-
-/// Our own file: schema, id, huggingface: [...], config: {...}.
 LlmConfig llm_from_bundle(const Node& root, const LlmOptions& options) {
   Errors errors;
   const Node* id = root.find("id");
@@ -538,8 +539,6 @@ LlmConfig llm_from_bundle(const Node& root, const LlmOptions& options) {
   return out;
 }
 
-}  // namespace
-
 LlmConfig load_llm_file(const std::string& path, const LlmOptions& options) {
   namespace fs = std::filesystem;
   std::error_code ignored;
@@ -547,7 +546,7 @@ LlmConfig load_llm_file(const std::string& path, const LlmOptions& options) {
       fs::is_directory(path, ignored) ? fs::path(path) / "config.json" : fs::path(path);
   if (const auto ext = file.extension(); ext == ".yaml" || ext == ".yml") {
     const Node root = load_yaml(file.string());
-    if (root.find("config")) return llm_from_bundle(root, options);
+    if (root.find("config") || root.find("schema")) return llm_from_bundle(root, options);
     LlmConfig out = llm_from_config(root, null_node(), options);
     out.shape.id = file.stem().string();
     out.shape.source = file.string();

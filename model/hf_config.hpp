@@ -27,6 +27,9 @@ Node parse_json(std::string text, std::string name);
 /// multi-modal configs are found under text_config. Throws UserError naming every missing field.
 LlmConfig llm_from_config(const Node& config, const Node& quantization, const LlmOptions& options);
 
+/// Our own file: schema, id, huggingface: [...], config: {...}.
+LlmConfig llm_from_bundle(const Node& root, const LlmOptions& options);
+
 /// A config.json, a folder that holds one, or a bundled .yaml.
 LlmConfig load_llm_file(const std::string& path, const LlmOptions& options = {});
 

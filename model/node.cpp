@@ -140,16 +140,6 @@ std::string printable(std::string_view line) {
   return out;
 }
 
-std::string source_line(const SourceText& source, int line) {
-  std::size_t begin = 0;
-  for (int i = 1; i < line; ++i) {
-    begin = source.text.find('\n', begin);
-    if (begin == std::string::npos) return {};
-    ++begin;
-  }
-  return source.text.substr(begin, source.text.find('\n', begin) - begin);
-}
-
 }  // namespace
 
 std::string to_json(const Node& node) {
@@ -183,6 +173,8 @@ void Errors::add(const Mark& mark, std::string_view path, std::string_view messa
         "\n{:>5} | {}\n      | {}^", mark.line, shown,
         std::string(static_cast<std::size_t>(std::max(0, mark.column - 1 - begin)), ' '));
   }
+  for (const Found& f : found_)
+    if (f.message == text) return;
   found_.push_back({file, mark.line, mark.column, std::move(text)});
 }
 
@@ -210,6 +202,16 @@ std::string described(const Node& node) {
       return "a mapping";
   }
   return {};
+}
+
+std::string source_line(const SourceText& source, int line) {
+  std::size_t begin = 0;
+  for (int i = 1; i < line; ++i) {
+    begin = source.text.find('\n', begin);
+    if (begin == std::string::npos) return {};
+    ++begin;
+  }
+  return source.text.substr(begin, source.text.find('\n', begin) - begin);
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {

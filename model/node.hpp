@@ -13,6 +13,9 @@ struct SourceText {
   std::string text;
 };
 
+/// Without its end of line; lines count from 1, and one that is not there is empty.
+std::string source_line(const SourceText& source, int line);
+
 /// A position in a source; line and column count from 1, 0 = the source as a whole.
 struct Mark {
   std::shared_ptr<const SourceText> source;

@@ -81,6 +81,7 @@ std::optional<double> parse_quantity(std::string_view text, Measure m) {
 
 std::string print_quantity(double base_value, Measure m) {
   const std::span<const Unit> all = units(m);
+  if (base_value == 0) return fmt::format("0 {}", std::ranges::find(all, 1, &Unit::scale)->symbol);
   std::string best;
   for (const Unit& u : all) {
     if (u.symbol == "µs" || u.symbol == "kB") continue;  // second spellings

@@ -34,6 +34,11 @@ void read_value(const Node& n, const std::string& path, const Field& f, T& out, 
   const auto refuse = [&](const std::string& expected) {
     c.errors.add(n.mark, path, "expected " + expected + ", got " + described(n) + number_hint(n));
   };
+  const auto refuse_word = [&](std::span<const std::string_view> words) {
+    c.errors.add(n.mark, path,
+                 "expected " + expected_words(words) + ", got " + described(n) +
+                     (n.is_scalar() ? did_you_mean(n.text, {words.begin(), words.end()}) : ""));
+  };
   if (!f.automatic.empty() && (n.is_null() ? "null" : n.text) == f.automatic) return;
   if constexpr (Custom<T>) {
     read_custom(n, path, f, out, c);
@@ -50,7 +55,8 @@ void read_value(const Node& n, const std::string& path, const Field& f, T& out, 
     }
   } else if constexpr (HasFields<T>) {
     if constexpr (HasShorthand<T>)
-      if (n.is_scalar()) return read_value(n, path, f, out.*Shorthand<T>::member, c);
+      if (n.is_scalar())
+        return read_value(n, path, shorthand_field<T>(), out.*Shorthand<T>::member, c);
     read_fields(n, path, out, c);
   } else if constexpr (std::same_as<T, bool>) {
     if (n.is_scalar() && !n.quoted && (n.text == "true" || n.text == "false"))
@@ -70,7 +76,7 @@ void read_value(const Node& n, const std::string& path, const Field& f, T& out, 
     for (const DtypeInfo& i : kDtypes) names.push_back(i.name);
     const std::optional<Dtype> d = n.is_scalar() ? dtype_from_name(n.text) : std::nullopt;
     if (d) out = *d;
-    else refuse(expected_words(names) + (n.is_scalar() ? did_you_mean(n.text, names) : ""));
+    else refuse_word(names);
   } else {
     static_assert(HasWords<T>, "no way to read this type");
     for (std::size_t i = 0; i < std::size(Words<T>::names); ++i)
@@ -78,8 +84,26 @@ void read_value(const Node& n, const std::string& path, const Field& f, T& out, 
         out = static_cast<T>(i);
         return;
       }
-    refuse(expected_words(Words<T>::names));
+    refuse_word(Words<T>::names);
   }
+}
+
+/// The first keys of a mapping.
+struct KeyLister {
+  std::string list = {};
+  int count = 0;
+  template <class M>
+  void operator()(std::string_view key, M&, const Field&) {
+    if (++count <= 3) list.append(count > 1 ? ", " : "").append(key);
+  }
+};
+/// "a mapping (value, source)", "a mapping (mean, p50, p95, …)".
+template <class T>
+std::string expected_mapping() {
+  T value{};
+  KeyLister lister;
+  fields(lister, value);
+  return "a mapping (" + lister.list + (lister.count > 3 ? ", …)" : ")");
 }
 
 /// Visits the fields of one mapping, then names the keys that are left.
@@ -105,7 +129,7 @@ class Reader {
       c_.given.insert(path);
       read_value(*n, path, f, member, c_);
     } else if (f.required) {
-      c_.errors.add(node_.mark, path, "expected " + std::string(f.doc) + ", got nothing");
+      c_.errors.add(node_.mark, path, "expected a value (" + std::string(f.doc) + "), got nothing");
     }
   }
   void done() {
@@ -132,7 +156,9 @@ class Reader {
 template <class T>
 void read_fields(const Node& n, std::string_view path, T& out, ReadContext& c) {
   if (!n.is_map()) {
-    c.errors.add(n.mark, path, "expected a mapping, got " + described(n));
+    c.errors.add(n.mark, path,
+                 "expected " + expected_mapping<T>() + ", got " +
+                     (n.is_null() && path.empty() ? "an empty file" : described(n)));
     return;
   }
   Reader reader(n, path, c);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 
@@ -88,9 +89,17 @@ class Checks {
     const Node* n = &root_;
     while (!path.empty()) {
       const std::size_t dot = std::min(path.find('.'), path.size());
-      const Node* next = n->find(path.substr(0, dot));
+      const std::string_view part = path.substr(0, dot);
+      const std::size_t bracket = std::min(part.find('['), dot);
+      const Node* next = n->find(part.substr(0, bracket));
       if (!next) break;
       n = next;
+      if (bracket < dot) {
+        std::size_t i = 0;
+        std::from_chars(part.data() + bracket + 1, part.data() + dot, i);
+        if (i >= n->items.size()) break;
+        n = &n->items[i];
+      }
       path.remove_prefix(std::min(dot + 1, path.size()));
     }
     return n->mark;
@@ -152,11 +161,12 @@ class Checks {
       return;
     }
     const Workload& w = s_.workload;
-    const bool lengths_given = w.input_len.given() && w.output_len.given();
-    if (!lengths_given && !(w.batch && w.context))
-      refuse("workload", "expected input_len and output_len, or batch and context");
+    const bool lengths_given =
+        s_.was_given("workload.input_len") && s_.was_given("workload.output_len");
     if (w.batch.has_value() != w.context.has_value())
       refuse("workload", "expected batch and context together");
+    else if (!lengths_given && !w.batch)
+      refuse("workload", "expected input_len and output_len, or batch and context");
   }
 
  private:
@@ -329,8 +339,12 @@ Node load_extended(const std::string& path) {
   const Node* extends = root.find("extends");
   if (!extends || !extends->is_scalar()) return root;
   const std::string base_path = (fs::path(path).parent_path() / extends->text).string();
-  const Node base = load_yaml(base_path);
   Errors errors;
+  std::error_code ignored;
+  if (!fs::is_regular_file(base_path, ignored))
+    errors.add(extends->mark, "extends", "expected a scenario, no file is at " + base_path);
+  errors.throw_if_any();
+  const Node base = load_yaml(base_path);
   if (const Node* again = base.find("extends"))
     errors.add(again->mark, "extends",
                fmt::format("a file that {} extends may not extend another", path));

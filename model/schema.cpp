@@ -99,7 +99,7 @@ Node schema_of(const Field& f) {
       // A bare number or word stands for the first member: input_len: 2048, slo: a preset.
       using Short = std::remove_reference_t<decltype(value.*Shorthand<T>::member)>;
       if constexpr (is_optional<Short>)
-        return any_of(number_schema({.doc = "", .min = 1, .max = 1e8}, false), visitor.take());
+        return any_of(number_schema(shorthand_field<T>(), false), visitor.take());
       else return any_of(type_schema("string"), visitor.take());
     } else {
       return visitor.take();

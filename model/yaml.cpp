@@ -32,9 +32,10 @@ class Builder : public YAML::EventHandler {
       : source_(std::move(source)), errors_(errors) {}
 
   Node take() { return std::move(root_); }
-  int documents() const { return documents_; }
 
-  void OnDocumentStart(const YAML::Mark&) override { ++documents_; }
+  void OnDocumentStart(const YAML::Mark& m) override {
+    if (++documents_ > 1) throw LimitReached{at(m), "expected one YAML document, got more"};
+  }
   void OnDocumentEnd() override {}
   void OnAnchor(const YAML::Mark&, const std::string&) override {}
 
@@ -49,13 +50,17 @@ class Builder : public YAML::EventHandler {
     n.mark = at(m);
     n.quoted = tag == "!";
     check_tag(m, tag);
+    if (n.quoted) check_quote(n.mark);
+    for (const char c : value)  // an escape in quotes can smuggle one in
+      if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t')
+        throw LimitReached{n.mark, "expected a text, it holds an escaped control character"};
     finish(std::move(n), anchor);
   }
   void OnAlias(const YAML::Mark& m, YAML::anchor_t anchor) override {
     const auto it = anchors_.find(anchor);
     if (it == anchors_.end())
       throw LimitReached{at(m), "an alias may not stand inside its own anchor"};
-    count(size(it->second), m);
+    count(size(it->second), at(m));
     Node copy = it->second;
     copy.mark = at(m);
     finish(std::move(copy), 0);
@@ -86,10 +91,22 @@ class Builder : public YAML::EventHandler {
     for (const Node& i : n.items) total += size(i);
     return total;
   }
-  void count(std::size_t nodes, const YAML::Mark& m) {
+  void count(std::size_t nodes, const Mark& mark) {
     nodes_ += nodes;
     if (nodes_ > kMaxNodes)
-      throw LimitReached{at(m), fmt::format("more than {} values, aliases included", kMaxNodes)};
+      throw LimitReached{mark, fmt::format("more than {} values, aliases included", kMaxNodes)};
+  }
+  /// yaml-cpp takes an open quote to reach to the end of the file, and all keys on the way with it.
+  void check_quote(const Mark& mark) {
+    const std::string line = source_line(*source_, mark.line);
+    const auto open = static_cast<std::size_t>(mark.column - 1);
+    if (open >= line.size()) return;
+    const char quote = line[open];
+    for (std::size_t i = open + 1; i < line.size(); ++i) {
+      if (quote == '"' && line[i] == '\\') ++i;
+      else if (line[i] == quote) return;
+    }
+    throw LimitReached{mark, fmt::format("the quote {} is not closed in its line", quote)};
   }
   void check_tag(const YAML::Mark& m, const std::string& tag) {
     if (tag != "" && tag != "?" && tag != "!")
@@ -110,8 +127,8 @@ class Builder : public YAML::EventHandler {
 
   /// Hands a complete node to its parent: as element, as key or as value.
   void finish(Node n, YAML::anchor_t anchor) {
-    count(1, {});
-    if (anchor) count(size(n), {}), anchors_[anchor] = n;
+    count(1, n.mark);
+    if (anchor) count(size(n), n.mark), anchors_[anchor] = n;
     if (frames_.empty()) {
       root_ = std::move(n);
       return;
@@ -160,29 +177,56 @@ class Builder : public YAML::EventHandler {
   int documents_ = 0;
 };
 
-/// The first byte that no text file has, as a mark; line 0 when all is well.
-Mark first_control_byte(const std::shared_ptr<const SourceText>& source) {
-  int line = 1, column = 1;
-  for (const char c : source->text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u == 0x7f || (u < 0x20 && c != '\n' && c != '\t' && c != '\r'))
-      return {source, line, column};
-    if (c == '\n') ++line, column = 1;
-    else ++column;
+/// Bytes of the UTF-8 character that begins at text[i]; 0 where none does.
+std::size_t utf8_length(std::string_view text, std::size_t i) {
+  const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
+  const unsigned char lead = byte(i);
+  const std::size_t length = lead < 0x80                   ? 1
+                             : lead >= 0xc2 && lead < 0xe0 ? 2
+                             : lead >= 0xe0 && lead < 0xf0 ? 3
+                             : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                           : 0;
+  if (i + length > text.size()) return 0;
+  for (std::size_t k = 1; k < length; ++k)
+    if ((byte(i + k) & 0xc0) != 0x80) return 0;
+  // Overlong forms, surrogates and what lies beyond U+10FFFF.
+  if (length > 2) {
+    const unsigned char second = byte(i + 1);
+    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
+        (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90))
+      return 0;
   }
-  return {};
+  return length;
+}
+
+/// A control character, or a byte that is no UTF-8: no text file of ours holds one.
+void check_text(const std::shared_ptr<const SourceText>& source, Errors& errors) {
+  const std::string& text = source->text;
+  int line = 1, column = 1;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const std::size_t length = utf8_length(text, i);
+    const bool control = c == 0x7f || (c < 0x20 && c != '\n' && c != '\t' && c != '\r');
+    if (length == 0 || control)
+      return errors.add({source, line, column}, "",
+                        control ? "not a text file: it holds a control character"
+                                : "not a text file: it holds a byte that is not UTF-8");
+    if (c == '\n') ++line, column = 1;
+    else column += static_cast<int>(length);
+    i += length;
+  }
 }
 
 }  // namespace
 
 Node parse_yaml(std::string text, std::string name) {
+  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);  // a byte order mark would shift columns
   const auto source =
       std::make_shared<const SourceText>(SourceText{std::move(name), std::move(text)});
   Errors errors;
   if (source->text.size() > kMaxInputBytes)
     errors.add({source, 0, 0}, "", fmt::format("larger than {} KiB", kMaxInputBytes / 1024));
-  else if (const Mark bad = first_control_byte(source); bad.line > 0)
-    errors.add(bad, "", "not a text file: it holds a control character");
+  else check_text(source, errors);
   errors.throw_if_any();
 
   Builder builder(source, errors);
@@ -190,8 +234,7 @@ Node parse_yaml(std::string text, std::string name) {
     std::istringstream stream(source->text);
     YAML::Parser parser(stream);
     parser.HandleNextDocument(builder);
-    if (parser && parser.HandleNextDocument(builder))
-      errors.add({source, 0, 0}, "", "expected one YAML document, got more");
+    if (parser) parser.HandleNextDocument(builder);
   } catch (const LimitReached& limit) {
     errors.add(limit.mark, "", limit.message);
   } catch (const YAML::Exception& e) {
