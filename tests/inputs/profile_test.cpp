@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "model/profile_fields.hpp"
 #include "model/search_path.hpp"
 #include "model/user_error.hpp"
 #include "model/yaml.hpp"
@@ -77,6 +78,38 @@ TEST_CASE(
     CHECK(m.roof(MathType::bf16).peak.value ==
           doctest::Approx(r.flop_per_sm_clock * m.num_sms * m.sm_clock.value).epsilon(0.002));
   }
+}
+
+namespace {
+/// Names the fields of the table that a mapping leaves out.
+struct Missing {
+  const Node& node;
+  std::string path, found = {};
+  template <class M>
+  void operator()(std::string_view key, M& member, const Field&) {
+    const Node* n = node.find(key);
+    if (!n) {
+      found += path + std::string(key) + " ";
+    } else if constexpr (HasFields<M>) {
+      Missing inner{*n, path + std::string(key) + "."};
+      fields(inner, member);
+      found += inner.found;
+    }
+  }
+};
+}  // namespace
+
+TEST_CASE("the template loads, names every field, and is no profile") {
+  const std::string file = std::string(KVROOF_SOURCE_DIR) + "/hw_profiles/template.yaml";
+  HardwareProfile p = load_profile(file);
+  CHECK_FALSE(p.datasheet.bf16.known());
+  const Node root = load_yaml(file);
+  Missing missing{root, ""};
+  fields(missing, p);
+  CHECK(missing.found == "");
+  for (const std::string& id : profile_ids()) CHECK(id != "template");
+  CHECK_THROWS_WITH_AS(to_machine(p), doctest::Contains("template.yaml: datasheet.num_sms is null"),
+                       UserError);
 }
 
 TEST_CASE("a figure that is needed and null is named with its file") {
