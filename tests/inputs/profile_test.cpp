@@ -118,6 +118,24 @@ TEST_CASE("a figure that is needed and null is named with its file") {
   CHECK_THROWS_WITH_AS(to_machine(p),
                        doctest::Contains("h100-sxm-80gb.yaml: datasheet.hbm_bandwidth is null"),
                        UserError);
+  p = profile("h100-sxm-80gb");
+  p.fitted.gemm.compute.reset();
+  CHECK_THROWS_WITH_AS(to_machine(p), doctest::Contains("fitted.gemm.compute is null"), UserError);
   CHECK_THROWS_WITH_AS(require_math(profile("b300-sxm-288gb"), MathType::int8),
                        doctest::Contains("b300-sxm-288gb.yaml: datasheet.int8 is null"), UserError);
+}
+
+TEST_CASE("figures of another part are assumptions, and the machine says so") {
+  const auto gemm = [](const char* id) { return to_machine(profile(id)).fit_of(OpClass::gemm); };
+  CHECK(gemm("h100-sxm-80gb").source == Source::fitted);
+  for (const char* id :
+       {"h100-nvl-94gb", "h100-pcie-80gb", "gh200-144gb", "b300-sxm-288gb", "h200-nvl-141gb"}) {
+    CAPTURE(id);
+    CHECK(gemm(id).source == Source::assumed);
+  }
+  CHECK(to_machine(profile("h100-sxm-80gb")).nvlink.source == Source::fitted);
+  CHECK(to_machine(profile("h100-nvl-94gb")).nvlink.source == Source::assumed);
+  CHECK(to_machine(profile("rtx-pro-6000-blackwell-96gb"), RoofKind::datasheet)
+            .roof(MathType::bf16)
+            .source == Source::assumed);
 }
