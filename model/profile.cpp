@@ -41,6 +41,11 @@ struct SourceCheck {
   }
 };
 
+/// A figure may say itself that it is a guess, whatever block it stands in.
+Source source_of(const std::string& text, Source of_block) {
+  return text.starts_with("assumed:") ? Source::assumed : of_block;
+}
+
 /// Finds figures in their order of trust and names the field when all are null.
 class Chooser {
  public:
@@ -56,7 +61,7 @@ class Chooser {
          Source* source = nullptr) const {
     for (const Option<T>& o : options)
       if (o.figure.known()) {
-        if (source) *source = o.source;
+        if (source) *source = source_of(o.figure.source, o.source);
         return *o.figure.value;
       }
     throw UserError(
@@ -77,30 +82,42 @@ T or_zero(const Figure<T>& f) {
 template <class Rate>
 Roof<Rate> roof(const Figure<Rate>& peak, const Figure<Rate>& measured,
                 std::optional<double> fitted, const Figure<double>& share, RoofKind kind) {
-  Roof<Rate> r{.peak = or_zero(peak), .achieved = or_zero(peak), .source = Source::datasheet};
+  Roof<Rate> r{.peak = or_zero(peak),
+               .achieved = or_zero(peak),
+               .source = source_of(peak.source, Source::datasheet)};
   if (kind == RoofKind::datasheet) return r;
-  if (measured.known()) return r.achieved = *measured.value, r.source = Source::measured, r;
+  if (measured.known())
+    return r.achieved = *measured.value, r.source = source_of(measured.source, Source::measured), r;
   if (fitted) return r.achieved = *fitted * r.peak, r.source = Source::fitted, r;
   if (share.known()) r.achieved = *share.value * r.peak, r.source = Source::assumed;
   return r;
 }
 
-/// fitted, field by field, then assumed; a class that neither knows runs at its peaks.
-ClassFit class_fit(const OpFit& fitted, const OpFit& assumed) {
+/// fitted, field by field, then assumed; what neither knows is an error.
+ClassFit class_fit(const HardwareProfile& p, std::string_view op_class, const OpFit& fitted,
+                   const OpFit& assumed) {
   const bool is_fitted = fitted.compute || fitted.memory || fitted.ramp;
-  const auto pick = [](const auto& a, const auto& b, auto otherwise) {
-    return a ? *a : b.value_or(otherwise);
+  const auto pick = [&](std::string_view field, const auto& a, const auto& b) {
+    if (!a && !b)
+      throw UserError(
+          fmt::format("{}: fitted.{}.{} is null and nothing is assumed; give it here or "
+                      "in assumed.fits.{}, with its source",
+                      p.file.empty() ? p.id : p.file, op_class, field, op_class));
+    return a ? *a : *b;
   };
-  return {.compute = pick(fitted.compute, assumed.compute, 1.0),
-          .memory = pick(fitted.memory, assumed.memory, 1.0),
-          .ramp = pick(fitted.ramp, assumed.ramp, Seconds{}),
-          .spread = pick(fitted.spread, assumed.spread, 0.0),
+  return {.compute = pick("compute", fitted.compute, assumed.compute),
+          .memory = pick("memory", fitted.memory, assumed.memory),
+          .ramp = pick("ramp", fitted.ramp, assumed.ramp),
+          .spread = pick("spread", fitted.spread, assumed.spread),
           .source = is_fitted ? Source::fitted : Source::assumed};
 }
 
 Link link(const Figure<Bandwidth>& datasheet, const Figure<Bandwidth>& guess, const LinkFit& fit,
           const Assumed& assumed, int domain) {
-  const bool published = fit.efficiency.known() && fit.latency.known();
+  const auto published_figure = [](const auto& figure) {
+    return figure.known() && source_of(figure.source, Source::fitted) == Source::fitted;
+  };
+  const bool published = published_figure(fit.efficiency) && published_figure(fit.latency);
   return {.bandwidth = datasheet.known() ? *datasheet.value : or_zero(guess),
           .efficiency = fit.efficiency.value.value_or(assumed.link_efficiency.value.value_or(1.0)),
           .latency = fit.latency.value.value_or(or_zero(assumed.link_latency)),
@@ -221,12 +238,12 @@ Machine to_machine(const HardwareProfile& p, RoofKind kind) {
 
   const Fitted& f = p.fitted;
   const Fitted& g = a.fits;
-  out.fit = {class_fit(f.gemm, g.gemm),
-             class_fit(f.moe_gemm, g.moe_gemm),
-             class_fit(f.prefill_attention, g.prefill_attention),
-             class_fit(f.decode_attention, g.decode_attention),
-             class_fit(f.elementwise, g.elementwise),
-             class_fit(f.collective, g.collective)};
+  out.fit = {class_fit(p, "gemm", f.gemm, g.gemm),
+             class_fit(p, "moe_gemm", f.moe_gemm, g.moe_gemm),
+             class_fit(p, "prefill_attention", f.prefill_attention, g.prefill_attention),
+             class_fit(p, "decode_attention", f.decode_attention, g.decode_attention),
+             class_fit(p, "elementwise", f.elementwise, g.elementwise),
+             class_fit(p, "collective", f.collective, g.collective)};
   const auto launch = [&](std::string_view field, const Figure<Seconds>& measured,
                           const Figure<Seconds>& published, const Figure<Seconds>& guess) {
     return choose.need<Seconds>(

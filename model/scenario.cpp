@@ -8,6 +8,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "model/engine.hpp"
 #include "model/printer.hpp"
 #include "model/reader.hpp"
 #include "model/scenario_fields.hpp"
@@ -19,46 +20,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Defaults of an engine release; they drift between releases, hence the pinned names.
-struct EngineDefaults {
-  std::string_view name;  // engine@release; the first of an engine is what the bare name means
-  Engine engine;
-  int block_size, max_num_seqs, max_num_batched_tokens;
-  double memory_share;  // in the engine's own meaning
-};
-// vLLM: EngineArgs and CacheConfig; SGLang: ServerArgs; TensorRT-LLM: KvCacheConfig and
-// BuildConfig.
-constexpr std::array kEngines{
-    EngineDefaults{"vllm@0.24", Engine::vllm, 16, 256, 8192, 0.92},
-    EngineDefaults{"vllm@0.10", Engine::vllm, 16, 256, 8192, 0.90},
-    EngineDefaults{"sglang@0.5", Engine::sglang, 1, 256, 8192, 0.88},
-    EngineDefaults{"trtllm@1.2", Engine::trtllm, 32, 2048, 8192, 0.90},
-};
-
-std::string_view engine_name(Engine e) { return Words<Engine>::names[static_cast<std::size_t>(e)]; }
-
-const EngineDefaults* find_engine(std::string_view text) {
-  for (const EngineDefaults& e : kEngines)
-    if (text == e.name || text == engine_name(e.engine)) return &e;
-  return nullptr;
-}
-
 std::vector<std::string_view> engine_words() {
-  std::vector<std::string_view> words(std::begin(Words<Engine>::names),
-                                      std::end(Words<Engine>::names));
-  for (const EngineDefaults& e : kEngines) words.push_back(e.name);
+  std::vector<std::string_view> words;
+  for (const EngineTraits& e : engines()) words.push_back(e.name);
   return words;
 }
 
-void set_engine_defaults(Scenario& s, const EngineDefaults& e) {
+void set_engine_defaults(Scenario& s, const EngineTraits& e) {
   Policy& p = s.policy;
-  p.engine = engine_name(e.engine);
+  p.engine = e.name;
   p.block_size = e.block_size;
   p.max_num_seqs = e.max_num_seqs;
   p.max_num_batched_tokens = e.max_num_batched_tokens;
-  if (e.engine == Engine::vllm) p.gpu_memory_utilization = e.memory_share;
-  if (e.engine == Engine::sglang) p.mem_fraction_static = e.memory_share;
-  if (e.engine == Engine::trtllm) p.kv_cache_free_gpu_memory_fraction = e.memory_share;
+  switch (e.rule) {
+    case MemoryRule::total:
+      p.gpu_memory_utilization = e.memory_fraction;
+      return;
+    case MemoryRule::static_share:
+      p.mem_fraction_static = e.memory_fraction;
+      return;
+    case MemoryRule::free_after_weights:
+      p.kv_cache_free_gpu_memory_fraction = e.memory_fraction;
+      return;
+  }
 }
 
 constexpr std::array kPresets{
@@ -124,19 +108,22 @@ class Checks {
       refuse(path, "a uniform distribution needs min and max");
   }
 
-  void memory_share() {
+  void memory_share(const EngineTraits& engine) {
     struct Share {
       const char* path;
-      Engine engine;
+      MemoryRule rule;
     };
-    for (const Share& share : {Share{"serving.gpu_memory_utilization", Engine::vllm},
-                               Share{"serving.mem_fraction_static", Engine::sglang},
-                               Share{"serving.kv_cache_free_gpu_memory_fraction", Engine::trtllm}})
-      if (s_.was_given(share.path) && s_.policy.engine != engine_name(share.engine))
-        refuse(share.path,
-               fmt::format("belongs to engine {}, but the engine is {}; the engines' memory shares "
-                           "are different quantities and are not converted",
-                           engine_name(share.engine), s_.policy.engine));
+    for (const Share& share :
+         {Share{"serving.gpu_memory_utilization", MemoryRule::total},
+          Share{"serving.mem_fraction_static", MemoryRule::static_share},
+          Share{"serving.kv_cache_free_gpu_memory_fraction", MemoryRule::free_after_weights}})
+      if (s_.was_given(share.path) && engine.rule != share.rule)
+        for (const EngineTraits& e : engines())
+          if (e.rule == share.rule)
+            refuse(share.path,
+                   fmt::format("belongs to engine {}, but the engine is {}; the engines' memory "
+                               "shares are different quantities and are not converted",
+                               e.name, engine.name));
   }
 
   void kernel(const std::string& path, const KernelCall& k) {
@@ -361,8 +348,7 @@ Scenario scenario_from_node(Node root, const std::string& folder,
   s.file = root.mark.source ? root.mark.source->name : "";
   s.folder = folder;
   const Node* engine = root.find("engine");
-  const EngineDefaults* defaults =
-      find_engine(engine && engine->is_scalar() ? engine->text : "vllm");
+  const EngineTraits* defaults = find_engine(engine && engine->is_scalar() ? engine->text : "vllm");
   if (defaults) set_engine_defaults(s, *defaults);
 
   ReadContext context{errors, s.given};
@@ -374,11 +360,11 @@ Scenario scenario_from_node(Node root, const std::string& folder,
     check.refuse("schema", "expected kvroof/scenario/v1, got " + json_quote(s.schema));
   if (!defaults)
     check.refuse("engine", "unknown engine " + json_quote(s.engine) +
-                               did_you_mean(s.engine, engine_words()) +
-                               "; known: " + expected_words(engine_words()).substr(7));
+                               did_you_mean(s.engine, engine_words()) + "; expected " +
+                               expected_words(engine_words()));
   check.lengths("workload.input_len", s.workload.input_len);
   check.lengths("workload.output_len", s.workload.output_len);
-  check.memory_share();
+  if (defaults) check.memory_share(*defaults);
   check.workload();
   if (s.kernel) check.kernel("kernel", *s.kernel);
   for (std::size_t i = 0; i < s.kernels.size(); ++i)

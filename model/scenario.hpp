@@ -157,19 +157,13 @@ struct Sweep {
   std::vector<Axis> axes;
 };
 
-enum class Engine { vllm, sglang, trtllm };
-template <>
-struct Words<Engine> {
-  static constexpr std::string_view names[] = {"vllm", "sglang", "trtllm"};
-};
-
 struct Scenario {
   std::string schema;
   std::string extends;  // file whose values hold where this one gives none; one level
   std::string name, note;
   std::string model, hardware;  // ids or paths
   int num_gpus = 0;             // 0: as many as the parallelism needs
-  std::string engine = "vllm";  // vllm, or vllm@0.24: a pinned set of defaults
+  std::string engine = "vllm";  // vllm, sglang or trtllm: whose defaults and memory rule
   Policy policy;                // the `serving` block
   Workload workload;
   Slo slo;

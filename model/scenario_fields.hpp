@@ -300,8 +300,7 @@ void fields(V& v, Scenario& s) {
   v("hardware", s.hardware, {.doc = "id or path of a hardware profile", .required = true});
   v("num_gpus", s.num_gpus,
     {.doc = "GPUs there are; 0: as many as the parallelism needs", .min = 0, .max = 1000000});
-  v("engine", s.engine,
-    {.doc = "whose defaults and memory rule: vllm, sglang, trtllm; vllm@0.24 pins a set"});
+  v("engine", s.engine, {.doc = "whose defaults and memory rule: vllm, sglang or trtllm"});
   v("serving", s.policy, {.doc = "how the network is served"});
   v("workload", s.workload, {.doc = "what is asked of it"});
   v("slo", s.slo, {.doc = "the objective: a preset or limits"});

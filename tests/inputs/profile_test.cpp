@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "model/profile_fields.hpp"
 #include "model/search_path.hpp"
 #include "model/user_error.hpp"
 #include "model/yaml.hpp"
@@ -79,12 +80,62 @@ TEST_CASE(
   }
 }
 
+namespace {
+/// Names the fields of the table that a mapping leaves out.
+struct Missing {
+  const Node& node;
+  std::string path, found = {};
+  template <class M>
+  void operator()(std::string_view key, M& member, const Field&) {
+    const Node* n = node.find(key);
+    if (!n) {
+      found += path + std::string(key) + " ";
+    } else if constexpr (HasFields<M>) {
+      Missing inner{*n, path + std::string(key) + "."};
+      fields(inner, member);
+      found += inner.found;
+    }
+  }
+};
+}  // namespace
+
+TEST_CASE("the template loads, names every field, and is no profile") {
+  const std::string file = std::string(KVROOF_SOURCE_DIR) + "/hw_profiles/template.yaml";
+  HardwareProfile p = load_profile(file);
+  CHECK_FALSE(p.datasheet.bf16.known());
+  const Node root = load_yaml(file);
+  Missing missing{root, ""};
+  fields(missing, p);
+  CHECK(missing.found == "");
+  for (const std::string& id : profile_ids()) CHECK(id != "template");
+  CHECK_THROWS_WITH_AS(to_machine(p), doctest::Contains("template.yaml: datasheet.num_sms is null"),
+                       UserError);
+}
+
 TEST_CASE("a figure that is needed and null is named with its file") {
   HardwareProfile p = profile("h100-sxm-80gb");
   p.datasheet.hbm_bandwidth.value.reset();
   CHECK_THROWS_WITH_AS(to_machine(p),
                        doctest::Contains("h100-sxm-80gb.yaml: datasheet.hbm_bandwidth is null"),
                        UserError);
+  p = profile("h100-sxm-80gb");
+  p.fitted.gemm.compute.reset();
+  CHECK_THROWS_WITH_AS(to_machine(p), doctest::Contains("fitted.gemm.compute is null"), UserError);
   CHECK_THROWS_WITH_AS(require_math(profile("b300-sxm-288gb"), MathType::int8),
                        doctest::Contains("b300-sxm-288gb.yaml: datasheet.int8 is null"), UserError);
+}
+
+TEST_CASE("figures of another part are assumptions, and the machine says so") {
+  const auto gemm = [](const char* id) { return to_machine(profile(id)).fit_of(OpClass::gemm); };
+  CHECK(gemm("h100-sxm-80gb").source == Source::fitted);
+  for (const char* id :
+       {"h100-nvl-94gb", "h100-pcie-80gb", "gh200-144gb", "b300-sxm-288gb", "h200-nvl-141gb"}) {
+    CAPTURE(id);
+    CHECK(gemm(id).source == Source::assumed);
+  }
+  CHECK(to_machine(profile("h100-sxm-80gb")).nvlink.source == Source::fitted);
+  CHECK(to_machine(profile("h100-nvl-94gb")).nvlink.source == Source::assumed);
+  CHECK(to_machine(profile("rtx-pro-6000-blackwell-96gb"), RoofKind::datasheet)
+            .roof(MathType::bf16)
+            .source == Source::assumed);
 }

@@ -66,7 +66,6 @@ TEST_CASE("--set overrides any key and creates the blocks on the way") {
 
 TEST_CASE("the defaults are those of the engine") {
   CHECK(read(kChat).policy.gpu_memory_utilization == 0.92);
-  CHECK(read(kChat, {{"engine", "vllm@0.10", ""}}).policy.gpu_memory_utilization == 0.90);
   CHECK(read(kChat, {{"engine", "trtllm", ""}}).policy.kv_cache_free_gpu_memory_fraction == 0.90);
   CHECK(read(kChat, {{"engine", "sglang", ""}}).policy.mem_fraction_static == 0.88);
 }
