@@ -91,7 +91,11 @@ double fits(const Compute& c) {
 }
 
 Throughput peak(const Compute& c) {
-  return machine(c.hardware).roof(info(c.dtype.value_or(Dtype::bf16)).math).peak;
+  const MathType math = info(c.dtype.value_or(Dtype::bf16)).math;
+  const Throughput rate = machine(c.hardware).roof(math).peak;
+  if (rate == Throughput{})
+    throw UserError(c.hardware + " has no " + std::string(kvroof::name(math)) + " unit");
+  return rate;
 }
 
 /// The kernel on an A100's chip unless the claim names another.

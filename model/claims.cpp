@@ -123,6 +123,13 @@ std::string problem_with_figures(const Compute& c) {
   if (c.quantity == "share_of_peak" && !is(c.value, Kind::throughput))
     return "value: expected FLOP/s";
   if (c.quantity == "per_gpu" && !is(c.value, Kind::token_rate)) return "value: expected tok/s";
+  for (const std::optional<KernelCall>* k : {&c.kernel, &c.to_kernel}) {
+    if (!*k) continue;
+    if (!attention::find_variant((*k)->variant))
+      return "unknown attention variant " + json_quote((*k)->variant);
+    if (std::fmod((*k)->shape.h_q, (*k)->shape.h_kv) != 0)
+      return "kernel.h_kv: expected a divisor of h_q";
+  }
   if (c.value && c.to && c.value->kind != c.to->kind) return "to: expected the unit of value";
   return "";
 }

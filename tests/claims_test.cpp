@@ -232,7 +232,14 @@ TEST_CASE("claim files are read strictly") {
   refused(", to: 2 x", "", "ratio needs to");
   refused("to: 2 x", "to: 2 x, batch: 4", "ratio takes no batch");
   refused("to: 2 x", "to: 2 GB", "expected the unit of value");
+  refused("quantity: ratio, value: 10 x, to: 2 x",
+          "quantity: attention_bytes, kernel: {variant: q}", "unknown attention variant \"q\"");
   refused("- {what: x, quantity", "- {what: y, quantity", "nothing computes \"x\"");
+}
+
+TEST_CASE("a unit that does not exist is named, not counted as zero") {
+  Compute ridge{.quantity = "ridge", .hardware = "a100-sxm-80gb", .dtype = Dtype::fp8};
+  CHECK_THROWS_WITH_AS(evaluate(ridge), doctest::Contains("has no fp8 unit"), UserError);
 }
 
 TEST_CASE("figures read back in the unit they print in") {

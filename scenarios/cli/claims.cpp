@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "model/claim_quantities.hpp"
 #include "model/claims.hpp"
 #include "model/search_path.hpp"
 #include "model/user_error.hpp"
@@ -23,7 +24,7 @@ using claims::Judgement;
 struct Options {
   std::vector<std::string> which;  // numbers, names or files; all if none
   std::string format = "table";
-  bool verbose = false;
+  bool verbose = false, quantities = false;
 };
 
 struct Entry {
@@ -177,6 +178,31 @@ void print_json(const Options& o, const std::vector<Entry>& entries) {
             << '\n';
 }
 
+/// What a claim file may ask for.
+void print_quantities(const std::string& format) {
+  if (format == "json") {
+    Json list = Json::array();
+    for (const claims::Computation& c : claims::computations())
+      list.push_back(
+          {{"name", c.name}, {"needs", c.needs}, {"takes", c.takes}, {"computes", c.formula}});
+    std::cout << Json{{"schema", "kvroof/result/v1"},
+                      {"inputs", Json::object()},
+                      {"results", {{"quantities", list}}},
+                      {"warnings", Json::array()}}
+                     .dump(2)
+              << '\n';
+    return;
+  }
+  reports::Grid grid("llll");
+  grid.row({"quantity", "needs", "takes", "computes"});
+  for (const claims::Computation& c : claims::computations())
+    grid.row(
+        {std::string(c.name), std::string(c.needs), std::string(c.takes), std::string(c.formula)});
+  if (format == "csv") return grid.print_csv(std::cout);
+  if (format == "md") return grid.print_markdown(std::cout);
+  grid.print(std::cout);
+}
+
 }  // namespace
 
 void add_claims(CLI::App& app, int&) {
@@ -187,7 +213,9 @@ void add_claims(CLI::App& app, int&) {
   verb->add_option("--format", o->format, "table | json | csv | md")
       ->check(CLI::IsMember({"table", "json", "csv", "md"}));
   verb->add_flag("-v,--verbose", o->verbose, "every figure of each claim, and why");
+  verb->add_flag("--quantities", o->quantities, "the computations a claim file may ask for");
   verb->callback([o] {
+    if (o->quantities) return print_quantities(o->format);
     const std::vector<Entry> entries = judged(*o);
     if (o->format == "json") return print_json(*o, entries);
     if (o->format == "table" && (o->verbose || !o->which.empty())) {
