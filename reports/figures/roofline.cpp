@@ -123,10 +123,13 @@ void add_numbers(Panel& plot, Placer& placer, const Roofline& f, const Looks& lo
       if (done[k] || !placed(f.points[k]) || f.points[k].gpu != f.points[i].gpu) continue;
       const Vec at = px(f.points[k]);
       if (std::hypot(at.x - here.x, at.y - here.y) > kNear) continue;
+      done[k] = true;
+      const bool named = std::any_of(together.begin(), together.end(),
+                                     [&](std::size_t j) { return numbers[j] == numbers[k]; });
+      if (named) continue;  // several shapes of one kernel at one place
       together.push_back(k);
       clear = std::max(clear, radius(f.points[k].share));
       row += fmt::format("{}{}", row.empty() ? "" : " ", numbers[k]);
-      done[k] = true;
     }
     Text t{.at = {f.points[i].intensity.value, drawn(f.points[i]).value / tera},
            .text = row,

@@ -149,9 +149,10 @@ reports::CostContext cost(std::span<const Subject> subjects) {
               "limit allow");
   for (const Subject& s : subjects) {
     const std::string price = fmt::format("${:.2f} per GPU-hour", s.setup.machine.gpu_hour_usd);
-    reports::CostContext::Series full{s.name + ", " + price, {}};
-    reports::CostContext::Series own{
-        fmt::format("{}, at most {}", s.name, requests_text(s.setup.point.batch)), {}};
+    const bool alone = subjects.size() == 1;
+    if (alone) f.caption.subtitle += "; " + price;
+    reports::CostContext::Series full{alone ? "all that fit" : s.name + ", " + price, {}};
+    reports::CostContext::Series own{requests_text(s.setup.point.batch), {}};
     for (const double n : contexts(s.setup.llm)) {
       const Setup at = with_context(s.setup, n);
       const double most = most_requests(at);
@@ -163,7 +164,7 @@ reports::CostContext cost(std::span<const Subject> subjects) {
               {Tokens{n}, p->usd_per_million_output_tokens, operating_details(loaded, *p)});
       };
       add(full, most);
-      if (subjects.size() == 1 && s.setup.point.batch <= most) add(own, s.setup.point.batch);
+      if (alone && s.setup.point.batch <= most) add(own, s.setup.point.batch);
     }
     if (!full.at.empty()) f.series.push_back(full);
     if (!own.at.empty()) f.series.push_back(own);

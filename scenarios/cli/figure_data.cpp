@@ -250,7 +250,7 @@ reports::Waterfall waterfall(const Subject& s, Phase phase) {
       {"communication", g.link, "collectives that are not hidden"}};
   for (const auto& part : parts)
     if (part.delta != Seconds{}) f.steps.push_back({part.name, part.delta, {{}, part.why}});
-  if (!f.steps.empty())
+  if (g.bandwidth != Seconds{})
     f.steps.front().details.rows = {
         {"HBM", fmt::format("{} of {}", text(m.hbm.achieved), text(m.hbm.peak))}};
   return f;
@@ -258,7 +258,7 @@ reports::Waterfall waterfall(const Subject& s, Phase phase) {
 
 reports::MemoryMap memory(std::span<const Subject> subjects) {
   reports::MemoryMap f;
-  f.caption = caption(subjects, "Memory of each GPU", "line: what the engine may use");
+  f.caption = caption(subjects, "Memory of each GPU", "");
   for (const Subject& s : subjects) {
     const MemoryFit& m = s.prediction.memory;
     const double requests = s.setup.point.batch / s.setup.policy.parallel.data;

@@ -50,7 +50,7 @@ std::vector<OpSum> sums(const PhaseResult& p);
 /// Every op, and the whole step: for decode at batch 1, 2, 4 … 256 as far as memory reaches.
 reports::Roofline roofline(std::span<const Subject> subjects, Phase phase);
 reports::OpTimes op_times(const Subject& s, Phase phase);
-/// The parts of Gap, in its order; parts under 0.1 % of the step are left out if they are zero.
+/// The parts of Gap that are not zero, in its order.
 reports::Waterfall waterfall(const Subject& s, Phase phase);
 reports::MemoryMap memory(std::span<const Subject> subjects);
 /// Per GPU. One deployment: batches 1, its own, 4 times its own, and FP8 beside a 16-bit cache.
