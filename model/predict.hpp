@@ -26,6 +26,7 @@ struct OperatingPoint {
   double prefix_hit = 0;
   bool lock_step = false;
   double decode_context() const { return context > 0 ? context : prompt + output / 2; }
+  bool operator==(const OperatingPoint&) const = default;
 };
 
 /// Everything a prediction needs, resolved.

@@ -64,6 +64,7 @@ struct LoadCurve {
   };
   Caption caption;
   std::string load_title;  // "request rate  [requests/s]"
+  std::string middle = "p50";  // what ttft_p50 and tpot_p50 hold: "mean" where no more is known
   std::vector<Series> series;
   Seconds ttft_slo, tpot_slo;  // 0: none
 };

@@ -123,10 +123,13 @@ void add_numbers(Panel& plot, Placer& placer, const Roofline& f, const Looks& lo
       if (done[k] || !placed(f.points[k]) || f.points[k].gpu != f.points[i].gpu) continue;
       const Vec at = px(f.points[k]);
       if (std::hypot(at.x - here.x, at.y - here.y) > kNear) continue;
+      done[k] = true;
+      const bool named = std::any_of(together.begin(), together.end(),
+                                     [&](std::size_t j) { return numbers[j] == numbers[k]; });
+      if (named) continue;  // several shapes of one kernel at one place
       together.push_back(k);
       clear = std::max(clear, radius(f.points[k].share));
       row += fmt::format("{}{}", row.empty() ? "" : " ", numbers[k]);
-      done[k] = true;
     }
     Text t{.at = {f.points[i].intensity.value, drawn(f.points[i]).value / tera},
            .text = row,
@@ -322,7 +325,13 @@ Scene scene(const Roofline& f, Canvas canvas) {
                    {"of step", "FLOP/B", looks.several() ? "TFLOP/s, each" : "TFLOP/s"});
   const bool measured =
       std::any_of(f.points.begin(), f.points.end(), [](auto& p) { return p.measured.value > 0; });
-  std::string legend = "roofs: solid measured, dashed datasheet · hollow: predicted · ";
+  const auto how = [](const auto& roof) { return roof.how == "measured"; };
+  const bool all_measured = std::all_of(f.gpus.begin(), f.gpus.end(), [&](const auto& g) {
+    return std::all_of(g.levels.begin(), g.levels.end(), how) &&
+           std::all_of(g.peaks.begin(), g.peaks.end(), how);
+  });
+  std::string legend = fmt::format("roofs: solid {}, dashed datasheet · hollow: predicted · ",
+                                   all_measured ? "measured" : "as reached");
   legend += measured ? "solid: measured · area: share of step" : "area: share of step";
   // On a narrow plot the label along the line may have had room for the name alone.
   if (stacked && !looks.several() && !f.gpus.empty())

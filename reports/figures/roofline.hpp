@@ -17,12 +17,14 @@ struct Roofline {
     std::string name;               // "HBM3e"
     Bandwidth datasheet, measured;  // measured 0: unknown, a line instead of a band
     bool shown = true;
+    std::string how = "measured";  // what `measured` is: fitted, assumed
   };
   /// A flat roof. The first is the one the step's math type uses: its ridge is marked.
   struct Peak {
     std::string id, name;  // "bf16", "BF16 tensor"
     Throughput datasheet, measured;
     bool shown = true;
+    std::string how = "measured";
   };
   struct Gpu {
     std::string name;

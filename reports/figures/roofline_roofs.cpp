@@ -24,7 +24,8 @@ Top top(const Roofline::Gpu& g) {
 
 /// "HBM3e  4.28 measured – 4.8 datasheet TB/s", then shorter forms for narrow plots.
 std::vector<std::string> label_forms(const std::string& gpu, const std::string& name,
-                                     double measured, double datasheet, const char* unit) {
+                                     double measured, double datasheet, const std::string& how,
+                                     const char* unit) {
   const std::string head = gpu.empty() ? name : gpu + " " + name;
   if (!(measured > 0) || measured == datasheet) {
     const char* kind = measured > 0 ? "" : " datasheet";
@@ -32,7 +33,7 @@ std::vector<std::string> label_forms(const std::string& gpu, const std::string& 
             fmt::format("{} {}", head, number(datasheet)), head};
   }
   std::vector<std::string> forms{
-      fmt::format("{}  {} measured – {} datasheet {}", head, number(measured), number(datasheet),
+      fmt::format("{}  {} {} – {} datasheet {}", head, number(measured), how, number(datasheet),
                   unit),
       fmt::format("{}  {} – {} {}", head, number(measured), number(datasheet), unit),
       fmt::format("{} {} – {}", head, number(measured), number(datasheet)), head};
@@ -147,8 +148,9 @@ void add_roofs(Panel& p, Placer& placer, const Roofline& f) {
       add_band(p, {lower.from, lower.to}, {upper.from, upper.to}, own, main ? 2 : 1.2, tags);
       placer.avoid_line(p.px(lower.from), p.px(lower.to));
       placer.avoid_line(p.px(upper.from), p.px(upper.to));
-      labels.push_back({label_forms(prefix, l.name, l.measured.value / tera, rate_ds, "TB/s"),
-                        upper, lower, own, false, tags});
+      labels.push_back(
+          {label_forms(prefix, l.name, l.measured.value / tera, rate_ds, l.how, "TB/s"), upper,
+           lower, own, false, tags});
     }
     if (g.levels.empty()) continue;
     const double rate = usable(g.levels[0]).value / tera,
@@ -162,8 +164,9 @@ void add_roofs(Panel& p, Placer& placer, const Roofline& f) {
       add_band(p, {lower.from, lower.to}, {upper.from, upper.to}, ink, main ? 2 : 1.2, tags);
       placer.avoid_line(p.px(lower.from), p.px(lower.to));
       placer.avoid_line(p.px(upper.from), p.px(upper.to));
-      labels.push_back({label_forms(prefix, k.name, k.measured.value / tera, y_ds, "TFLOP/s"),
-                        upper, lower, ink, true, tags});
+      labels.push_back(
+          {label_forms(prefix, k.name, k.measured.value / tera, y_ds, k.how, "TFLOP/s"), upper,
+           lower, ink, true, tags});
     }
     if (const double r = ridge(g).value; r > p.x.lo && r < p.x.hi) {
       const double y = usable(g.peaks[0]).value / tera;

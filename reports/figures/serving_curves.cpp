@@ -90,8 +90,8 @@ Scene scene(const LoadCurve& f, Canvas canvas) {
     tips.emplace_back();
     for (const auto& a : series.at) {
       std::vector<std::pair<std::string, std::string>> rows{{f.load_title, number(a.load)},
-                                                            {"TTFT p50", text(a.ttft_p50)},
-                                                            {"TPOT p50", text(a.tpot_p50)}};
+                                                            {"TTFT " + f.middle, text(a.ttft_p50)},
+                                                            {"TPOT " + f.middle, text(a.tpot_p50)}};
       if (a.ttft_p99 > Seconds{}) rows.push_back({"TTFT p99", text(a.ttft_p99)});
       if (a.tpot_p99 > Seconds{}) rows.push_back({"TPOT p99", text(a.tpot_p99)});
       tips.back().push_back(add_tip(s, tip(series.name, std::move(rows), a.details)));
@@ -135,7 +135,7 @@ Scene scene(const LoadCurve& f, Canvas canvas) {
     bottom = add_xy(s, {30 + half, top, half, 0}, height, std::move(tpot));
   }
   add(add_canvas(s), Text{.at = {12, bottom + 14},
-                          .text = "solid: median · dashed: p99",
+                          .text = f.middle == "p50" ? "solid: median · dashed: p99" : "solid: " + f.middle,
                           .size = 10,
                           .ink = Ink::muted});
   finish(s, bottom + 14);
@@ -146,9 +146,9 @@ DataTable data_table(const LoadCurve& f) {
   DataTable t{f.caption.title,
               {{"deployment", false},
                {f.load_title},
-               {"TTFT p50"},
+               {"TTFT " + f.middle},
                {"TTFT p99"},
-               {"TPOT p50"},
+               {"TPOT " + f.middle},
                {"TPOT p99"}},
               {}};
   const auto known = [](Seconds x) { return x > Seconds{} ? text(x) : std::string("–"); };

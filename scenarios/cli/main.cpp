@@ -13,6 +13,8 @@ constexpr const char* kWelcome =
   kvroof run scenarios/llama31-70b-8xh100.yaml       does it fit, how fast, limited by what
   kvroof run --model llama-3.1-8b --hardware h200-sxm-141gb --batch 32 --context 8192
   kvroof explain scenarios/llama31-8b-chat.yaml kv   where a number comes from
+  kvroof plot roofline scenarios/llama31-70b-8xh100.yaml --hardware h100-sxm-80gb,h200-sxm-141gb
+  kvroof report scenarios/llama31-70b-8xh100.yaml -o report.html
   kvroof claims                                      published claims, recomputed
   kvroof lint measurements.csv                       which rows beat the speed of light
   kvroof profiles | models                           what is bundled, with sources
@@ -37,6 +39,8 @@ int main(int argc, char** argv) {
   cli::add_claims(app, exit_code);
   cli::add_simulate(app, exit_code);
   cli::add_lint(app, exit_code);
+  cli::add_plot(app, exit_code);
+  cli::add_report(app, exit_code);
   cli::add_completion(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -6,8 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "model/user_error.hpp"
+#include "reports/braille.hpp"
 #include "reports/kernel_report.hpp"
 #include "reports/run_report.hpp"
+#include "scenarios/cli/figure_data.hpp"
+#include "scenarios/cli/kernel_op.hpp"
 #include "scenarios/cli/output.hpp"
 #include "scenarios/cli/resolve.hpp"
 #include "scenarios/cli/verbs.hpp"
@@ -22,18 +25,8 @@ Json inputs_json(const Scenario& s) { return Json::parse(to_json(resolved_inputs
 std::vector<reports::KernelRow> evaluate_kernels(const Resolved& r) {
   std::vector<reports::KernelRow> rows;
   const Machine& m = r.setup.machine;
-  const OnChip chip{.num_sms = m.num_sms, .l2_effective = m.l2_effective};
   for (const KernelCall& call : r.scenario.kernel_calls()) {
-    const attention::Variant* v = attention::find_variant(call.variant);
-    attention::Formats formats = call.formats();
-    if (m.roof(formats.math).peak <= Throughput{}) formats.math = MathType::bf16;
-    const attention::Cost cost = v->cost(call.shape, formats, chip, call.options);
-    Op op{.name = v->name,
-          .math = formats.math,
-          .work = cost.work,
-          .execution = cost.execution,
-          .handed_over = cost.handed_over};
-    op.op_class = call.shape.s_q > 1 ? OpClass::prefill_attention : OpClass::decode_attention;
+    const Op op = kernel_op(call, m);
     rows.push_back({call, op, time(op, m, Launch::graph)});
   }
   return rows;
@@ -58,14 +51,34 @@ std::vector<std::string> next_steps(const Inputs& in, const Prediction& p) {
   return next;
 }
 
-int run(const Inputs& in, const std::string& format, const std::string& file, bool dry_run) {
-  if (dry_run) {
+struct Options {
+  std::string format, file, trace;
+  bool dry_run = false, plot = false;
+};
+
+/// The decode step as a Chrome trace, and its roofline below the table.
+void draw(const reports::RunReport& report, const Options& o, Output& output, bool table) {
+  const Subject subject{
+      .name = report.name, .setup = report.setup, .prediction = report.prediction};
+  if (!o.trace.empty()) {
+    Output file(o.trace);
+    file.stream() << reports::chrome_trace(trace(subject, Phase::decode));
+  }
+  if (o.plot && table)
+    output.stream() << '\n'
+                    << reports::terminal_roofline(roofline({&subject, 1}, Phase::decode),
+                                                  {.utf8 = output.unicode()});
+}
+
+int run(const Inputs& in, const Options& o) {
+  const std::string format = o.format.empty() ? format_of_file(o.file) : o.format;
+  if (o.dry_run) {
     std::vector<std::string> warnings;
     read_scenario(in, warnings);
     std::cout << "ok\n";
     return kOk;
   }
-  Output output(file);
+  Output output(o.file);
   const Resolved r = resolve(in);
   if (!r.scenario.kernel_calls().empty()) return run_kernels(r, format, output.stream());
   reports::RunReport report{.name = r.scenario.name.empty() ? r.setup.llm.id : r.scenario.name,
@@ -87,16 +100,13 @@ int run(const Inputs& in, const std::string& format, const std::string& file, bo
   else if (format == "csv") reports::print_csv(out, report);
   else if (format == "md") reports::print_markdown(out, report);
   else reports::print_table(out, report, output.unicode());
+  if (report.prediction.memory.fits) draw(report, o, output, format == "table");
   return report.prediction.memory.fits ? kOk : kNo;
 }
 
 }  // namespace
 
 void add_run(CLI::App& app, int& exit_code) {
-  struct Options {
-    std::string format, file;
-    bool dry_run = false;
-  };
   CLI::App* verb =
       app.add_subcommand("run", "one scenario: does it fit, how fast, limited by what");
   auto in = add_inputs(*verb);
@@ -105,10 +115,9 @@ void add_run(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"table", "json", "csv", "md"}));
   verb->add_option("-o,--output", o->file, "write to a file instead of stdout");
   verb->add_flag("--dry-run", o->dry_run, "check the scenario and stop");
-  verb->callback([in, o, &exit_code] {
-    exit_code =
-        run(*in, o->format.empty() ? format_of_file(o->file) : o->format, o->file, o->dry_run);
-  });
+  verb->add_flag("--plot", o->plot, "the roofline of the decode step below the table");
+  verb->add_option("--trace", o->trace, "the decode step as Chrome trace events (Perfetto)");
+  verb->callback([in, o, &exit_code] { exit_code = run(*in, *o); });
 }
 
 }  // namespace kvroof::cli
