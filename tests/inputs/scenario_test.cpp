@@ -2,6 +2,11 @@
 #include "model/scenario.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "model/user_error.hpp"
 #include "model/yaml.hpp"
@@ -78,4 +83,41 @@ TEST_CASE("a scenario can come from the command line alone") {
                                               {"workload.context", "4096", "--context"}});
   CHECK(s.policy.parallel.gpus() == 8);
   CHECK(s.workload.batch == 16);
+}
+
+TEST_CASE("extends: the file's own values win, blocks merge key by key, lists are replaced") {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / fmt::format("kvroof-extends-{}", ::getpid());
+  fs::create_directories(folder);
+  std::ofstream(folder / "base.yaml") << kChat;
+  std::ofstream(folder / "mine.yaml") << R"(extends: base.yaml
+name: mine
+serving: {tensor_parallel_size: 4}
+sweep: {workload.max_concurrency: [7]}
+)";
+  const Scenario s = load_scenario((folder / "mine.yaml").string());
+  CHECK(s.name == "mine");
+  CHECK(s.model == "meta-llama/Llama-3.1-8B");
+  CHECK(s.policy.parallel.tensor == 4);
+  CHECK(s.policy.max_num_seqs == 32);  // of the base
+  CHECK(s.sweep.axes.size() == 2);
+  CHECK(s.sweep.axes[0].values.size() == 1);
+  fs::remove_all(folder);
+}
+
+TEST_CASE("a kernel block is one attention call with its shape and options") {
+  const Scenario s = read(R"(schema: kvroof/scenario/v1
+hardware: a100-sxm-40gb
+kernel: {variant: naive, b: 1, h_q: 16, h_kv: 16, s_q: 2048, s_kv: 2048, d_qk: 64, d_v: 64}
+kernels:
+  - {variant: paged_decode, b: 8, h_q: 32, h_kv: 8, s_kv: 4096, kv_dtype: fp8, block_size: 32}
+)");
+  const std::vector<KernelCall> calls = s.kernel_calls();
+  REQUIRE(calls.size() == 2);
+  CHECK(calls[0].variant == "naive");
+  CHECK(calls[0].shape.s_q == 2048);
+  CHECK(calls[0].formats().kv == Dtype::bf16);
+  CHECK(calls[1].options.block_size == 32);
+  CHECK(calls[1].formats().kv == Dtype::fp8);
+  CHECK(calls[1].formats().act == Dtype::bf16);
 }
