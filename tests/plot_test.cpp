@@ -112,14 +112,20 @@ TEST_CASE("curves pass through the scenario's own point") {
   CHECK(on_front);
   bool in_load = false;
   for (const auto& a : load({&s, 1}).series.front().at)
-    if (a.load == 16) in_load = true, CHECK(a.tpot_p50 == p.tpot), CHECK(a.ttft_p50 >= p.ttft);
+    if (a.load == 16) {
+      in_load = true;
+      CHECK(a.tpot_p50 == p.tpot);
+      CHECK(a.ttft_p50 >= p.ttft);
+    }
   CHECK(in_load);
   bool in_cost = false;
   for (const auto& series : cost({&s, 1}).series)
     if (series.name == "16 requests")
       for (const auto& a : series.at)
-        if (a.context.value == 4096)
-          in_cost = true, CHECK(a.usd_per_million == Approx(p.usd_per_million_output_tokens));
+        if (a.context.value == 4096) {
+          in_cost = true;
+          CHECK(a.usd_per_million == Approx(p.usd_per_million_output_tokens));
+        }
   CHECK(in_cost);
 }
 
