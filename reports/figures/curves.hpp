@@ -64,9 +64,9 @@ struct LoadCurve {
   };
   Caption caption;
   std::string load_title;  // "request rate  [requests/s]"
-  std::string middle = "p50";  // what ttft_p50 and tpot_p50 hold: "mean" where no more is known
   std::vector<Series> series;
   Seconds ttft_slo, tpot_slo;  // 0: none
+  std::string middle = "p50";  // what ttft_p50 and tpot_p50 hold: "mean" where no more is known
 };
 Scene scene(const LoadCurve& f, Canvas canvas = {});
 DataTable data_table(const LoadCurve& f);
