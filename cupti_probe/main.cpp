@@ -71,7 +71,9 @@ int run(int argc, char** argv) {
   verb->add_option("--kernels", check.kernels, "these kernels only")->delimiter(',');
   verb->add_option("--part", check.part, "ceilings, kernels or both")
       ->check(CLI::IsMember({"both", "ceilings", "kernels"}));
-  verb->add_option("--csv", check.csv, "write a record");
+  auto* record = verb->add_option("--csv", check.csv, "write a record");
+  verb->add_option("--report", check.report, "draw the record: .svg, .png, .pdf or .html")
+      ->needs(record);
   verb->add_flag("--verify", check.verify, "check each kernel against its CPU oracle first");
   verb->add_flag("--no-counters", timing_only, "times only");
   verb->callback([&] {

@@ -17,6 +17,8 @@
 #include "kernels/device.hpp"
 #include "model/search_path.hpp"
 #include "model/time.hpp"
+#include "scenarios/cli/records.hpp"
+#include "scenarios/cli/stack.hpp"
 
 namespace kvroof::probe {
 namespace {
@@ -204,6 +206,13 @@ int validate(const ValidateOptions& options, const std::string& command) {
   const Environment env = environment(command, options.counters);
   fmt::print("\n{}\n{} of {} outside tolerance\n", headline(env), tally.off, tally.judged);
   if (record) record->close(header_lines(env, sensors));
+  if (!options.report.empty()) {
+    cli::Inputs inputs;
+    inputs.flags["hardware"] = file;
+    if (const int failed =
+            cli::write_figures(cli::record_figures({options.csv}, inputs), options.report))
+      return failed;
+  }
   if (tally.off > 0 && options.part != "kernels")
     fmt::print("Write what was measured: kvroof-probe ceilings --write {}\n", file);
   return tally.off > 0 ? 1 : 0;

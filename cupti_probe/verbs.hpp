@@ -22,6 +22,7 @@ struct ValidateOptions {
   std::vector<std::string> kernels;  // empty: the catalogue without the ceilings' own load kernels
   std::string part = "both";         // both | ceilings | kernels
   std::string csv;
+  std::string report;  // figures drawn from the record in `csv`: .svg, .png, .pdf, .html
   bool counters = true, verify = false;
 };
 int validate(const ValidateOptions& options, const std::string& command);

@@ -77,27 +77,12 @@ void print(const std::vector<reports::Figure>& figures) {
   }
 }
 
-int write(const std::vector<reports::Figure>& figures, const std::string& file) {
-  if (std::filesystem::path(file).extension() == ".html") {
-    Output out(file);
-    reports::Report r{.title = figures.front().wide.caption.title};
-    r.sections = {{"", {}, figures, {}}};
-    out.stream() << reports::html(r);
-    return kOk;
-  }
-  std::vector<reports::Scene> scenes;
-  for (const reports::Figure& f : figures) scenes.push_back(f.wide);
-  const reports::Saved saved = reports::save_figure(stacked(scenes), file);
-  if (saved.exit_code != 0) std::cerr << saved.message << '\n';
-  return saved.exit_code;
-}
-
 int plot(const Inputs& in, const Options& o) {
   if (o.kind == "validation") {
     std::vector<std::string> files = o.more;
     files.insert(files.begin(), in.file);
     const std::vector<reports::Figure> f = record_figures(files, in);
-    return o.file.empty() ? (print(f), kOk) : write(f, o.file);
+    return o.file.empty() ? (print(f), kOk) : write_figures(f, o.file);
   }
   const std::vector<Subject> all = subjects(cases(in, o.more));
   if (o.kind == "trace") {
@@ -116,7 +101,7 @@ int plot(const Inputs& in, const Options& o) {
     return kOk;
   }
   const std::vector<reports::Figure> f = figures(o, all);
-  return o.file.empty() ? (print(f), kOk) : write(f, o.file);
+  return o.file.empty() ? (print(f), kOk) : write_figures(f, o.file);
 }
 
 }  // namespace

@@ -14,24 +14,26 @@ namespace kvroof::cli {
 
 /// Where a scenario comes from; filled by the options that add_inputs declares.
 struct Inputs {
-  std::string file;                         // empty: everything from flags
-  std::map<std::string, std::string> flags; // key path -> text: serving.tensor_parallel_size -> "8"
-  std::vector<std::string> set;             // --set key=value
-  std::string engine_args;                  // --engine-args "vllm serve …"
+  std::string file;  // empty: everything from flags
+  std::map<std::string, std::string>
+      flags;                     // key path -> text: serving.tensor_parallel_size -> "8"
+  std::vector<std::string> set;  // --set key=value
+  std::string engine_args;       // --engine-args "vllm serve …"
   std::vector<std::string> profile_path;
   bool allow_unknown_arch = false;
-  bool datasheet_roof = false;              // --roof datasheet
+  bool datasheet_roof = false;  // --roof datasheet
 };
 
-/// Declares the scenario argument, a flag for every field of `serving` and `workload`, and the rest.
+/// Declares the scenario argument, a flag for every field of `serving` and `workload`, and the
+/// rest.
 std::shared_ptr<Inputs> add_inputs(CLI::App& verb);
 
 /// A scenario with everything it names.
 struct Resolved {
   Scenario scenario;
   HardwareProfile profile;
-  Setup setup;                         // llm and point are empty for a kernel scenario
-  std::vector<std::string> assumed;    // defaults and estimates the answer rests on
+  Setup setup;                       // llm and point are empty for a kernel scenario
+  std::vector<std::string> assumed;  // defaults and estimates the answer rests on
   std::vector<std::string> warnings;
 };
 

@@ -1,6 +1,11 @@
 #include "scenarios/cli/stack.hpp"
 
 #include <algorithm>
+#include <fstream>
+#include <iostream>
+
+#include "model/user_error.hpp"
+#include "reports/convert.hpp"
 
 namespace kvroof::cli {
 
@@ -19,6 +24,22 @@ reports::Scene stacked(std::span<const reports::Scene> scenes) {
     all.width = std::max(all.width, s.width);
   }
   return all;
+}
+
+int write_figures(const std::vector<reports::Figure>& figures, const std::string& file) {
+  if (file.ends_with(".html")) {
+    std::ofstream out(file);
+    if (!out) throw UserError(file + ": expected a file that can be written");
+    reports::Report r{.title = figures.front().wide.caption.title};
+    r.sections = {{"", {}, figures, {}}};
+    out << reports::html(r);
+    return 0;
+  }
+  std::vector<reports::Scene> scenes;
+  for (const reports::Figure& f : figures) scenes.push_back(f.wide);
+  const reports::Saved saved = reports::save_figure(stacked(scenes), file);
+  if (saved.exit_code != 0) std::cerr << saved.message << '\n';
+  return saved.exit_code;
 }
 
 }  // namespace kvroof::cli
