@@ -145,12 +145,11 @@ TEST_CASE("the report is small, closed and says so when a job does not fit") {
     const std::string page = reports::html(planner_report(*c));
     CHECK(page.size() < 300 * 1000);
     std::string text = page;  // the SVG namespace is a name, not an address
-    for (std::size_t at = 0;
-         (at = text.find("xmlns=\"http://www.w3.org/2000/svg\"")) != std::string::npos;)
-      text.erase(at, 34);
+    const std::string name = "http://www.w3.org/2000/svg";
+    for (std::size_t at = 0; (at = text.find(name)) != std::string::npos;)
+      text.erase(at, name.size());
+    CHECK(text.find("://") == std::string::npos);
     CHECK(text.find("src=") == std::string::npos);
-    CHECK(text.find("href=\"http") == std::string::npos);
-    CHECK(text.find("url(http") == std::string::npos);
     CHECK(page.find("Yes: on 8 × h100-sxm-80gb it fits") != std::string::npos);
   }
   Inputs in = inputs("h100-sxm-80gb");

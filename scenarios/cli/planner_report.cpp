@@ -106,6 +106,10 @@ DataTable comparison(const std::vector<Case>& cases) {
 DataTable assumptions(const std::vector<Case>& cases) {
   DataTable t{"", {{"what", false}, {"value", false}, {"source", false}}, {}};
   const auto add = [&](std::string what, std::string value, std::string source) {
+    // An offline page names no address a browser could be sent to.
+    for (const std::string scheme : {"https://", "http://"})
+      for (std::size_t at; (at = source.find(scheme)) != std::string::npos;)
+        source.erase(at, scheme.size());
     std::vector<std::string> row{std::move(what), std::move(value), std::move(source)};
     if (std::find(t.rows.begin(), t.rows.end(), row) == t.rows.end()) t.rows.push_back(row);
   };
