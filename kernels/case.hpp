@@ -1,5 +1,5 @@
-// A kernel as the harness, the probe and the tests see it: inputs on the device, a launch, the model's
-// op, and a check against the CPU oracle. One catalogue lists all of them.
+// A kernel as the harness, the probe and the tests see it: inputs on the device, a launch, the
+// model's op, and a check against the CPU oracle. One catalogue lists all of them.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -28,13 +28,13 @@ struct Verdict {
   bool ok = false;
   double relative_error = 0;  // |out - ref| / |ref|, Frobenius
   double tolerance = 0;
-  std::string detail;         // worst element, when not ok
+  std::string detail;  // worst element, when not ok
 };
 
 /// One kernel at one shape. Device memory is owned by the closures.
 struct Case {
-  std::string name;                          // "flash_v2 b4 h16/16 s8192 d128 causal"
-  Op op;                                     // the model's cost of one launch(), same tile as the kernel
+  std::string name;  // "flash_v2 b4 h16/16 s8192 d128 causal"
+  Op op;             // the model's cost of one launch(), same tile as the kernel
   std::function<void(cudaStream_t)> launch;  // idempotent: same inputs, same outputs, every time
   std::function<Verdict()> verify;           // empty: nothing to verify (pure load kernels)
   int kernels_per_launch = 1;

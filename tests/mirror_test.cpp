@@ -1,4 +1,5 @@
-// One variant, mirrored by name: model/attention, tests/attention and kernels/attention hold the same stems.
+// One variant, mirrored by name: model/attention, tests/attention and kernels/attention hold the
+// same stems.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -26,7 +27,9 @@ const std::map<std::string, std::string, std::less<>> kNoKernel = {
     {"linear", "modelled by bytes; state updates are outside the scope"},
 };
 
-bool in_tree(const std::string& path) { return std::filesystem::exists(KVROOF_SOURCE_DIR "/" + path); }
+bool in_tree(const std::string& path) {
+  return std::filesystem::exists(KVROOF_SOURCE_DIR "/" + path);
+}
 
 }  // namespace
 
@@ -44,7 +47,8 @@ TEST_CASE("every variant has its model, its test and its kernel or a reason") {
 }
 
 TEST_CASE("no kernel without a model") {
-  for (const auto& file : std::filesystem::directory_iterator(KVROOF_SOURCE_DIR "/kernels/attention")) {
+  for (const auto& file :
+       std::filesystem::directory_iterator(KVROOF_SOURCE_DIR "/kernels/attention")) {
     if (file.path().extension() != ".cu") continue;
     std::string stem = file.path().stem().string();
     if (stem == "flash_v3_fp8") stem = "flash_v3";  // one model, two formats

@@ -481,8 +481,8 @@ void launch(const Call& c, cudaStream_t stream) {
            .heads = x.b * x.h_q,
            .ticket = c.ticket};
   const double head_bytes = sizeof(T) * static_cast<double>(x.s_kv) * (x.d_qk + x.d_v);
-  // Only causal tiles differ in length and gain from many heads to choose from. Full ones take head by
-  // head: counters showed 1.5x to 1.9x of the HBM reads when several heads shared a section.
+  // Only causal tiles differ in length and gain from many heads to choose from. Full ones take head
+  // by head: counters showed 1.5x to 1.9x of the HBM reads when several heads shared a section.
   const double share = kCausal ? c.l2_share : 0;
   p.section = static_cast<int>(std::clamp(share / head_bytes, 1., 1e6)) * p.group;
   p.section = std::min(p.section, p.heads);

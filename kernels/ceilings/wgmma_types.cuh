@@ -24,8 +24,9 @@ __device__ __forceinline__ void wgmma_wait() {
 #define KVROOF_NAMES_32 KVROOF_TEN() KVROOF_TEN(1) KVROOF_TEN(2) "%30,%31"
 #define KVROOF_NAMES_128                                                              \
   KVROOF_TEN()                                                                        \
-  KVROOF_TEN(1) KVROOF_TEN(2) KVROOF_TEN(3) KVROOF_TEN(4) KVROOF_TEN(5) KVROOF_TEN(6) \
-      KVROOF_TEN(7) KVROOF_TEN(8) KVROOF_TEN(9) KVROOF_TEN(10)                        \
+  KVROOF_TEN(1)                                                                       \
+  KVROOF_TEN(2) KVROOF_TEN(3) KVROOF_TEN(4) KVROOF_TEN(5) KVROOF_TEN(6) KVROOF_TEN(7) \
+      KVROOF_TEN(8) KVROOF_TEN(9) KVROOF_TEN(10)                                      \
           KVROOF_TEN(11) "%120,%121,%122,%123,%124,%125,%126,%127"
 #define KVROOF_OPS_4(c, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3])
 #define KVROOF_OPS_16(c, i) \

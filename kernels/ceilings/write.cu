@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kThreads = 512, kUnroll = 4;
 constexpr int kStgTile = kThreads * kUnroll * 16;  // 32 KiB
-[[maybe_unused]] constexpr int kPending = 4;  // sm_90: bulk stores in flight per block
+[[maybe_unused]] constexpr int kPending = 4;       // sm_90: bulk stores in flight per block
 
 __global__ void __launch_bounds__(kThreads) write_stg(char* data, Walk walk, ClockSample* clock) {
   const Stopwatch watch = Stopwatch::start();

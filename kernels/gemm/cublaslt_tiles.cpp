@@ -1,5 +1,5 @@
-// The tile, stage and cluster ids of cuBLASLt as numbers. The names carry the sizes, the ids do not; these lists
-// are the enumerations of cublasLt.h (CUDA 13.0), in its order.
+// The tile, stage and cluster ids of cuBLASLt as numbers. The names carry the sizes, the ids do
+// not; these lists are the enumerations of cublasLt.h (CUDA 13.0), in its order.
 #include <cublasLt.h>
 
 #include "kernels/gemm/cublaslt.hpp"

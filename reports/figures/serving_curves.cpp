@@ -134,10 +134,11 @@ Scene scene(const LoadCurve& f, Canvas canvas) {
     add_xy(s, {6, top, half, 0}, height, std::move(ttft));
     bottom = add_xy(s, {30 + half, top, half, 0}, height, std::move(tpot));
   }
-  add(add_canvas(s), Text{.at = {12, bottom + 14},
-                          .text = f.middle == "p50" ? "solid: median · dashed: p99" : "solid: " + f.middle,
-                          .size = 10,
-                          .ink = Ink::muted});
+  add(add_canvas(s),
+      Text{.at = {12, bottom + 14},
+           .text = f.middle == "p50" ? "solid: median · dashed: p99" : "solid: " + f.middle,
+           .size = 10,
+           .ink = Ink::muted});
   finish(s, bottom + 14);
   return s;
 }

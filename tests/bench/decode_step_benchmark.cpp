@@ -19,7 +19,8 @@ void DecodeStep(benchmark::State& state) {
   const Lowering lowering = lower(llm, policy, machine);
   double context = 4096;
   for (auto _ : state) {
-    const StepLoad load{{.requests = static_cast<double>(state.range(0)), .s_q = 1, .cached = context}};
+    const StepLoad load{
+        {.requests = static_cast<double>(state.range(0)), .s_q = 1, .cached = context}};
     context = context < 8192 ? context + 1 : 4096;  // never the same step twice in a row
     benchmark::DoNotOptimize(time(ops(lowering, policy, load), machine, Launch::graph).expected);
   }
