@@ -17,6 +17,7 @@ __device__ __forceinline__ void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
+// clang-format off
 // Register lists: the names %0 … %(n-1) and the operands behind them.
 #define KVROOF_TEN(t) \
   "%" #t "0,%" #t "1,%" #t "2,%" #t "3,%" #t "4,%" #t "5,%" #t "6,%" #t "7,%" #t "8,%" #t "9,"
@@ -28,6 +29,7 @@ __device__ __forceinline__ void wgmma_wait() {
   KVROOF_TEN(2) KVROOF_TEN(3) KVROOF_TEN(4) KVROOF_TEN(5) KVROOF_TEN(6) KVROOF_TEN(7) \
       KVROOF_TEN(8) KVROOF_TEN(9) KVROOF_TEN(10)                                      \
           KVROOF_TEN(11) "%120,%121,%122,%123,%124,%125,%126,%127"
+// clang-format on
 #define KVROOF_OPS_4(c, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3])
 #define KVROOF_OPS_16(c, i) \
   KVROOF_OPS_4(c, i), KVROOF_OPS_4(c, i + 4), KVROOF_OPS_4(c, i + 8), KVROOF_OPS_4(c, i + 12)
