@@ -127,44 +127,26 @@ Link link(const Figure<Bandwidth>& datasheet, const Figure<Bandwidth>& guess, co
           .source = published ? Source::fitted : Source::assumed};
 }
 
-const Figure<Throughput>& peak_of(const Datasheet& d, MathType m) {
+/// The figure of one tensor path, in the datasheet or among the measured ones.
+template <class Block>
+const Figure<Throughput>& figure_of(const Block& block, MathType m) {
   switch (m) {
     case MathType::fp32:
-      return d.fp32;
+      return block.fp32;
     case MathType::tf32:
-      return d.tf32;
+      return block.tf32;
     case MathType::bf16:
-      return d.bf16;
+      return block.bf16;
     case MathType::fp16:
-      return d.fp16;
+      return block.fp16;
     case MathType::fp8:
-      return d.fp8;
+      return block.fp8;
     case MathType::int8:
-      return d.int8;
+      return block.int8;
     case MathType::fp4:
-      return d.fp4;
+      return block.fp4;
   }
-  return d.bf16;
-}
-
-const Figure<Throughput>& measured_of(const Measured& d, MathType m) {
-  switch (m) {
-    case MathType::fp32:
-      return d.fp32;
-    case MathType::tf32:
-      return d.tf32;
-    case MathType::bf16:
-      return d.bf16;
-    case MathType::fp16:
-      return d.fp16;
-    case MathType::fp8:
-      return d.fp8;
-    case MathType::int8:
-      return d.int8;
-    case MathType::fp4:
-      return d.fp4;
-  }
-  return d.bf16;
+  return block.bf16;
 }
 
 }  // namespace
@@ -211,7 +193,7 @@ Machine to_machine(const HardwareProfile& p, RoofKind kind) {
   for (int i = 0; i < kNumMathTypes; ++i) {
     const auto t = static_cast<MathType>(i);
     out.tensor[static_cast<std::size_t>(i)] =
-        roof(peak_of(d, t), measured_of(m, t), p.fitted.gemm.compute, a.tensor_share, kind);
+        roof(figure_of(d, t), figure_of(m, t), p.fitted.gemm.compute, a.tensor_share, kind);
   }
   out.fp32 = roof(d.fp32, m.fp32, std::nullopt, a.fp32_share, kind);
   out.hbm = roof(d.hbm_bandwidth, m.hbm_read, p.fitted.gemm.memory, a.hbm_share, kind);
@@ -265,7 +247,7 @@ Machine to_machine(const HardwareProfile& p, RoofKind kind) {
 }
 
 void require_math(const HardwareProfile& p, MathType math) {
-  if (peak_of(p.datasheet, math).known()) return;
+  if (figure_of(p.datasheet, math).known()) return;
   throw UserError(
       fmt::format("{}: datasheet.{} is null and this scenario needs it; give it a value with "
                   "its source, or 0 FLOP/s if the GPU has no such unit",
