@@ -28,6 +28,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// States grow with the axes; their size on disk is the only limit.
+sweep::LoadedState load_state(const std::string& file) {
+  std::error_code error;
+  const auto size = fs::file_size(file, error);
+  return sweep::read_state(read_text_file(file, error ? kMaxInputBytes : size), file);
+}
+
 struct Options {
   std::vector<std::string> axes;
   std::string folder, shard = "1/1", by = "usd_per_million_output_tokens", per = "hardware";
@@ -178,8 +185,7 @@ int run_sweep(const Inputs& in, const Options& o) {
     fs::create_directories(o.folder, error);
     file = (fs::path(o.folder) / state_file(slice.index, slice.count)).string();
     if (fs::exists(file)) {
-      sweep::LoadedState before =
-          sweep::read_state(read_text_file(file, std::size_t{1} << 34), file);
+      sweep::LoadedState before = load_state(file);
       if (before.state->inputs != state.inputs)
         throw UserError(file + ": belongs to another sweep (inputs " + before.state->inputs +
                         ", now " + state.inputs + "); remove it or choose another folder");
@@ -238,8 +244,7 @@ int merge(const MergeOptions& o) {
   if (files.empty())
     throw UserError("kvroof merge: expected shard-*.json in " + o.sources.at(0) + ", found none");
   std::vector<sweep::LoadedState> parts;
-  for (const std::string& f : files)
-    parts.push_back(sweep::read_state(read_text_file(f, std::size_t{1} << 34), f));
+  for (const std::string& f : files) parts.push_back(load_state(f));
   const sweep::LoadedState whole = sweep::merge_states(std::move(parts));
   print_sweep(std::cout, *whole.state, whole.kept, o.format);
   const std::string folder = o.folder.empty() ? o.sources.at(0) : o.folder;

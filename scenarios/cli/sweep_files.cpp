@@ -1,6 +1,7 @@
 #include "scenarios/cli/sweep_files.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -152,7 +153,7 @@ std::string state_file(std::int64_t index, std::int64_t count) {
 }
 
 void replace_file(const std::string& path, const std::string& text) {
-  const std::string beside = path + ".tmp";
+  const std::string beside = fmt::format("{}.{}.tmp", path, getpid());
   {
     std::ofstream out(beside, std::ios::binary);
     out << text;
