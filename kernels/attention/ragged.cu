@@ -10,7 +10,7 @@
 // token i / G, G = h_q / h_kv, so the heads of a group share every K/V tile. The loop is that of
 // flash_v2 (kernels/flash_loop.cuh). Blocks are listed on the host, requests with most keys first
 // and a request's longest block first: what is left at the end is short.
-//   HBM read   q, k and v once, 8 bytes a block and request, the tree      written   o, lse
+//   HBM read   q, k and v once, 12 bytes a block, 8 a request, the tree      written   o, lse
 //   L2 to SM   kM·d + tiles·2·kN·d elements per block
 #include <algorithm>
 #include <numeric>
@@ -20,6 +20,7 @@
 #include "kernels/attention_case.hpp"
 #include "kernels/band.cuh"
 #include "kernels/check.hpp"
+#include "kernels/divisor.cuh"
 #include "kernels/flash_tiles.cuh"
 #include "kernels/split_kv.hpp"
 #include "model/attention/ragged.hpp"
@@ -27,15 +28,21 @@
 namespace kvroof::kernels {
 namespace {
 
+/// kM packed rows of one K/V head of a request.
+struct Block {
+  int request, kv_head, row_block;
+};
+
 struct RaggedParams {
   const bf16 *q, *k, *v;
   bf16* o;
   float* lse;
   const int *q_first, *kv_first;
-  const int2* blocks;  // {request, row block·h_kv + K/V head}
+  const Block* blocks;
   const unsigned char* tree;
   const int* tree_first;
   int h_q, h_kv, tokens;
+  Divisor group;  // h_q / h_kv
   float scale;
 };
 
@@ -43,7 +50,8 @@ struct RaggedParams {
 template <int kN>
 struct PackedTiles {
   BandTiles<kN> band;  // of the tokens behind the rows
-  int group, new_tokens;
+  Divisor group;
+  int new_tokens;
   const unsigned char* tree;  // null: plain causal
 
   __device__ int cached() const { return band.band.s_kv - new_tokens; }
@@ -60,7 +68,7 @@ struct PackedTiles {
   __device__ __forceinline__ void mask(float (&s)[kTiles][4], int tile, int row, int key) const {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      const int token = (row + e / 2 * 8) / group, first = tile * kN + key + e % 2;
+      const int token = group.quotient(row + e / 2 * 8), first = tile * kN + key + e % 2;
       const int end = ::min(band.band.s_kv, token + band.band.diagonal + 1) - first;
 #pragma unroll
       for (int t = 0; t < kTiles; ++t) {
@@ -76,22 +84,29 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const Ragg
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<FlashSmem<T>*>(shared);
 
-  const int2 block = p.blocks[blockIdx.x];
-  const int request = block.x, kv_head = block.y % p.h_kv, group = p.h_q / p.h_kv;
+  const auto [request, kv_head, row_block] = p.blocks[blockIdx.x];
   const int q_first = p.q_first[request], new_tokens = p.q_first[request + 1] - q_first;
   const int kv_first = p.kv_first[request], s_kv = p.kv_first[request + 1] - kv_first;
-  const int first_row = block.y / p.h_kv * T::kM;
-  const int rows = ::min(T::kM, new_tokens * group - first_row);
+  const int first_row = row_block * T::kM;
+  const int rows = ::min(T::kM, new_tokens * p.group.divisor - first_row);
 
-  const int first_token = first_row / group, last_token = (first_row + rows - 1) / group;
+  const int first_token = p.group.quotient(first_row);
+  const int last_token = p.group.quotient(first_row + rows - 1);
   const Band causal{.s_kv = s_kv, .diagonal = s_kv - new_tokens};
   const PackedTiles<T::kN> tiles{
-      BandTiles<T::kN>(causal, first_token, last_token - first_token + 1), group, new_tokens,
+      BandTiles<T::kN>(causal, first_token, last_token - first_token + 1), p.group, new_tokens,
       p.tree == nullptr ? nullptr : p.tree + p.tree_first[request]};
-  const auto token = [&](int r) { return q_first + (first_row + r) / group; };
-  const auto head = [&](int r) { return kv_head * group + (first_row + r) % group; };
+  struct Place {
+    int token, head;
+  };
+  const auto place = [&](int r) {
+    const int token = p.group.quotient(first_row + r);
+    return Place{q_first + token,
+                 kv_head * p.group.divisor + p.group.remainder(first_row + r, token)};
+  };
   const auto element = [&](int r) {
-    return (static_cast<std::int64_t>(token(r)) * p.h_q + head(r)) * T::kD;
+    const auto [token, head] = place(r);
+    return (static_cast<std::int64_t>(token) * p.h_q + head) * T::kD;
   };
   const std::int64_t stride = static_cast<std::int64_t>(p.h_kv) * T::kD;
   const std::int64_t kv = kv_first * stride + kv_head * T::kD;
@@ -104,7 +119,8 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const Ragg
   store_output<T>(
       w, smem, rows, scale, [&](int r) { return p.o + element(r); },
       [&](int r, float value) {
-        p.lse[static_cast<std::int64_t>(head(r)) * p.tokens + token(r)] = value;
+        const auto [token, head] = place(r);
+        p.lse[static_cast<std::int64_t>(head) * p.tokens + token] = value;
       });
 }
 
@@ -147,16 +163,16 @@ std::vector<int> cumulative(const std::vector<int>& lengths) {
 }
 
 /// Blocks of m packed rows in the order in which they start.
-std::vector<int2> plan_blocks(const Lengths& l, int h_kv, int group, int m) {
+std::vector<Block> plan_blocks(const Lengths& l, int h_kv, int group, int m) {
   std::vector<int> order(l.keys.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](int a, int b) { return l.keys[std::size_t(a)] > l.keys[std::size_t(b)]; });
-  std::vector<int2> blocks;
+  std::vector<Block> blocks;
   for (const int r : order)
     for (int head = 0; head < h_kv; ++head)
       for (int i = (l.fresh[std::size_t(r)] * group + m - 1) / m - 1; i >= 0; --i)
-        blocks.push_back(make_int2(r, i * h_kv + head));
+        blocks.push_back({r, head, i});
   return blocks;
 }
 
@@ -238,7 +254,7 @@ Case make(const Args& args) {
       with_flash_tile(d, c.s_q * group, [&]<class T>() { return flash_model_tile<T>(); });
 
   const std::vector<int> q_first = cumulative(l.fresh), kv_first = cumulative(l.keys);
-  const std::vector<int2> plan = plan_blocks(l, h_kv, group, tile.m);
+  const std::vector<Block> plan = plan_blocks(l, h_kv, group, tile.m);
   std::vector<Buffer> tables{to_device(q_first), to_device(kv_first), to_device(plan)};
   RaggedParams p{.q = data.q.as<bf16>(),
                  .k = data.k.as<bf16>(),
@@ -247,10 +263,11 @@ Case make(const Args& args) {
                  .lse = data.lse.as<float>(),
                  .q_first = tables[0].as<int>(),
                  .kv_first = tables[1].as<int>(),
-                 .blocks = tables[2].as<int2>(),
+                 .blocks = tables[2].as<Block>(),
                  .h_q = static_cast<int>(c.h_q),
                  .h_kv = h_kv,
                  .tokens = q_first.back(),
+                 .group = Divisor(group),
                  .scale = static_cast<float>(c.scale)};
   const bool tree = arg(args, "tree", 0) != 0;
   if (tree) {

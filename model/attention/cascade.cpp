@@ -13,6 +13,7 @@ Cost level(const AttentionShape& x, const Formats& f, const OnChip& chip, const 
            double splits) {
   Cost c = decode(x, f, chip, {.tile = t, .splits = 1});
   c.work.l2_to_sm += (splits - 1) * c.work.read.activations;  // every split loads its rows of q
+  c.work.exps += x.b * x.h_q * x.s_q * splits * t.row_ends;
   c.work.ctas *= splits;
   return c;
 }
@@ -36,7 +37,7 @@ Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, doub
   w.read.activations += partials - q;       // q is an input of both levels, once from HBM
   w.written.activations += partials - out;  // the levels write partials, the merge writes o
   w.l2_to_sm += partials;
-  w.exps += parts * rows;
+  w.exps += rows * (plan.merge_ends > 0 ? round_up(parts, 32) + plan.merge_ends : parts);
   w.fp32 += Flops{2 * parts * rows * x.d_v};
   w.launches += 1;
   if (page > 0) {
