@@ -46,7 +46,13 @@ Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, doub
     w.read.kv += shared_table + own_table;
     w.l2_to_sm += first.work.ctas / plan.prefix_splits * shared_table + x.h_kv * own_table;
   }
-  if (partials <= chip.l2_effective) c.handed_over = 2 * partials;
+  // The suffixes stream through L2 between the prefix's partial results and the merge, and past the
+  // first of their own.
+  const Bytes stream = second.work.read.kv;
+  const Bytes of_prefix = plan.prefix_splits / parts * partials, of_suffix = partials - of_prefix;
+  const Bytes kept_prefix = stream + partials <= chip.l2_effective ? of_prefix : Bytes{};
+  const double kept_suffix = std::min(1.0, chip.l2_effective / (stream + of_suffix));
+  c.handed_over = 2 * (kept_prefix + kept_suffix * of_suffix);
   return c;
 }
 

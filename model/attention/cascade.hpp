@@ -21,6 +21,8 @@ struct CascadePlan {
 ///   partials  = (prefix splits + suffix splits)·b·h_q·s_q·4·(d_v + 1), written, read by one merge
 ///   flops     as flash_decoding; the prefix tiles are full where single requests would pad them
 /// The prefix is read from L2 once per row tile: ceil(b·s_q·group / m) times instead of b times.
+/// handed_over: the partial results that L2 still holds at the merge. Those of the prefix have left
+/// it when the suffixes, which stream through in between, exceed it.
 /// page > 0: a block table of 4-byte entries, the shared pages named once.
 /// Ye et al. 2025 (arXiv:2501.01005) section 3.1.2.
 Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, double shared,
