@@ -38,6 +38,12 @@ struct Collective {
   bool operator==(const Collective&) const = default;
 };
 
+/// What of an op's reads and writes L2 keeps from HBM although the op counts them pass by pass.
+struct Kept {
+  Bytes read, written;
+  bool operator==(const Kept&) const = default;
+};
+
 struct Op {
   std::string_view name;  // static storage: op names are a closed set
   OpClass op_class = OpClass::gemm;
@@ -49,6 +55,9 @@ struct Op {
   /// Activations handed from one op of the step to the next: they may stay on chip, so the floor
   /// does not charge them and the expectation charges them only when L2 cannot hold them.
   Bytes handed_over;
+  /// The part of handed_over that comes back within one kernel: rows it rewrites while L2 holds
+  /// them.
+  Kept kept;
 };
 
 }  // namespace kvroof

@@ -93,7 +93,7 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const Seconds floor = max(floor_compute, floor_hbm);
 
   // Expectation, one ideal after the other replaced.
-  const bool spills = op.handed_over > m.l2_effective;
+  const bool spills = op.handed_over > m.l2_effective && op.kept == Kept{};
   const Bytes bytes = (spills ? w.hbm() : least) + w.reread;
   const double slots = static_cast<double>(m.num_sms) * op.execution.ctas_per_sm;
   const double waves = wave_factor(w.ctas, slots);
