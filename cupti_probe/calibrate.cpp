@@ -32,21 +32,22 @@ int calibrate(const CalibrateOptions& options, const std::string& command) {
   bool good = true;
   for (const std::string& kernel : order) {
     const KernelFit fit = fit_kernel(kernel, by_kernel[kernel], machine);
-    fmt::print("{:<16} {:>7.1f}% {:>7.1f}% {:>9} {:>8}   {:>2}: {:>5.1f} %     {:>3}: {:>5.1f} %{}\n",
-               kernel, 100 * fit.compute, 100 * fit.memory, with_prefix(fit.ramp.value, "s"),
-               fit.overlap ? fmt::format("{:.0f} %", 100 * *fit.overlap) : "–", fit.fitted,
-               100 * fit.error_fitted, fit.judged, 100 * fit.error_judged,
-               fit.error_judged > 0.15 ? "  OFF" : "");
+    fmt::print(
+        "{:<16} {:>7.1f}% {:>7.1f}% {:>9} {:>8}   {:>2}: {:>5.1f} %     {:>3}: {:>5.1f} %{}\n",
+        kernel, 100 * fit.compute, 100 * fit.memory, with_prefix(fit.ramp.value, "s"),
+        fit.overlap ? fmt::format("{:.0f} %", 100 * *fit.overlap) : "–", fit.fitted,
+        100 * fit.error_fitted, fit.judged, 100 * fit.error_judged,
+        fit.error_judged > 0.15 ? "  OFF" : "");
     good = good && fit.error_judged <= 0.15;
     text += csv_row({kernel, csv_number(fit.compute), csv_number(fit.memory),
                      csv_number(fit.ramp.value), csv_number(fit.overlap),
                      std::to_string(fit.fitted), csv_number(fit.error_fitted),
-                     std::to_string(fit.judged), csv_number(fit.error_judged)}) +
-            "\n";
+                     std::to_string(fit.judged), csv_number(fit.error_judged)});
   }
-  fmt::print("compute and memory: shares of {}'s datasheet peaks; errors: mean |predicted / measured "
-             "- 1|\n",
-             machine.id);
+  fmt::print(
+      "compute and memory: shares of {}'s datasheet peaks; errors: mean |predicted / measured "
+      "- 1|\n",
+      machine.id);
   if (!options.write.empty()) replace_file(options.write, text);
   return good ? 0 : 1;
 }

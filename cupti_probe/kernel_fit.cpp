@@ -68,7 +68,8 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
   VectorXd prior(overlap ? 4 : 3), sigma(prior.size());
   prior << std::log(start.compute), std::log(start.memory), std::log(start.ramp.value),
       VectorXd::Zero(prior.size() - 3);
-  sigma << kShareSigma, kShareSigma, kRampSigma, VectorXd::Constant(sigma.size() - 3, kOverlapSigma);
+  sigma << kShareSigma, kShareSigma, kRampSigma,
+      VectorXd::Constant(sigma.size() - 3, kOverlapSigma);
 
   const auto rows = static_cast<Eigen::Index>(train.size());
   const auto residuals = [&](const VectorXd& p) {
@@ -130,8 +131,8 @@ std::vector<KernelFit> read_fits(const std::string& file) {
 }
 
 const KernelFit* find_fit(std::span<const KernelFit> fits, std::string_view kernel) {
-  const auto it =
-      std::find_if(fits.begin(), fits.end(), [&](const KernelFit& f) { return f.kernel == kernel; });
+  const auto it = std::find_if(fits.begin(), fits.end(),
+                               [&](const KernelFit& f) { return f.kernel == kernel; });
   return it == fits.end() ? nullptr : &*it;
 }
 
