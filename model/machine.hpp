@@ -29,12 +29,14 @@ struct Roof {
 /// What kernels of one class achieve, as fractions of the datasheet peak, and what each costs on
 /// top.
 ///   ramp    fill and drain of one kernel (prologue, first loads, epilogue), launch gap excluded
-///   spread  relative standard deviation of measured over predicted time
+///   block   fill and drain of a thread block that its neighbours on the SM do not hide, once a
+///   wave spread  relative standard deviation of measured over predicted time
 struct ClassFit {
   double compute = 1, memory = 1;
   Seconds ramp;
   double spread = 0;
   Source source = Source::assumed;
+  Seconds block;
   bool operator==(const ClassFit&) const = default;
 };
 

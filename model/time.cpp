@@ -114,7 +114,7 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   p.fp32 = waves * at(w.fp32, m.fp32.achieved);
   p.l2 = w.l2_to_sm / m.l2.achieved;
   const Seconds body = p.body(overlap);
-  const Seconds ramp = w.launches * fit.ramp;
+  const Seconds ramp = w.launches * fit.ramp + std::ceil(w.ctas / slots) * fit.block;
   const Seconds busy = body + ramp;
   // In a graph the next kernel starts one node period later; in a stream the host must keep up too.
   const Seconds gaps = w.launches * m.launch.graph_node;
