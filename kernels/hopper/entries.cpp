@@ -2,6 +2,6 @@
 
 namespace kvroof::kernels {
 
-std::vector<Entry> hopper_entries() { return {flash_v3_entry(), flash_v3_fp8_entry()}; }
+std::vector<Entry> hopper_entries() { return {flash_v3_entry(), flash_v3_fp8_entry(), mla_decode_tma_entry()}; }
 
 }  // namespace kvroof::kernels
