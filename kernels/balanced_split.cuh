@@ -19,9 +19,9 @@ struct PieceWalk {
   const BalancedPlan& plan;
   int worker, tile, last, stream;
 
-  __device__ PieceWalk(const BalancedPlan& p, int w) : plan(p), worker(w) {
+  __device__ static PieceWalk of(const BalancedPlan& p, int w) {
     const int2 from = p.workers[w];
-    tile = from.x, stream = from.y, last = p.workers[w + 1].x;
+    return {p, w, from.x, p.workers[w + 1].x, from.y};
   }
   __device__ bool done() const { return tile >= last; }
   __device__ Piece next() {

@@ -52,8 +52,9 @@ Case make(const Args& args) {
     return hopper::tile_map(hopper::contiguous(buffer.as(), b, 1, s, MlaData::kRow),
                             CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, 64, columns);
   };
-  const mla::Params p{.q = map(data.attention.q, call.b, rows, 0),
-                      .cache = map(data.attention.k, pages, data.page, 192),
+  const mla::Params p{.q = map(data.attention.q, call.b, rows, 64),
+                      .cache = map(data.attention.k, pages, data.page, 64),
+                      .cache_data = data.attention.k.as<bf16>(),
                       .table = data.table.as<int>(),
                       .max_pages = data.max_pages,
                       .page = data.page,

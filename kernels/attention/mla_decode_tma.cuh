@@ -6,32 +6,34 @@
 // DeepSeek-V2 (arXiv:2405.04434), section 2.1.
 //
 // Why it is laid out like this. A block holds 64 query rows: O is 64 x 512 fp32, half of the SM's
-// registers, so no more fit. A tile of 64 keys then costs 36 wgmma m64n64k16 for S and 8 m64n256k16
-// for O: 2176 cycles of tensor time, 34 a key. At N = 64 a wgmma with both operands in shared
-// memory needs as many cycles of shared memory (16 for A + N/4 for B) as of tensor time, and TMA
-// writes 576 cycles a tile beside it: shared memory would be the limit. So q lives in registers,
-// all 144 of a thread, of a warpgroup that does nothing but S and the softmax:
+// registers. A tile of 64 keys then takes 36 wgmma m64n64k16 for S and 8 m64n256k16 for O: 2176
+// cycles of tensor time, 34 a key. At N = 64 a wgmma with both operands in shared memory needs as
+// many cycles of shared memory (16 for A, N/4 for B) as of tensor time, and TMA writes 576 cycles a
+// tile beside it. So most of q lives in registers, of a warpgroup that does S and the softmax only:
 //
-//   shared-memory cycles a tile   S 36·16 + O 8·(16 + 64) + TMA 576 + P 64 = 1856 of 2176
-//   registers a thread            scores 200, two halves of O 144 each, producer 24: 512 in all
+//   shared memory, cycles a tile   S 32·16 + 4·32, O 8·(16 + 64), TMA 576, P 64: 1920 of 2176
+//   registers a thread             scores 184, each half of O 160: the 504 that a launch can have
+//   shared memory, KiB             three tiles 3·72, one block of q 8: 224 of 227
 //
-//   producer   one thread: the ring of three tiles (K and V are the same bytes), the pages of the
-//              block table, and an L2 prefetch some tiles ahead, since two tiles of 72 KiB do not
-//              cover HBM's latency. q comes through the same ring, so the next piece's q arrives
-//              under the present piece.
-//   scores     S_j, softmax, P_j -> shared memory
+//   scores     S_j, softmax, P_j -> shared memory; its first thread feeds the rings
 //   output 0/1 O[:, 256·w ...] += P_j · C_j
 //
 // The tensor cores must have work while P_j+1 is in its softmax: the output warpgroups issue
 // kEarly of P_j's four steps at once and the rest when S_j+1 is finished, under softmax j+1.
 // O is rescaled only when a maximum rises by more than 8 (2^8 fits P and l; arXiv:2603.05451).
 //
-// Cluster of two (128 heads): both blocks need the same latent. Each loads its share and multicasts
-// it, so L2 is read once for the two. Which block does what: balanced_split.hpp.
+// Ring. Element e is the q of a piece or one tile of 64 keys; K and V are the same bytes, and P
+// takes the place of the rope block, which only S needs. The loads come out of L2, where a prefetch
+// some tiles ahead has put them: what is in flight in shared memory alone would not cover HBM's
+// latency.
+//
+// Cluster of two (128 heads): both blocks need the same latent. Each loads half of the blocks of
+// 64 columns for both, so L2 is read once. Which cluster does what: balanced_split.hpp.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/async_copy.cuh"
 #include "kernels/balanced_split.cuh"
 #include "kernels/hopper/cluster.cuh"
 #include "kernels/hopper/fragment.cuh"
@@ -44,23 +46,20 @@ namespace kvroof::kernels::mla {
 using namespace hopper;
 using hopper::shared_address;
 
-constexpr int kRows = 64, kKeys = 64, kStages = 3;
-constexpr int kBlocks = 9, kLatentBlocks = 8;  // of 64 columns: 512 + 64
-constexpr int kLatent = 512;
-constexpr int kLoads = 3;  // a tile comes in three copies of three blocks
-constexpr int kThreads = 512;
+constexpr int kRows = 64, kKeys = 64, kLatent = 512, kRow = 576;
+constexpr int kStages = 3, kRope = 8, kBlocks = 9;  // block 8 of a tile: the rotary columns
+constexpr int kParts = 5;  // a tile arrives as rope and four pairs of latent blocks
+constexpr int kThreads = 384;
 
-struct Tile {
-  bf16 block[kBlocks][kKeys][64];
-};
+using Block = bf16[kKeys][64];  // 64 columns of a tile, swizzled: 8 KiB
 
 /// A piece as its block needs it. Registers are scarce: everyone reads this when it matters.
 struct Errand {
-  int tiles;     // 0: no piece is left
-  int unmasked;  // of them, seen whole by all rows
-  int keys;      // of the stream, counted from this piece's first
-  int row;       // this block's first row in its request
-  int whole;     // o and lse go to `out`; else partial results go there
+  int tiles;         // 0: no piece is left
+  int unmasked;      // of them, seen whole by all rows
+  int keys;          // of the stream, counted from this piece's first
+  int row;           // this block's first row in its request
+  int whole;         // o and lse go to `out`; else partial results go there
   std::int64_t out;  // row of o, or of part_o
 };
 
@@ -73,146 +72,182 @@ struct Step {
   float inverse[kRows];     // 1 / l, with the last tile
 };
 
-struct Smem {
-  alignas(1024) Tile tile[kStages];  // latent tiles, and q at the start of each piece
-  alignas(1024) bf16 p[kRows][64];
-  Step step;
-  Errand errand[4];  // of this piece and the next ones, published with q
-  Mbarrier full[kStages], free[kStages];
+/// What is loaded next; one thread's.
+struct Feed {
+  int element, errand;
+  int walked, last, stream;    // of the worker's walk: next tile, end, next stream
+  int next, begin, end, keys;  // tile of the piece; begin - 1: its q
+  int request, row;
+  bool more, told;
+  int pages[16];  // of tile t at t % 16
 };
+
+struct Smem {
+  alignas(1024) Block tile[kStages][kBlocks];
+  alignas(1024) Block q;      // columns 448 .. 511 of q
+  bf16 q_step[kRows / 8][2][8][8];  // columns 432 .. 447, in 8 x 8 matrices without swizzle
+  Step step;
+  Errand errand[4];
+  Feed feed;
+  Mbarrier full[kStages][kParts];
+  Mbarrier freed;  // by all blocks of the cluster, element by element
+};
+
+static_assert(sizeof(Smem) <= 227 * 1024);
 
 struct Params {
   CUtensorMap q, cache;
+  const bf16* cache_data;
   const int* table;
   int max_pages, page;
   BalancedPlan plan;
-  int groups;                        // clusters' row blocks a request: streams are [b, groups]
-  int rows, h_q, s_q;                // rows = s_q · h_q a request
-  bf16* o;                           // [b, rows, 512]
-  float *lse, *part_o, *part_lse2;   // [b, rows] or null; [2·workers, kCluster·64(, 512)]
+  int groups;                       // clusters' row blocks a request: streams are [b, groups]
+  int rows, h_q, s_q;               // rows = s_q · h_q a request
+  bf16* o;                          // [b, rows, 512]
+  float *lse, *part_o, *part_lse2;  // [b, rows] or null; [2·workers, kCluster·64(, 512)]
   float scale;
 };
 
-enum Barrier { kPFull = 1, kPFree = 2, kScoresDone = 3, kOutput = 4 };  // kOutput + warpgroup
-constexpr int kScoresAndOutput = 384;
+enum Barrier { kPFull = 1, kPFree, kScoresDone, kScores, kOutput };  // kOutput + warpgroup
+constexpr int kAll = kThreads;
 
-// ---- producer ---------------------------------------------------------------------------------
+// ---- feeding ----------------------------------------------------------------------------------
 
-/// The whole warp walks, one lane loads: lanes look up the pages of 64 tiles at a time.
+/// One thread's: elements into the ring, in order.
 template <int kCluster, int kAhead>
-__device__ __forceinline__ void produce(Smem& smem, const Params& p) {
-  const int lane = threadIdx.x % 32;
-  const int rank = kCluster > 1 ? cluster_rank() : 0;
-  Ring<kStages> ring{.parity = 1};
-  int errand = 0;
-  PieceWalk<kKeys> walk(p.plan, static_cast<int>(blockIdx.x) / kCluster);
-  while (!walk.done()) {
-    const Piece piece = walk.next();
-    const int request = piece.stream / p.groups, group = piece.stream % p.groups;
-    const int* table = p.table + static_cast<std::int64_t>(request) * p.max_pages;
-    const auto page_of = [&](int tile) {
-      return tile < piece.end && tile * kKeys < piece.keys ? table[tile * kKeys / p.page] : 0;
-    };
-    int chunk = piece.begin;  // lanes hold the pages of tiles [chunk, chunk + 32) and the next 32
-    int pages = page_of(chunk + lane), next_pages = page_of(chunk + 32 + lane);
-    const auto page = [&](int tile) {
-      const int a = __shfl_sync(~0u, pages, tile - chunk),
-                b = __shfl_sync(~0u, next_pages, tile - chunk - 32);
-      return tile - chunk < 32 ? a : b;
-    };
-    const auto prefetch = [&](int tile) {
-      const int at = page(tile);
-      if (tile < piece.end && lane < kLoads && lane % kCluster == rank)
-        prefetch_tile(p.cache, tile * kKeys % p.page, 0, at, 3 * lane);
-    };
+struct Feeder {
+  Smem& smem;
+  const Params& p;
+  Feed& f;
+  int rank;
 
-    smem.free[ring.stage].wait(ring.parity);
-    if (lane == 0) {
-      const int row = (group * kCluster + rank) * kRows;
-      const int unmasked = (piece.keys - p.s_q + 1) / kKeys - piece.begin;
-      smem.errand[errand] = {piece.end - piece.begin,
-                             unmasked,
-                             piece.keys - piece.begin * kKeys,
-                             row,
-                             piece.whole,
-                             piece.whole ? static_cast<std::int64_t>(request) * p.rows + row
-                                         : (piece.slot * kCluster + rank) * kRows};
-      smem.full[ring.stage].arrive_expect(sizeof(Tile));
-      load_tile(&smem.tile[ring.stage], p.q, smem.full[ring.stage], row, 0, request);
-    }
-    errand = (errand + 1) % 4;
-    ring.advance();
-    for (int ahead = 2; ahead < kAhead; ++ahead) prefetch(piece.begin + ahead);
+  __device__ Feeder(Smem& s, const Params& params)
+      : smem(s), p(params), f(s.feed), rank(kCluster > 1 ? cluster_rank() : 0) {}
 
-    for (int tile = piece.begin; tile < piece.end; ++tile) {
-      if (tile - chunk == 32) {
-        chunk += 32;
-        pages = next_pages, next_pages = page_of(chunk + 32 + lane);
-      }
-      const int at = page(tile), row = tile * kKeys % p.page;
-      if constexpr (kAhead > 0) prefetch(tile + kAhead);
-      smem.free[ring.stage].wait(ring.parity);
-      auto& to = smem.tile[ring.stage];
-      auto& full = smem.full[ring.stage];
-      if (lane == 0) full.arrive_expect(sizeof(Tile));
-      __syncwarp();
-      if (lane < kLoads) {
-        if constexpr (kCluster == 1) {
-          load_tile(to.block[3 * lane], p.cache, full, row, 0, at, 3 * lane);
-        } else if ((lane + tile) % kCluster == rank) {
-          load_tile_to((1 << kCluster) - 1, to.block[3 * lane], p.cache, full, row, 0, at,
-                       3 * lane);
-        }
-      }
-      ring.advance();
+  __device__ int worker() const { return static_cast<int>(blockIdx.x) / kCluster; }
+  __device__ bool is_q() const { return f.next < f.begin; }
+
+  /// Page of a tile of the present piece -> f.pages, some time later.
+  __device__ void look_up(int tile) {
+    if (tile >= f.end || tile * kKeys >= f.keys) return;
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(
+                     shared_address(&f.pages[tile % 16])),
+                 "l"(p.table + static_cast<std::int64_t>(f.request) * p.max_pages +
+                     tile * kKeys / p.page)
+                 : "memory");
+  }
+  __device__ int page_of(int tile) const { return tile * kKeys < f.keys ? f.pages[tile % 16] : 0; }
+
+  __device__ void load_block(int stage, int part, int block) {
+    Block& to = smem.tile[stage][block];
+    Mbarrier& full = smem.full[stage][part];
+    if (is_q()) {
+      load_tile(&to, p.q, full, f.row, 0, f.request, block);
+    } else {
+      const int row = f.next * kKeys % p.page, page = page_of(f.next);
+      if constexpr (kCluster == 1) load_tile(&to, p.cache, full, row, 0, page, block);
+      else if (block % kCluster == rank)
+        load_tile_to((1 << kCluster) - 1, &to, p.cache, full, row, 0, page, block);
     }
   }
-  smem.free[ring.stage].wait(ring.parity);
-  if (lane == 0) smem.errand[errand].tiles = 0, smem.full[ring.stage].arrive();
-}
+  __device__ void prefetch(int tile) {
+    if (kAhead == 0 || tile >= f.end || tile * kKeys >= f.keys || tile % kCluster != rank) return;
+    const bf16* from =
+        p.cache_data +
+        (static_cast<std::int64_t>(page_of(tile)) * p.page + tile * kKeys % p.page) * kRow;
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from),
+                 "r"(kKeys * kRow * static_cast<int>(sizeof(bf16)))
+                 : "memory");
+  }
 
-/// This warp no longer reads the stage; told to every block that writes to it. `count` arrivals.
-template <int kCluster>
-__device__ __forceinline__ void release(Mbarrier& free, int count) {
-  __syncwarp();
-  const int lane = threadIdx.x % 32;
-  if (lane >= kCluster * count) return;
-  if constexpr (kCluster == 1) free.arrive();
-  else arrive_at(free, lane % kCluster);
-}
+  /// The next piece, and its errand for the others.
+  __device__ void next_piece() {
+    f.more = f.walked < f.last;
+    Errand& errand = smem.errand[f.errand];
+    f.errand = (f.errand + 1) % 4;
+    errand.tiles = 0;
+    if (!f.more) return;
+    PieceWalk<kKeys> walk{p.plan, worker(), f.walked, f.last, f.stream};
+    const Piece piece = walk.next();
+    f.walked = walk.tile, f.stream = walk.stream;
+    f.request = piece.stream / p.groups;
+    f.row = (piece.stream % p.groups * kCluster + rank) * kRows;
+    f.next = piece.begin - 1, f.begin = piece.begin, f.end = piece.end, f.keys = piece.keys;
+    errand = {piece.end - piece.begin,
+              (piece.keys - p.s_q + 1) / kKeys - piece.begin,
+              piece.keys - piece.begin * kKeys,
+              f.row,
+              piece.whole,
+              piece.whole ? static_cast<std::int64_t>(f.request) * p.rows + f.row
+                          : (piece.slot * kCluster + rank) * kRows};
+    for (int i = 0; i <= kAhead; ++i) look_up(piece.begin + i);
+    wait_lookups();
+    for (int i = 0; i < kAhead; ++i) prefetch(piece.begin + i);
+  }
+  __device__ static void wait_lookups() {
+    commit_copies();
+    wait_copies<0>();
+  }
+
+  __device__ void load() {
+    const int stage = f.element % kStages;
+    if (!f.more) {
+      if (!f.told) smem.full[stage][0].arrive();
+      f.told = true;
+      return;
+    }
+    if (!is_q()) {
+      wait_lookups();
+      look_up(f.next + kAhead + 1);
+      prefetch(f.next + kAhead);
+    }
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      smem.full[stage][part].arrive_expect((part == 0 ? 1 : 2) * sizeof(Block));
+      if (part == 0) load_block(stage, part, kRope);
+      else load_block(stage, part, 2 * part - 2), load_block(stage, part, 2 * part - 1);
+    }
+    ++f.element;
+    if (++f.next == f.end) next_piece();
+  }
+
+  __device__ void start() {
+    const int2 from = p.plan.workers[worker()];
+    f.element = f.errand = 0, f.told = false;
+    f.walked = from.x, f.stream = from.y, f.last = p.plan.workers[worker() + 1].x;
+    next_piece();
+    for (int i = 0; i < kStages; ++i) load();
+  }
+  __device__ void tell_freed() {
+    if constexpr (kCluster > 1)
+      for (int r = 0; r < kCluster; ++r) arrive_at(smem.freed, r);
+  }
+  /// Loads element e + 2: all elements before e are free here; the other blocks of the cluster say so of theirs.
+  __device__ void refill(int e) {
+    if constexpr (kCluster > 1) smem.freed.wait((e - 1) & 1);
+    load();
+  }
+};
 
 // ---- scores -----------------------------------------------------------------------------------
 
-/// q -> A operands, by ldmatrix from the swizzled tile.
-__device__ __forceinline__ void load_q(std::uint32_t (&q)[4 * kBlocks][4], const Tile& tile) {
+/// 64 rows of one block of q, 16 columns a step -> A operands, by ldmatrix from the swizzled block.
+template <int kSteps>
+__device__ __forceinline__ void load_q(std::uint32_t (*q)[4], const Block& block) {
   const int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16 + lane % 16;
-  const std::uint32_t at = shared_address(&tile.block[0][row][0]);
+  const std::uint32_t at = shared_address(&block[row][0]);
 #pragma unroll
-  for (int i = 0; i < 4 * kBlocks; ++i) {
-    const int chunk = 2 * (i % 4) + lane / 16;
-    load_matrices(q[i], at + i / 4 * sizeof tile.block[0] +
-                            static_cast<std::uint32_t>((chunk ^ (row & 7)) << 4));
-  }
-}
-
-__device__ __forceinline__ void issue_scores(float (&s)[kKeys / 2],
-                                             const std::uint32_t (&q)[4 * kBlocks][4],
-                                             Descriptor keys) {
-  wgmma::pin(s);
-  wgmma::fence();
-#pragma unroll
-  for (int i = 0; i < 4 * kBlocks; ++i)
-    wgmma::Mma<kKeys>::rs<bf16, wgmma::Major::k>(s, q[i], keys + (i / 4 * kKeys * 128 + i % 4 * 32),
-                                                 i > 0);
-  wgmma::commit();
+  for (int i = 0; i < kSteps; ++i)
+    load_matrices(*reinterpret_cast<std::uint32_t(*)[4]>(q[i]),
+                  at + static_cast<std::uint32_t>(((2 * i + lane / 16) ^ (row & 7)) << 4));
 }
 
 /// P as bf16 into the swizzled tile that output warpgroups read as their A operand.
-__device__ __forceinline__ void store_p(Smem& smem, const float (&s)[kKeys / 2]) {
+__device__ __forceinline__ void store_p(Block& p, const float (&s)[kKeys / 2]) {
   const int row = fragment_row();
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    auto* to = reinterpret_cast<std::uint32_t*>(smem.p[row + 8 * half]) + threadIdx.x % 4;
+    auto* to = reinterpret_cast<std::uint32_t*>(p[row + 8 * half]) + threadIdx.x % 4;
 #pragma unroll
     for (int g = 0; g < kKeys / 8; ++g)
       to[(g ^ (row & 7)) * 4] = pack2<bf16>(s[4 * g + 2 * half], s[4 * g + 2 * half + 1]);
@@ -224,29 +259,77 @@ __device__ __forceinline__ int sees(const Params& p, const Errand& errand, int r
   return min(errand.keys, errand.keys - p.s_q + 1 + (errand.row + row) / p.h_q);
 }
 
-template <int kCluster, int kEarly>
+template <int kCluster, int kEarly, int kAhead>
 __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
+  const bool feeds = threadIdx.x == 0;
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+  if (feeds) Feeder<kCluster, kAhead>(smem, p).start();
   Ring<kStages> ring;
+  int element = 0;
   for (int piece = 0;; piece = (piece + 1) % 4) {
-    smem.full[ring.stage].wait(ring.parity);
+    auto& first = smem.tile[ring.stage];
+    smem.full[ring.stage][0].wait(ring.parity);
     const Errand& errand = smem.errand[piece];
-    const int tiles = errand.tiles;
-    if (tiles == 0) break;
-    std::uint32_t q[4 * kBlocks][4];
-    load_q(q, smem.tile[ring.stage]);
-    release<kCluster>(smem.free[ring.stage], 2);
-    ring.advance();
+    if (errand.tiles == 0) break;
+    for (int part = 1; part < kParts; ++part) smem.full[ring.stage][part].wait(ring.parity);
+    std::uint32_t q[31][4];  // columns 512 .. 575, then 0 .. 431
+    load_q<4>(q, first[kRope]);
+#pragma unroll
+    for (int block = 0; block < 6; ++block) load_q<4>(q + 4 + 4 * block, first[block]);
+    load_q<3>(q + 28, first[6]);
+    {
+      const int row = threadIdx.x / 2, chunk = threadIdx.x % 2;
+      *reinterpret_cast<uint4*>(smem.q_step[row / 8][chunk][row % 8]) =
+          *reinterpret_cast<const uint4*>(&first[6][row][((6 + chunk) ^ (row & 7)) * 8]);
+    }
+    for (int i = threadIdx.x; i < static_cast<int>(sizeof smem.q / 16); i += 128)
+      reinterpret_cast<uint4*>(smem.q)[i] = reinterpret_cast<const uint4*>(first[7])[i];
+    fence_proxy_async();
+    barrier_sync(kScores, 128);
+    ring.advance(), ++element;
 
     float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0};  // m is the maximum P is relative to
-    for (int tile = 0; tile < tiles; ++tile) {
+    for (int tile = 0; tile < errand.tiles; ++tile) {
       float s[kKeys / 2];
-      smem.full[ring.stage].wait(ring.parity);
-      issue_scores(s, q, k_major(&smem.tile[ring.stage]));
+      const auto& latent = smem.tile[ring.stage];
+      auto& full = smem.full[ring.stage];
+      full[0].wait(ring.parity);
+      wgmma::pin(s);
+      wgmma::fence();
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        wgmma::Mma<kKeys>::rs<bf16, wgmma::Major::k>(s, q[i], k_major(latent[kRope]) + i * 32,
+                                                     i > 0);
+#pragma unroll
+      for (int block = 0; block < 8; ++block) {
+        if (block % 2 == 0) {
+          full[1 + block / 2].wait(ring.parity);
+          wgmma::fence();
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const Descriptor keys = k_major(latent[block]) + i * 32;
+          constexpr auto kMajor = wgmma::Major::k;
+          if (const int at = 4 + 4 * block + i; at < 31)
+            wgmma::Mma<kKeys>::rs<bf16, kMajor>(s, q[at < 31 ? at : 0], keys, true);
+          else
+            wgmma::Mma<kKeys>::ss<bf16, kMajor>(
+                s, block == 7 ? k_major(smem.q) + i * 32 : descriptor(smem.q_step, 128, 256, 0),
+                keys, true);
+        }
+      }
+      wgmma::commit();
       wgmma::wait<0>();
       wgmma::pin(s);
-      ring.advance();
-      if (kEarly < 4 && tile > 0) barrier_arrive(kScoresDone, kScoresAndOutput);
+      if (kEarly < 4 && tile > 0) barrier_arrive(kScoresDone, kAll);
+      if (tile == 0) {  // the last tile of the piece before, and q, are free
+        if (element > 1) barrier_sync(kPFree, kAll);
+        if (feeds) {
+          Feeder<kCluster, kAhead> feeder(smem, p);
+          if (element > 1) feeder.tell_freed(), feeder.refill(element - 1);
+          feeder.tell_freed(), feeder.refill(element);
+        }
+      }
 
       if (tile >= errand.unmasked) {
         const int limit[2] = {sees(p, errand, fragment_row()) - tile * kKeys,
@@ -255,8 +338,8 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
         for (int i = 0; i < kKeys / 2; ++i)
           if (fragment_column() + i / 4 * 8 + i % 2 >= limit[i / 2 % 2]) s[i] = -INFINITY;
       }
-      bool moved = false;
       float correction[2];
+      bool moved = false;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         float high[2] = {s[2 * half], s[2 * half + 1]};
@@ -284,17 +367,20 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       }
       moved = __any_sync(~0u, moved);
 
-      barrier_sync(kPFree, kScoresAndOutput);
-      store_p(smem, s);
+      if (tile > 0) {
+        barrier_sync(kPFree, kAll);
+        if (feeds) Feeder<kCluster, kAhead>(smem, p).tell_freed();
+      }
+      store_p(smem.tile[ring.stage][kRope], s);
       Step& step = smem.step;
-      if (threadIdx.x % 128 == 0)
-        step.first = tile == 0, step.last = tile + 1 == tiles,
+      if (feeds)
+        step.first = tile == 0, step.last = tile + 1 == errand.tiles,
         step.valid = errand.keys - tile * kKeys;
-      if (threadIdx.x % 32 == 0) step.moved[threadIdx.x % 128 / 32] = moved;
+      if (threadIdx.x % 32 == 0) step.moved[threadIdx.x / 32] = moved;
       if (moved && threadIdx.x % 4 == 0)
         step.correction[fragment_row()] = correction[0],
         step.correction[fragment_row() + 8] = correction[1];
-      if (tile + 1 == tiles) {
+      if (tile + 1 == errand.tiles) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const float sum = row_sum(l[half]);
@@ -308,96 +394,88 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
         }
       }
       fence_proxy_async();
-      barrier_arrive(kPFull, kScoresAndOutput);
+      barrier_arrive(kPFull, kAll);
+      if (feeds && tile > 0) Feeder<kCluster, kAhead>(smem, p).refill(element);
+      ring.advance(), ++element;
     }
   }
-  barrier_sync(kPFree, kScoresAndOutput);
-  if (threadIdx.x % 128 == 0) smem.step.first = -1;
-  barrier_arrive(kPFull, kScoresAndOutput);
+  if (element > 0) barrier_sync(kPFree, kAll);
+  if (feeds) smem.step.first = -1;
+  barrier_arrive(kPFull, kAll);
 }
 
 // ---- output -----------------------------------------------------------------------------------
 
 /// P[:, 16·i ...] · C[16·i ..., 256·half ...] for i in [kFrom, kTo).
-/// Two instructions of 128 columns: ptxas wants all operands of one within the registers that a
-/// thread has at launch, 128.
 template <int kFrom, int kTo>
-__device__ __forceinline__ void issue_output(float (&o)[2][64], Descriptor probabilities,
+__device__ __forceinline__ void issue_output(float (&o)[128], Descriptor probabilities,
                                              Descriptor values, bool first) {
-  wgmma::pin(o[0]), wgmma::pin(o[1]);
+  wgmma::pin(o);
   wgmma::fence();
 #pragma unroll
   for (int i = kFrom; i < kTo; ++i)
-#pragma unroll
-    for (int c = 0; c < 2; ++c)
-      wgmma::Mma<128>::ss<bf16, wgmma::Major::mn>(o[c], probabilities + i * 32,
-                                                  values + (c * 2 * kKeys * 128 + i * 2048),
-                                                  i > 0 || !first);
+    wgmma::Mma<256>::ss<bf16, wgmma::Major::mn>(o, probabilities + i * 32, values + i * 2048,
+                                                i > 0 || !first);
   wgmma::commit();
 }
 
-/// Rows of a tile past the last key: whatever the page holds there, 0 · it must be 0.
-__device__ __forceinline__ void clear_rows(Tile& tile, int from, int part) {
-  for (int i = threadIdx.x % 128; i < (kKeys - from) * 4 * 8; i += 128) {
-    const int row = from + i / 32, block = 4 * part + i / 8 % 4, chunk = i % 8;
-    *reinterpret_cast<uint4*>(&tile.block[block][row][8 * chunk]) = make_uint4(0, 0, 0, 0);
-  }
+/// Rows of a half past the last key: whatever the page holds there, 0 · it must be 0.
+__device__ __forceinline__ void clear_rows(Block* half, int from, int part) {
+  for (int i = threadIdx.x % 128; i < (kKeys - from) * 32; i += 128)
+    *reinterpret_cast<uint4*>(&half[i / 8 % 4][from + i / 32][i % 8 * 8]) = make_uint4(0, 0, 0, 0);
   fence_proxy_async();
   barrier_sync(kOutput + part, 128);
 }
 
-template <int kCluster, int kEarly>
+template <int kEarly>
 __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
-  const Descriptor probabilities = k_major(smem.p);
   const Step& step = smem.step;
-  float o[2][64];
-  int stage = 0, piece = 0;
-  for (;;) {
-    barrier_arrive(kPFree, kScoresAndOutput);
-    barrier_sync(kPFull, kScoresAndOutput);
+  float o[128];
+  int stage = 0;
+  for (int piece = 0;;) {
+    barrier_sync(kPFull, kAll);
     const int first = step.first;
     if (first < 0) break;
     if (first) stage = (stage + 1) % kStages;  // q
-    Tile& latent = smem.tile[stage];
-    if (step.valid < kKeys) clear_rows(latent, max(step.valid, 0), part);
+    Block* half = &smem.tile[stage][4 * part];
+    if (step.valid < kKeys) clear_rows(half, max(step.valid, 0), part);
     if (!first && step.moved[threadIdx.x % 128 / 32]) {
       const float correction[2] = {step.correction[fragment_row()],
                                    step.correction[fragment_row() + 8]};
 #pragma unroll
-      for (int i = 0; i < 64; ++i)
-        o[0][i] *= correction[i / 2 % 2], o[1][i] *= correction[i / 2 % 2];
+      for (int i = 0; i < 128; ++i) o[i] *= correction[i / 2 % 2];
     }
-    const Descriptor values = mn_major(latent.block[4 * part], kKeys);
+    const Descriptor probabilities = k_major(smem.tile[stage][kRope]);
+    const Descriptor values = mn_major(half, kKeys);
     if constexpr (kEarly > 0) issue_output<0, kEarly>(o, probabilities, values, first);
     if constexpr (kEarly < 4) {
-      if (!step.last) barrier_sync(kScoresDone, kScoresAndOutput);
+      if (!step.last) barrier_sync(kScoresDone, kAll);
       issue_output<kEarly, 4>(o, probabilities, values, first);
     }
     wgmma::wait<0>();
-    wgmma::pin(o[0]), wgmma::pin(o[1]);
-    release<kCluster>(smem.free[stage], 1);
+    wgmma::pin(o);
     stage = (stage + 1) % kStages;
-    if (!step.last) continue;
+    if (!step.last) {
+      barrier_arrive(kPFree, kAll);
+      continue;
+    }
 
     const Errand& errand = smem.errand[piece];
     piece = (piece + 1) % 4;
+    const float factor[2] = {step.inverse[fragment_row()], step.inverse[fragment_row() + 8]};
+    barrier_arrive(kPFree, kAll);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = fragment_row() + 8 * half;
-      const float factor = step.inverse[row];
       const std::int64_t at = (errand.out + row) * kLatent + 256 * part;
       if (errand.whole) {
-        const bool valid = errand.row + row < p.rows;
-        store_row(p.o + at, o[0], half, factor, valid);
-        store_row(p.o + at + 128, o[1], half, factor, valid);
+        store_row(p.o + at, o, half, factor[half], errand.row + row < p.rows);
       } else {
         float* out = p.part_o + at + fragment_column();
 #pragma unroll
-        for (int c = 0; c < 2; ++c)
-#pragma unroll
-          for (int g = 0; g < 16; ++g)
-            *reinterpret_cast<float2*>(out + 128 * c + 8 * g) = make_float2(
-                o[c][4 * g + 2 * half] * factor, o[c][4 * g + 2 * half + 1] * factor);
+        for (int g = 0; g < 32; ++g)
+          *reinterpret_cast<float2*>(out + 8 * g) = make_float2(
+              o[4 * g + 2 * half] * factor[half], o[4 * g + 2 * half + 1] * factor[half]);
       }
     }
   }
@@ -409,22 +487,20 @@ __global__ void __launch_bounds__(kThreads, 1) decode(const __grid_constant__ Pa
   extern __shared__ __align__(1024) std::uint8_t raw[];
   auto& smem = *reinterpret_cast<Smem*>(raw);
   if (threadIdx.x == 0) {
-    for (int i = 0; i < kStages; ++i)
-      smem.full[i].init(1), smem.free[i].init(8 * kCluster);  // output warps of all blocks
+    for (auto& parts : smem.full)
+      for (Mbarrier& full : parts) full.init(1);
+    smem.freed.init(kCluster);
     fence_barrier_init();
   }
   if constexpr (kCluster > 1) cluster_sync();
   else __syncthreads();
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
-    give_back_registers<24>();
-    if (threadIdx.x < 32) produce<kCluster, kAhead>(smem, p);
-  } else if (warpgroup == 1) {
-    take_registers<200>();
-    scores<kCluster, kEarly>(smem, p);
+    take_registers<184>();
+    scores<kCluster, kEarly, kAhead>(smem, p);
   } else {
-    take_registers<144>();
-    output<kCluster, kEarly>(smem, p, warpgroup - 2);
+    give_back_registers<160>();
+    output<kEarly>(smem, p, warpgroup - 1);
   }
   if constexpr (kCluster > 1) {
     __syncwarp();
