@@ -1,6 +1,7 @@
 // MLA decode on Hopper: launch and row of the catalogue; the kernel is in mla_decode_tma.cuh.
 #include "kernels/attention/mla_decode_tma.cuh"
 
+#include <bit>
 #include <stdexcept>
 
 #include "kernels/hopper/entries.hpp"
@@ -52,12 +53,16 @@ Case make(const Args& args) {
     return hopper::tile_map(hopper::contiguous(buffer.as(), b, 1, s, MlaData::kRow),
                             CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, 64, columns);
   };
-  const mla::Params p{.q = map(data.attention.q, call.b, rows, 64),
-                      .cache = map(data.attention.k, pages, data.page, 64),
+  const auto q_map = [&](int blocks) { return map(data.attention.q, call.b, rows, 64 * blocks); };
+  const auto cache_map = [&](int blocks) {
+    return map(data.attention.k, pages, data.page, 64 * blocks);
+  };
+  const mla::Params p{.q = {q_map(5), q_map(4)},
+                      .cache = {cache_map(5), cache_map(4)},
                       .cache_data = data.attention.k.as<bf16>(),
                       .table = data.table.as<int>(),
                       .max_pages = data.max_pages,
-                      .page = data.page,
+                      .page_tiles_log2 = std::countr_zero(static_cast<unsigned>(data.page)) - 6,
                       .plan = planned.plan,
                       .groups = groups,
                       .rows = rows,

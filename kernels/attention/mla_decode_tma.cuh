@@ -48,7 +48,9 @@ using hopper::shared_address;
 
 constexpr int kRows = 64, kKeys = 64, kLatent = 512, kRow = 576;
 constexpr int kStages = 3, kRope = 8, kBlocks = 9;  // block 8 of a tile: the rotary columns
-constexpr int kParts = 5;  // a tile arrives as rope and four pairs of latent blocks
+constexpr int kParts = 2;                               // a tile arrives as blocks 4 .. 8 and 0 .. 3
+__host__ __device__ constexpr int part_first(int part) { return part == 0 ? 4 : 0; }
+__host__ __device__ constexpr int part_blocks(int part) { return part == 0 ? 5 : 4; }
 constexpr int kThreads = 384;
 
 using Block = bf16[kKeys][64];  // 64 columns of a tile, swizzled: 8 KiB
@@ -74,12 +76,11 @@ struct Step {
 
 /// What is loaded next; one thread's.
 struct Feed {
-  int element, errand;
-  int walked, last, stream;    // of the worker's walk: next tile, end, next stream
+  int stage, more, told, rank;
   int next, begin, end, keys;  // tile of the piece; begin - 1: its q
-  int request, row;
-  bool more, told;
-  int pages[16];  // of tile t at t % 16
+  int request, row, errand, element;
+  int walked, last, stream;  // of the worker's walk: next tile, end, next stream
+  int pages[16];             // of tile t at t % 16
 };
 
 struct Smem {
@@ -96,10 +97,10 @@ struct Smem {
 static_assert(sizeof(Smem) <= 227 * 1024);
 
 struct Params {
-  CUtensorMap q, cache;
+  CUtensorMap q[kParts], cache[kParts];
   const bf16* cache_data;
   const int* table;
-  int max_pages, page;
+  int max_pages, page_tiles_log2;  // pages hold 64 << page_tiles_log2 tokens
   BalancedPlan plan;
   int groups;                       // clusters' row blocks a request: streams are [b, groups]
   int rows, h_q, s_q;               // rows = s_q · h_q a request
@@ -118,45 +119,31 @@ template <int kCluster, int kAhead>
 struct Feeder {
   Smem& smem;
   const Params& p;
-  Feed& f;
-  int rank;
-
-  __device__ Feeder(Smem& s, const Params& params)
-      : smem(s), p(params), f(s.feed), rank(kCluster > 1 ? cluster_rank() : 0) {}
+  Feed& f = smem.feed;
 
   __device__ int worker() const { return static_cast<int>(blockIdx.x) / kCluster; }
-  __device__ bool is_q() const { return f.next < f.begin; }
 
   /// Page of a tile of the present piece -> f.pages, some time later.
   __device__ void look_up(int tile) {
     if (tile >= f.end || tile * kKeys >= f.keys) return;
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(
                      shared_address(&f.pages[tile % 16])),
-                 "l"(p.table + static_cast<std::int64_t>(f.request) * p.max_pages +
-                     tile * kKeys / p.page)
+                 "l"(p.table + f.request * p.max_pages + (tile >> p.page_tiles_log2))
                  : "memory");
   }
-  __device__ int page_of(int tile) const { return tile * kKeys < f.keys ? f.pages[tile % 16] : 0; }
-
-  __device__ void load_block(int stage, int part, int block) {
-    Block& to = smem.tile[stage][block];
-    Mbarrier& full = smem.full[stage][part];
-    if (is_q()) {
-      load_tile(&to, p.q, full, f.row, 0, f.request, block);
-    } else {
-      const int row = f.next * kKeys % p.page, page = page_of(f.next);
-      if constexpr (kCluster == 1) load_tile(&to, p.cache, full, row, 0, page, block);
-      else if (block % kCluster == rank)
-        load_tile_to((1 << kCluster) - 1, &to, p.cache, full, row, 0, page, block);
-    }
+  __device__ static void wait_lookups() {
+    commit_copies();
+    wait_copies<0>();
   }
   __device__ void prefetch(int tile) {
-    if (kAhead == 0 || tile >= f.end || tile * kKeys >= f.keys || tile % kCluster != rank) return;
+    if (kAhead == 0 || tile >= f.end || tile * kKeys >= f.keys || tile % kCluster != f.rank) return;
+    const int in_page = tile & ((1 << p.page_tiles_log2) - 1);
     const bf16* from =
         p.cache_data +
-        (static_cast<std::int64_t>(page_of(tile)) * p.page + tile * kKeys % p.page) * kRow;
+        ((static_cast<std::int64_t>(f.pages[tile % 16]) << p.page_tiles_log2) + in_page) *
+            (kKeys * kRow);
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from),
-                 "r"(kKeys * kRow * static_cast<int>(sizeof(bf16)))
+                 "n"(kKeys * kRow * static_cast<int>(sizeof(bf16)))
                  : "memory");
   }
 
@@ -171,7 +158,7 @@ struct Feeder {
     const Piece piece = walk.next();
     f.walked = walk.tile, f.stream = walk.stream;
     f.request = piece.stream / p.groups;
-    f.row = (piece.stream % p.groups * kCluster + rank) * kRows;
+    f.row = (piece.stream % p.groups * kCluster + f.rank) * kRows;
     f.next = piece.begin - 1, f.begin = piece.begin, f.end = piece.end, f.keys = piece.keys;
     errand = {piece.end - piece.begin,
               (piece.keys - p.s_q + 1) / kKeys - piece.begin,
@@ -179,52 +166,61 @@ struct Feeder {
               f.row,
               piece.whole,
               piece.whole ? static_cast<std::int64_t>(f.request) * p.rows + f.row
-                          : (piece.slot * kCluster + rank) * kRows};
+                          : (piece.slot * kCluster + f.rank) * kRows};
     for (int i = 0; i <= kAhead; ++i) look_up(piece.begin + i);
     wait_lookups();
-    for (int i = 0; i < kAhead; ++i) prefetch(piece.begin + i);
-  }
-  __device__ static void wait_lookups() {
-    commit_copies();
-    wait_copies<0>();
+    for (int i = 2; i < kAhead; ++i) prefetch(piece.begin + i);
   }
 
   __device__ void load() {
-    const int stage = f.element % kStages;
+    const int stage = f.stage, next = f.next;
+    auto& tile = smem.tile[stage];
+    auto& full = smem.full[stage];
     if (!f.more) {
-      if (!f.told) smem.full[stage][0].arrive();
+      if (!f.told) full[0].arrive();
       f.told = true;
       return;
     }
-    if (!is_q()) {
-      wait_lookups();
-      look_up(f.next + kAhead + 1);
-      prefetch(f.next + kAhead);
-    }
+    const bool is_q = next < f.begin;
+    const int page = next * kKeys < f.keys ? f.pages[next % 16] : 0;
+    const int in_page = next & ((1 << p.page_tiles_log2) - 1);
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
-      smem.full[stage][part].arrive_expect((part == 0 ? 1 : 2) * sizeof(Block));
-      if (part == 0) load_block(stage, part, kRope);
-      else load_block(stage, part, 2 * part - 2), load_block(stage, part, 2 * part - 1);
+      Block& to = tile[part_first(part)];
+      full[part].arrive_expect(part_blocks(part) * static_cast<int>(sizeof(Block)));
+      if (is_q)
+        load_tile(&to, p.q[part], full[part], f.row, 0, f.request, part_first(part));
+      else if constexpr (kCluster == 1)
+        load_tile(&to, p.cache[part], full[part], in_page * kKeys, 0, page, part_first(part));
+      else if ((part + next) % kCluster == f.rank)
+        load_tile_to((1 << kCluster) - 1, &to, p.cache[part], full[part], in_page * kKeys, 0, page,
+                     part_first(part));
     }
+    f.stage = stage + 1 == kStages ? 0 : stage + 1;
     ++f.element;
-    if (++f.next == f.end) next_piece();
+    if (!is_q) {
+      wait_lookups();
+      prefetch(next + kAhead);
+      look_up(next + kAhead + 1);
+    }
+    if ((f.next = next + 1) == f.end) next_piece();
   }
 
   __device__ void start() {
     const int2 from = p.plan.workers[worker()];
-    f.element = f.errand = 0, f.told = false;
+    f.rank = kCluster > 1 ? cluster_rank() : 0;
+    f.stage = f.element = f.errand = f.told = 0;
     f.walked = from.x, f.stream = from.y, f.last = p.plan.workers[worker() + 1].x;
     next_piece();
     for (int i = 0; i < kStages; ++i) load();
   }
-  __device__ void tell_freed() {
-    if constexpr (kCluster > 1)
+  /// Loads one element more: all elements but the newest three minus one are free here. The other
+  /// blocks of the cluster say so of theirs, for what they write into this one.
+  __device__ void refill(int freed) {
+    if constexpr (kCluster > 1) {
       for (int r = 0; r < kCluster; ++r) arrive_at(smem.freed, r);
-  }
-  /// Loads element e + 2: all elements before e are free here; the other blocks of the cluster say so of theirs.
-  __device__ void refill(int e) {
-    if constexpr (kCluster > 1) smem.freed.wait((e - 1) & 1);
+      smem.freed.wait(freed & 1);
+    }
     load();
   }
 };
@@ -259,19 +255,17 @@ __device__ __forceinline__ int sees(const Params& p, const Errand& errand, int r
   return min(errand.keys, errand.keys - p.s_q + 1 + (errand.row + row) / p.h_q);
 }
 
-template <int kCluster, int kEarly, int kAhead>
+template <int kCluster, int kEarly>
 __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
-  const bool feeds = threadIdx.x == 0;
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
-  if (feeds) Feeder<kCluster, kAhead>(smem, p).start();
   Ring<kStages> ring;
-  int element = 0;
+  bool any = false;  // tile before this one
   for (int piece = 0;; piece = (piece + 1) % 4) {
     auto& first = smem.tile[ring.stage];
     smem.full[ring.stage][0].wait(ring.parity);
     const Errand& errand = smem.errand[piece];
     if (errand.tiles == 0) break;
-    for (int part = 1; part < kParts; ++part) smem.full[ring.stage][part].wait(ring.parity);
+    smem.full[ring.stage][1].wait(ring.parity);
     std::uint32_t q[31][4];  // columns 512 .. 575, then 0 .. 431
     load_q<4>(q, first[kRope]);
 #pragma unroll
@@ -286,7 +280,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       reinterpret_cast<uint4*>(smem.q)[i] = reinterpret_cast<const uint4*>(first[7])[i];
     fence_proxy_async();
     barrier_sync(kScores, 128);
-    ring.advance(), ++element;
+    ring.advance();
 
     float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0};  // m is the maximum P is relative to
     for (int tile = 0; tile < errand.tiles; ++tile) {
@@ -301,9 +295,10 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
         wgmma::Mma<kKeys>::rs<bf16, wgmma::Major::k>(s, q[i], k_major(latent[kRope]) + i * 32,
                                                      i > 0);
 #pragma unroll
-      for (int block = 0; block < 8; ++block) {
-        if (block % 2 == 0) {
-          full[1 + block / 2].wait(ring.parity);
+      for (int n = 0; n < 8; ++n) {
+        const int block = (n + 4) % 8;
+        if (n == 4) {
+          full[1].wait(ring.parity);
           wgmma::fence();
         }
 #pragma unroll
@@ -322,14 +317,6 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       wgmma::wait<0>();
       wgmma::pin(s);
       if (kEarly < 4 && tile > 0) barrier_arrive(kScoresDone, kAll);
-      if (tile == 0) {  // the last tile of the piece before, and q, are free
-        if (element > 1) barrier_sync(kPFree, kAll);
-        if (feeds) {
-          Feeder<kCluster, kAhead> feeder(smem, p);
-          if (element > 1) feeder.tell_freed(), feeder.refill(element - 1);
-          feeder.tell_freed(), feeder.refill(element);
-        }
-      }
 
       if (tile >= errand.unmasked) {
         const int limit[2] = {sees(p, errand, fragment_row()) - tile * kKeys,
@@ -367,13 +354,11 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       }
       moved = __any_sync(~0u, moved);
 
-      if (tile > 0) {
-        barrier_sync(kPFree, kAll);
-        if (feeds) Feeder<kCluster, kAhead>(smem, p).tell_freed();
-      }
+      if (any) barrier_sync(kPFree, kAll);
+      any = true;
       store_p(smem.tile[ring.stage][kRope], s);
       Step& step = smem.step;
-      if (feeds)
+      if (threadIdx.x % 128 == 0)
         step.first = tile == 0, step.last = tile + 1 == errand.tiles,
         step.valid = errand.keys - tile * kKeys;
       if (threadIdx.x % 32 == 0) step.moved[threadIdx.x / 32] = moved;
@@ -395,12 +380,11 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       }
       fence_proxy_async();
       barrier_arrive(kPFull, kAll);
-      if (feeds && tile > 0) Feeder<kCluster, kAhead>(smem, p).refill(element);
-      ring.advance(), ++element;
+      ring.advance();
     }
   }
-  if (element > 0) barrier_sync(kPFree, kAll);
-  if (feeds) smem.step.first = -1;
+  if (any) barrier_sync(kPFree, kAll);
+  if (threadIdx.x % 128 == 0) smem.step.first = -1;
   barrier_arrive(kPFull, kAll);
 }
 
@@ -427,11 +411,13 @@ __device__ __forceinline__ void clear_rows(Block* half, int from, int part) {
   barrier_sync(kOutput + part, 128);
 }
 
-template <int kEarly>
+template <int kCluster, int kEarly, int kAhead>
 __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
   const Step& step = smem.step;
+  const bool feeds = part == 0 && threadIdx.x % 128 == 0;
+  if (feeds) Feeder<kCluster, kAhead>{smem, p}.start();
   float o[128];
-  int stage = 0;
+  int stage = 0, freed = 0;
   for (int piece = 0;;) {
     barrier_sync(kPFull, kAll);
     const int first = step.first;
@@ -448,6 +434,13 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
     const Descriptor probabilities = k_major(smem.tile[stage][kRope]);
     const Descriptor values = mn_major(half, kKeys);
     if constexpr (kEarly > 0) issue_output<0, kEarly>(o, probabilities, values, first);
+    // P is there, so P before it has been used: its tile is free, and q before the first tile.
+    if (feeds) {
+      Feeder<kCluster, kAhead> feeder{smem, p};
+      if (!first) feeder.refill(freed++);
+      else if (freed > 0) feeder.refill(freed++), feeder.refill(freed++);
+      else feeder.refill(freed++);
+    }
     if constexpr (kEarly < 4) {
       if (!step.last) barrier_sync(kScoresDone, kAll);
       issue_output<kEarly, 4>(o, probabilities, values, first);
@@ -497,10 +490,10 @@ __global__ void __launch_bounds__(kThreads, 1) decode(const __grid_constant__ Pa
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
     take_registers<184>();
-    scores<kCluster, kEarly, kAhead>(smem, p);
+    scores<kCluster, kEarly>(smem, p);
   } else {
     give_back_registers<160>();
-    output<kEarly>(smem, p, warpgroup - 1);
+    output<kCluster, kEarly, kAhead>(smem, p, warpgroup - 1);
   }
   if constexpr (kCluster > 1) {
     __syncwarp();

@@ -24,7 +24,7 @@ __device__ __forceinline__ void arrive_at(Mbarrier& barrier, int rank) {
   asm volatile(
       "{\n.reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(
           shared_address(&barrier)),
       "r"(rank)
       : "memory");
