@@ -87,15 +87,13 @@ Case make(const Args& args) {
   const auto launch = [=, keep = std::vector{partials, planned.streams, planned.workers}](
                           cudaStream_t stream) {
     if (cluster == 2) {
-      if (variant == 0) launch_decode<2, 2, 6>(p, stream);
-      else if (variant == 1) launch_decode<2, 4, 6>(p, stream);
-      else if (variant == 2) launch_decode<2, 0, 6>(p, stream);
-      else if (variant == 3) launch_decode<2, 2, 0>(p, stream);
-      else if (variant == 4) launch_decode<2, 1, 6>(p, stream);
-      else launch_decode<2, 3, 6>(p, stream);
+      if (variant == 0) launch_decode<2, 0, 0>(p, stream);
+      else if (variant == 1) launch_decode<2, 1, 0>(p, stream);
+      else if (variant == 2) launch_decode<2, 2, 0>(p, stream);
+      else if (variant == 3) launch_decode<2, 4, 0>(p, stream);
+      else launch_decode<2, 0, 4>(p, stream);
     } else {
-      if (variant == 0) launch_decode<1, 2, 6>(p, stream);
-      else if (variant == 1) launch_decode<1, 4, 6>(p, stream);
+      if (variant == 0) launch_decode<1, 0, 0>(p, stream);
       else launch_decode<1, 2, 0>(p, stream);
     }
     if (!cut) return;

@@ -76,9 +76,9 @@ struct Step {
 
 /// What is loaded next; one thread's.
 struct Feed {
-  int stage, more, told, rank;
+  int stage, parity, more, told, rank;
   int next, begin, end, keys;  // tile of the piece; begin - 1: its q
-  int request, row, errand, element;
+  int request, row, errand;
   int walked, last, stream;  // of the worker's walk: next tile, end, next stream
   int pages[16];             // of tile t at t % 16
 };
@@ -91,7 +91,7 @@ struct Smem {
   Errand errand[4];
   Feed feed;
   Mbarrier full[kStages][kParts];
-  Mbarrier freed;  // by all blocks of the cluster, element by element
+  Mbarrier used[kStages];  // by the output warps of all blocks of the cluster
 };
 
 static_assert(sizeof(Smem) <= 227 * 1024);
@@ -109,7 +109,7 @@ struct Params {
   float scale;
 };
 
-enum Barrier { kPFull = 1, kPFree, kScoresDone, kScores, kOutput };  // kOutput + warpgroup
+enum Barrier { kPFull = 1, kScoresDone = 3, kStepRead = 5, kScores, kOutput };  // kOutput + part
 constexpr int kAll = kThreads;
 
 // ---- feeding ----------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ struct Feeder {
               piece.whole ? static_cast<std::int64_t>(f.request) * p.rows + f.row
                           : (piece.slot * kCluster + f.rank) * kRows};
     for (int i = 0; i <= kAhead; ++i) look_up(piece.begin + i);
-    wait_lookups();
+    if (kAhead > 0) wait_lookups();
     for (int i = 2; i < kAhead; ++i) prefetch(piece.begin + i);
   }
 
@@ -182,6 +182,7 @@ struct Feeder {
       return;
     }
     const bool is_q = next < f.begin;
+    wait_lookups();
     const int page = next * kKeys < f.keys ? f.pages[next % 16] : 0;
     const int in_page = next & ((1 << p.page_tiles_log2) - 1);
 #pragma unroll
@@ -197,9 +198,8 @@ struct Feeder {
                      part_first(part));
     }
     f.stage = stage + 1 == kStages ? 0 : stage + 1;
-    ++f.element;
+    f.parity ^= f.stage == 0;
     if (!is_q) {
-      wait_lookups();
       prefetch(next + kAhead);
       look_up(next + kAhead + 1);
     }
@@ -209,21 +209,28 @@ struct Feeder {
   __device__ void start() {
     const int2 from = p.plan.workers[worker()];
     f.rank = kCluster > 1 ? cluster_rank() : 0;
-    f.stage = f.element = f.errand = f.told = 0;
+    f.stage = f.errand = f.told = 0, f.parity = 1;
     f.walked = from.x, f.stream = from.y, f.last = p.plan.workers[worker() + 1].x;
     next_piece();
     for (int i = 0; i < kStages; ++i) load();
   }
-  /// Loads one element more: all elements but the newest three minus one are free here. The other
-  /// blocks of the cluster say so of theirs, for what they write into this one.
-  __device__ void refill(int freed) {
-    if constexpr (kCluster > 1) {
-      for (int r = 0; r < kCluster; ++r) arrive_at(smem.freed, r);
-      smem.freed.wait(freed & 1);
-    }
+  /// Loads one element more, once its place has been used by all.
+  __device__ void refill() {
+    if (f.told) return;
+    smem.used[f.stage].wait(f.parity);
     load();
   }
 };
+
+/// This warp no longer reads the stage; told to every block that writes to it. `count` arrivals.
+template <int kCluster>
+__device__ __forceinline__ void release(Mbarrier& used, int count) {
+  __syncwarp();
+  const int lane = threadIdx.x % 32;
+  if (lane >= kCluster * count) return;
+  if constexpr (kCluster == 1) used.arrive();
+  else arrive_at(used, lane % kCluster);
+}
 
 // ---- scores -----------------------------------------------------------------------------------
 
@@ -259,7 +266,7 @@ template <int kCluster, int kEarly>
 __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
   Ring<kStages> ring;
-  bool any = false;  // tile before this one
+  int count = 0;  // of tiles: neighbours use different barriers
   for (int piece = 0;; piece = (piece + 1) % 4) {
     auto& first = smem.tile[ring.stage];
     smem.full[ring.stage][0].wait(ring.parity);
@@ -280,6 +287,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       reinterpret_cast<uint4*>(smem.q)[i] = reinterpret_cast<const uint4*>(first[7])[i];
     fence_proxy_async();
     barrier_sync(kScores, 128);
+    release<kCluster>(smem.used[ring.stage], 2);
     ring.advance();
 
     float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0};  // m is the maximum P is relative to
@@ -316,7 +324,10 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       wgmma::commit();
       wgmma::wait<0>();
       wgmma::pin(s);
-      if (kEarly < 4 && tile > 0) barrier_arrive(kScoresDone, kAll);
+      // All four warps have read the rope block, where P goes, and the step before has been read.
+      if (count > 0) barrier_sync(kStepRead, kAll);
+      else barrier_sync(kScores, 128);
+      if (kEarly < 4 && tile > 0) barrier_arrive(kScoresDone + count % 2, kAll);
 
       if (tile >= errand.unmasked) {
         const int limit[2] = {sees(p, errand, fragment_row()) - tile * kKeys,
@@ -325,37 +336,31 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
         for (int i = 0; i < kKeys / 2; ++i)
           if (fragment_column() + i / 4 * 8 + i % 2 >= limit[i / 2 % 2]) s[i] = -INFINITY;
       }
-      float correction[2];
+      float high[2][2], correction[2], base[2];  // by row and column parity
+#pragma unroll
+      for (int i = 0; i < kKeys / 2; ++i)
+        high[i / 2 % 2][i % 2] = i < 4 ? s[i] : fmaxf(high[i / 2 % 2][i % 2], s[i]);
       bool moved = false;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float high[2] = {s[2 * half], s[2 * half + 1]};
-#pragma unroll
-        for (int g = 1; g < kKeys / 8; ++g)
-          high[0] = fmaxf(high[0], s[4 * g + 2 * half]),
-          high[1] = fmaxf(high[1], s[4 * g + 2 * half + 1]);
-        const float top = row_max(fmaxf(high[0], high[1]));
-        const bool rises = (top - m[half]) * scale > 8 || (m[half] == -INFINITY && top > m[half]);
-        const float next = rises ? top : m[half];
-        correction[half] = rises ? exp2_approx((m[half] - next) * scale) : 1.f;
+        const float top = row_max(fmaxf(high[half][0], high[half][1]));
+        const bool rises = (top - m[half]) * scale > 8;  // not where both are -inf
+        correction[half] = exp2_approx(rises ? (m[half] - top) * scale : 0.f);
+        m[half] = rises ? top : m[half];
+        base[half] = m[half] == -INFINITY ? 0.f : m[half] * scale;
+        l[half] *= correction[half];
         moved |= rises;
-        m[half] = next;
-        const float base = next == -INFINITY ? 0.f : next * scale;
-        float sum[2] = {l[half] * correction[half], 0};
-#pragma unroll
-        for (int g = 0; g < kKeys / 8; ++g)
-#pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            float& x = s[4 * g + 2 * half + e];
-            x = exp2_approx(fmaf(x, scale, -base));
-            sum[e] += x;
-          }
-        l[half] = sum[0] + sum[1];
       }
+      float sum[2][2] = {};
+#pragma unroll
+      for (int i = 0; i < kKeys / 2; ++i) {
+        s[i] = exp2_approx(fmaf(s[i], scale, -base[i / 2 % 2]));
+        sum[i / 2 % 2][i % 2] += s[i];
+      }
+#pragma unroll
+      for (int half = 0; half < 2; ++half) l[half] += sum[half][0] + sum[half][1];
       moved = __any_sync(~0u, moved);
 
-      if (any) barrier_sync(kPFree, kAll);
-      any = true;
       store_p(smem.tile[ring.stage][kRope], s);
       Step& step = smem.step;
       if (threadIdx.x % 128 == 0)
@@ -379,13 +384,14 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
         }
       }
       fence_proxy_async();
-      barrier_arrive(kPFull, kAll);
+      barrier_arrive(kPFull + count % 2, kAll);
+      ++count;
       ring.advance();
     }
   }
-  if (any) barrier_sync(kPFree, kAll);
+  if (count > 0) barrier_sync(kStepRead, kAll);
   if (threadIdx.x % 128 == 0) smem.step.first = -1;
-  barrier_arrive(kPFull, kAll);
+  barrier_arrive(kPFull + count % 2, kAll);
 }
 
 // ---- output -----------------------------------------------------------------------------------
@@ -417,46 +423,44 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
   const bool feeds = part == 0 && threadIdx.x % 128 == 0;
   if (feeds) Feeder<kCluster, kAhead>{smem, p}.start();
   float o[128];
-  int stage = 0, freed = 0;
+  int stage = 0, count = 0;
   for (int piece = 0;;) {
-    barrier_sync(kPFull, kAll);
-    const int first = step.first;
+    barrier_sync(kPFull + count % 2, kAll);
+    const int first = step.first, last = step.last, valid = step.valid;
     if (first < 0) break;
+    const int moved = step.moved[threadIdx.x % 128 / 32];
+    const float correction[2] = {step.correction[fragment_row()],
+                                 step.correction[fragment_row() + 8]};
+    const float factor[2] = {step.inverse[fragment_row()], step.inverse[fragment_row() + 8]};
+    barrier_arrive(kStepRead, kAll);
     if (first) stage = (stage + 1) % kStages;  // q
     Block* half = &smem.tile[stage][4 * part];
-    if (step.valid < kKeys) clear_rows(half, max(step.valid, 0), part);
-    if (!first && step.moved[threadIdx.x % 128 / 32]) {
-      const float correction[2] = {step.correction[fragment_row()],
-                                   step.correction[fragment_row() + 8]};
+    if (valid < kKeys) clear_rows(half, max(valid, 0), part);
+    if (!first && moved) {
 #pragma unroll
       for (int i = 0; i < 128; ++i) o[i] *= correction[i / 2 % 2];
     }
     const Descriptor probabilities = k_major(smem.tile[stage][kRope]);
     const Descriptor values = mn_major(half, kKeys);
     if constexpr (kEarly > 0) issue_output<0, kEarly>(o, probabilities, values, first);
-    // P is there, so P before it has been used: its tile is free, and q before the first tile.
-    if (feeds) {
+    if (feeds) {  // where the tile before was; and q, at the first tile
       Feeder<kCluster, kAhead> feeder{smem, p};
-      if (!first) feeder.refill(freed++);
-      else if (freed > 0) feeder.refill(freed++), feeder.refill(freed++);
-      else feeder.refill(freed++);
+      if (first && count > 0) feeder.refill();
+      feeder.refill();
     }
+    ++count;
     if constexpr (kEarly < 4) {
-      if (!step.last) barrier_sync(kScoresDone, kAll);
+      if (!last) barrier_sync(kScoresDone + count % 2, kAll);
       issue_output<kEarly, 4>(o, probabilities, values, first);
     }
     wgmma::wait<0>();
     wgmma::pin(o);
+    release<kCluster>(smem.used[stage], 1);
     stage = (stage + 1) % kStages;
-    if (!step.last) {
-      barrier_arrive(kPFree, kAll);
-      continue;
-    }
+    if (!last) continue;
 
     const Errand& errand = smem.errand[piece];
     piece = (piece + 1) % 4;
-    const float factor[2] = {step.inverse[fragment_row()], step.inverse[fragment_row() + 8]};
-    barrier_arrive(kPFree, kAll);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = fragment_row() + 8 * half;
@@ -482,7 +486,7 @@ __global__ void __launch_bounds__(kThreads, 1) decode(const __grid_constant__ Pa
   if (threadIdx.x == 0) {
     for (auto& parts : smem.full)
       for (Mbarrier& full : parts) full.init(1);
-    smem.freed.init(kCluster);
+    for (Mbarrier& used : smem.used) used.init(8 * kCluster);
     fence_barrier_init();
   }
   if constexpr (kCluster > 1) cluster_sync();
