@@ -10,9 +10,9 @@
 namespace kvroof::kernels {
 namespace {
 
-template <int kCluster, int kEarly, int kAhead>
+template <int kCluster>
 void launch_decode(const mla::Params& p, cudaStream_t stream) {
-  const auto kernel = mla::decode<kCluster, kEarly, kAhead>;
+  const auto kernel = mla::decode<kCluster>;
   static const cudaError_t ready = cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(mla::Smem));
   CUDA_CHECK(ready);
@@ -59,7 +59,6 @@ Case make(const Args& args) {
   };
   const mla::Params p{.q = {q_map(5), q_map(4)},
                       .cache = {cache_map(5), cache_map(4)},
-                      .cache_data = data.attention.k.as<bf16>(),
                       .table = data.table.as<int>(),
                       .max_pages = data.max_pages,
                       .page_tiles_log2 = std::countr_zero(static_cast<unsigned>(data.page)) - 6,
@@ -83,19 +82,10 @@ Case make(const Args& args) {
                           .request_rows = rows};
   const bool cut = planned.split.cut_streams > 0;
   const dim3 merge_grid(static_cast<unsigned>(rows), static_cast<unsigned>(call.b));
-  const int variant = static_cast<int>(arg(args, "variant", 0));
   const auto launch = [=, keep = std::vector{partials, planned.streams, planned.workers}](
                           cudaStream_t stream) {
-    if (cluster == 2) {
-      if (variant == 0) launch_decode<2, 0, 0>(p, stream);
-      else if (variant == 1) launch_decode<2, 1, 0>(p, stream);
-      else if (variant == 2) launch_decode<2, 2, 0>(p, stream);
-      else if (variant == 3) launch_decode<2, 4, 0>(p, stream);
-      else launch_decode<2, 0, 4>(p, stream);
-    } else {
-      if (variant == 0) launch_decode<1, 0, 0>(p, stream);
-      else launch_decode<1, 2, 0>(p, stream);
-    }
+    if (cluster == 2) launch_decode<2>(p, stream);
+    else launch_decode<1>(p, stream);
     if (!cut) return;
     cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
     early.val.programmaticStreamSerializationAllowed = 1;

@@ -15,17 +15,16 @@
 //   registers a thread             scores 184, each half of O 160: the 504 that a launch can have
 //   shared memory, KiB             three tiles 3·72, one block of q 8: 224 of 227
 //
-//   scores     S_j, softmax, P_j -> shared memory; its first thread feeds the rings
+//   scores     S_j, softmax, P_j -> shared memory
 //   output 0/1 O[:, 256·w ...] += P_j · C_j
 //
-// The tensor cores must have work while P_j+1 is in its softmax: the output warpgroups issue
-// kEarly of P_j's four steps at once and the rest when S_j+1 is finished, under softmax j+1.
+// The tensor cores must have work while P_j+1 is in its softmax: the output warpgroups start P_j·C_j
+// when S_j+1 is finished, so that it runs under softmax j+1 instead of beside S_j+1.
 // O is rescaled only when a maximum rises by more than 8 (2^8 fits P and l; arXiv:2603.05451).
 //
-// Ring. Element e is the q of a piece or one tile of 64 keys; K and V are the same bytes, and P
-// takes the place of the rope block, which only S needs. The loads come out of L2, where a prefetch
-// some tiles ahead has put them: what is in flight in shared memory alone would not cover HBM's
-// latency.
+// Ring. An element is the q of a piece or one tile of 64 keys; K and V are the same bytes, and P
+// takes the place of the rope block, which only S needs. The first thread of output warpgroup 0
+// loads an element while its own wgmma wait.
 //
 // Cluster of two (128 heads): both blocks need the same latent. Each loads half of the blocks of
 // 64 columns for both, so L2 is read once. Which cluster does what: balanced_split.hpp.
@@ -80,7 +79,7 @@ struct Feed {
   int next, begin, end, keys;  // tile of the piece; begin - 1: its q
   int request, row, errand;
   int walked, last, stream;  // of the worker's walk: next tile, end, next stream
-  int pages[16];             // of tile t at t % 16
+  int page;                  // of the next tile, in time
 };
 
 struct Smem {
@@ -98,7 +97,6 @@ static_assert(sizeof(Smem) <= 227 * 1024);
 
 struct Params {
   CUtensorMap q[kParts], cache[kParts];
-  const bf16* cache_data;
   const int* table;
   int max_pages, page_tiles_log2;  // pages hold 64 << page_tiles_log2 tokens
   BalancedPlan plan;
@@ -115,7 +113,7 @@ constexpr int kAll = kThreads;
 // ---- feeding ----------------------------------------------------------------------------------
 
 /// One thread's: elements into the ring, in order.
-template <int kCluster, int kAhead>
+template <int kCluster>
 struct Feeder {
   Smem& smem;
   const Params& p;
@@ -123,11 +121,11 @@ struct Feeder {
 
   __device__ int worker() const { return static_cast<int>(blockIdx.x) / kCluster; }
 
-  /// Page of a tile of the present piece -> f.pages, some time later.
+  /// Page of a tile of the present piece -> f.page, some time later.
   __device__ void look_up(int tile) {
     if (tile >= f.end || tile * kKeys >= f.keys) return;
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(
-                     shared_address(&f.pages[tile % 16])),
+                     shared_address(&f.page)),
                  "l"(p.table + f.request * p.max_pages + (tile >> p.page_tiles_log2))
                  : "memory");
   }
@@ -135,18 +133,6 @@ struct Feeder {
     commit_copies();
     wait_copies<0>();
   }
-  __device__ void prefetch(int tile) {
-    if (kAhead == 0 || tile >= f.end || tile * kKeys >= f.keys || tile % kCluster != f.rank) return;
-    const int in_page = tile & ((1 << p.page_tiles_log2) - 1);
-    const bf16* from =
-        p.cache_data +
-        ((static_cast<std::int64_t>(f.pages[tile % 16]) << p.page_tiles_log2) + in_page) *
-            (kKeys * kRow);
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from),
-                 "n"(kKeys * kRow * static_cast<int>(sizeof(bf16)))
-                 : "memory");
-  }
-
   /// The next piece, and its errand for the others.
   __device__ void next_piece() {
     f.more = f.walked < f.last;
@@ -167,9 +153,7 @@ struct Feeder {
               piece.whole,
               piece.whole ? static_cast<std::int64_t>(f.request) * p.rows + f.row
                           : (piece.slot * kCluster + f.rank) * kRows};
-    for (int i = 0; i <= kAhead; ++i) look_up(piece.begin + i);
-    if (kAhead > 0) wait_lookups();
-    for (int i = 2; i < kAhead; ++i) prefetch(piece.begin + i);
+    look_up(piece.begin);
   }
 
   __device__ void load() {
@@ -183,7 +167,7 @@ struct Feeder {
     }
     const bool is_q = next < f.begin;
     wait_lookups();
-    const int page = next * kKeys < f.keys ? f.pages[next % 16] : 0;
+    const int page = next * kKeys < f.keys ? f.page : 0;
     const int in_page = next & ((1 << p.page_tiles_log2) - 1);
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
@@ -199,10 +183,7 @@ struct Feeder {
     }
     f.stage = stage + 1 == kStages ? 0 : stage + 1;
     f.parity ^= f.stage == 0;
-    if (!is_q) {
-      prefetch(next + kAhead);
-      look_up(next + kAhead + 1);
-    }
+    if (!is_q) look_up(next + 1);
     if ((f.next = next + 1) == f.end) next_piece();
   }
 
@@ -247,14 +228,17 @@ __device__ __forceinline__ void load_q(std::uint32_t (*q)[4], const Block& block
 
 /// P as bf16 into the swizzled tile that output warpgroups read as their A operand.
 __device__ __forceinline__ void store_p(Block& p, const float (&s)[kKeys / 2]) {
-  const int row = fragment_row();
+  const int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16 + lane % 16;
+  const std::uint32_t at = shared_address(p[row]) + ((lane / 16 ^ (row & 7)) << 4);
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    auto* to = reinterpret_cast<std::uint32_t*>(p[row + 8 * half]) + threadIdx.x % 4;
-#pragma unroll
-    for (int g = 0; g < kKeys / 8; ++g)
-      to[(g ^ (row & 7)) * 4] = pack2<bf16>(s[4 * g + 2 * half], s[4 * g + 2 * half + 1]);
-  }
+  for (int i = 0; i < kKeys / 16; ++i)
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
+                     at ^ (i << 5)),
+                 "r"(pack2<bf16>(s[8 * i], s[8 * i + 1])),
+                 "r"(pack2<bf16>(s[8 * i + 2], s[8 * i + 3])),
+                 "r"(pack2<bf16>(s[8 * i + 4], s[8 * i + 5])),
+                 "r"(pack2<bf16>(s[8 * i + 6], s[8 * i + 7]))
+                 : "memory");
 }
 
 /// Keys that a row sees, of those from this piece's first on.
@@ -262,7 +246,7 @@ __device__ __forceinline__ int sees(const Params& p, const Errand& errand, int r
   return min(errand.keys, errand.keys - p.s_q + 1 + (errand.row + row) / p.h_q);
 }
 
-template <int kCluster, int kEarly>
+template <int kCluster>
 __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
   Ring<kStages> ring;
@@ -291,7 +275,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
     ring.advance();
 
     float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0};  // m is the maximum P is relative to
-    for (int tile = 0; tile < errand.tiles; ++tile) {
+    for (int tile = 0, end = 0; !end; ++tile) {
       float s[kKeys / 2];
       const auto& latent = smem.tile[ring.stage];
       auto& full = smem.full[ring.stage];
@@ -322,14 +306,15 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
         }
       }
       wgmma::commit();
+      const bool masked = tile >= errand.unmasked, last = tile + 1 == errand.tiles;
       wgmma::wait<0>();
       wgmma::pin(s);
       // All four warps have read the rope block, where P goes, and the step before has been read.
       if (count > 0) barrier_sync(kStepRead, kAll);
       else barrier_sync(kScores, 128);
-      if (kEarly < 4 && tile > 0) barrier_arrive(kScoresDone + count % 2, kAll);
+      if (tile > 0) barrier_arrive(kScoresDone + count % 2, kAll);
 
-      if (tile >= errand.unmasked) {
+      if (masked) {
         const int limit[2] = {sees(p, errand, fragment_row()) - tile * kKeys,
                               sees(p, errand, fragment_row() + 8) - tile * kKeys};
 #pragma unroll
@@ -364,13 +349,13 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       store_p(smem.tile[ring.stage][kRope], s);
       Step& step = smem.step;
       if (threadIdx.x % 128 == 0)
-        step.first = tile == 0, step.last = tile + 1 == errand.tiles,
+        step.first = tile == 0, step.last = last,
         step.valid = errand.keys - tile * kKeys;
       if (threadIdx.x % 32 == 0) step.moved[threadIdx.x / 32] = moved;
       if (moved && threadIdx.x % 4 == 0)
         step.correction[fragment_row()] = correction[0],
         step.correction[fragment_row() + 8] = correction[1];
-      if (tile + 1 == errand.tiles) {
+      if (last) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const float sum = row_sum(l[half]);
@@ -386,6 +371,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       fence_proxy_async();
       barrier_arrive(kPFull + count % 2, kAll);
       ++count;
+      end = last;
       ring.advance();
     }
   }
@@ -396,14 +382,13 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
 
 // ---- output -----------------------------------------------------------------------------------
 
-/// P[:, 16·i ...] · C[16·i ..., 256·half ...] for i in [kFrom, kTo).
-template <int kFrom, int kTo>
+/// P[:, 16·i ...] · C[16·i ..., 256·part ...], issued and committed.
 __device__ __forceinline__ void issue_output(float (&o)[128], Descriptor probabilities,
                                              Descriptor values, bool first) {
   wgmma::pin(o);
   wgmma::fence();
 #pragma unroll
-  for (int i = kFrom; i < kTo; ++i)
+  for (int i = 0; i < kKeys / 16; ++i)
     wgmma::Mma<256>::ss<bf16, wgmma::Major::mn>(o, probabilities + i * 32, values + i * 2048,
                                                 i > 0 || !first);
   wgmma::commit();
@@ -417,11 +402,11 @@ __device__ __forceinline__ void clear_rows(Block* half, int from, int part) {
   barrier_sync(kOutput + part, 128);
 }
 
-template <int kCluster, int kEarly, int kAhead>
+template <int kCluster>
 __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
   const Step& step = smem.step;
   const bool feeds = part == 0 && threadIdx.x % 128 == 0;
-  if (feeds) Feeder<kCluster, kAhead>{smem, p}.start();
+  if (feeds) Feeder<kCluster>{smem, p}.start();
   float o[128];
   int stage = 0, count = 0;
   for (int piece = 0;;) {
@@ -442,17 +427,14 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
     }
     const Descriptor probabilities = k_major(smem.tile[stage][kRope]);
     const Descriptor values = mn_major(half, kKeys);
-    if constexpr (kEarly > 0) issue_output<0, kEarly>(o, probabilities, values, first);
     if (feeds) {  // where the tile before was; and q, at the first tile
-      Feeder<kCluster, kAhead> feeder{smem, p};
+      Feeder<kCluster> feeder{smem, p};
       if (first && count > 0) feeder.refill();
       feeder.refill();
     }
     ++count;
-    if constexpr (kEarly < 4) {
-      if (!last) barrier_sync(kScoresDone + count % 2, kAll);
-      issue_output<kEarly, 4>(o, probabilities, values, first);
-    }
+    if (!last) barrier_sync(kScoresDone + count % 2, kAll);
+    issue_output(o, probabilities, values, first);
     wgmma::wait<0>();
     wgmma::pin(o);
     release<kCluster>(smem.used[stage], 1);
@@ -478,7 +460,7 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
   }
 }
 
-template <int kCluster, int kEarly, int kAhead>
+template <int kCluster>
 __global__ void __launch_bounds__(kThreads, 1) decode(const __grid_constant__ Params p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL  // wgmma and setmaxnreg exist on sm_90a alone
   extern __shared__ __align__(1024) std::uint8_t raw[];
@@ -494,10 +476,10 @@ __global__ void __launch_bounds__(kThreads, 1) decode(const __grid_constant__ Pa
   const int warpgroup = warpgroup_index();
   if (warpgroup == 0) {
     take_registers<184>();
-    scores<kCluster, kEarly>(smem, p);
+    scores<kCluster>(smem, p);
   } else {
     give_back_registers<160>();
-    output<kCluster, kEarly, kAhead>(smem, p, warpgroup - 1);
+    output<kCluster>(smem, p, warpgroup - 1);
   }
   if constexpr (kCluster > 1) {
     __syncwarp();
