@@ -6,6 +6,8 @@
 
 #include "kernels/hopper/entries.hpp"
 #include "kernels/mla_case.hpp"
+#include "kernels/split_kv.hpp"
+#include "model/attention/mla_decode.hpp"
 
 namespace kvroof::kernels {
 namespace {
@@ -94,13 +96,16 @@ Case make(const Args& args) {
     config.attrs = &early, config.numAttrs = 1;
     CUDA_CHECK(cudaLaunchKernelEx(&config, merge_pieces<mla::kLatent>, merge));
   };
-  const double splits =
-      static_cast<double>(planned.split.pieces) / static_cast<double>(keys.size());
-  return mla_decode_case("mla_decode_tma", data,
-                         {.tile = {.m = 64, .n = 64, .p_in_smem = true, .overlap = 1},
-                          .splits = std::max(1, static_cast<int>(splits)),
-                          .kernels = cut ? 2 : 1},
-                         launch);
+  const attention::DecodePlan plan{
+      .tile = {.m = 64, .n = 64, .p_in_smem = true, .mma_rows = 64, .row_lanes = 4, .overlap = 1},
+      .even = attention::EvenRanges{
+          .partial_rows = double{1} * planned.split.pieces * cluster * mla::kRows,
+          .ctas = double{1} * planned.plan.num_workers * cluster}};
+  const attention::Cost cost = attention::mla_decode_planned(data.shape, {}, on_chip(), plan);
+  Case c = mla_decode_case("mla_decode_tma", data,
+                           {.tile = plan.tile, .splits = 1, .kernels = cut ? 2 : 1}, launch);
+  c.op.work = cost.work, c.op.execution = cost.execution, c.op.handed_over = cost.handed_over;
+  return c;
 }
 
 }  // namespace
