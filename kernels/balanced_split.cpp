@@ -1,6 +1,7 @@
 #include "kernels/balanced_split.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "kernels/data.hpp"
 
@@ -25,6 +26,13 @@ PlannedSplit plan_split(std::span<const int> keys, int tile, int workers, int cu
   planned.streams = to_device(streams), planned.workers = to_device(ranges);
   planned.plan = {planned.streams.as<int4>(), planned.workers.as<int2>(),
                   static_cast<int>(worker_first.size()) - 1};
+  BalancedPlan& plan = planned.plan;
+  bool regular = std::int64_t{stream_first.back()} * plan.num_workers < INT32_MAX;
+  for (const int k : keys) regular &= k == keys[0];
+  for (int w = 0; w <= plan.num_workers; ++w)
+    regular &= worker_first[static_cast<std::size_t>(w)] ==
+               static_cast<int>(std::int64_t{stream_first.back()} * w / plan.num_workers);
+  if (regular) plan.tiles = stream_first[1], plan.keys = keys[0], plan.total = stream_first.back();
   return planned;
 }
 

@@ -5,6 +5,21 @@
 
 namespace kvroof::kernels {
 
+/// {first tile, its stream} of a worker.
+__device__ __forceinline__ int2 worker_range(const BalancedPlan& p, int w) {
+  if (p.tiles == 0) return p.workers[w];
+  const int first = p.total * w / p.num_workers;
+  return make_int2(first, first / p.tiles);
+}
+/// {first tile, keys, first worker, last worker} of a stream. Tile t belongs to the last worker
+/// whose range starts at or before it: floor(total·w / workers) <= t.
+__device__ __forceinline__ int4 stream_range(const BalancedPlan& p, int s) {
+  if (p.tiles == 0) return p.streams[s];
+  const int first = s * p.tiles, next = first + p.tiles;
+  return make_int4(first, p.keys, ((first + 1) * p.num_workers - 1) / p.total,
+                   (next * p.num_workers - 1) / p.total);
+}
+
 /// A worker's piece of one stream: tiles [begin, end) of the stream's own count.
 struct Piece {
   int stream, begin, end;
@@ -20,12 +35,12 @@ struct PieceWalk {
   int worker, tile, last, stream;
 
   __device__ static PieceWalk of(const BalancedPlan& p, int w) {
-    const int2 from = p.workers[w];
-    return {p, w, from.x, p.workers[w + 1].x, from.y};
+    const int2 from = worker_range(p, w);
+    return {p, w, from.x, worker_range(p, w + 1).x, from.y};
   }
   __device__ bool done() const { return tile >= last; }
   __device__ Piece next() {
-    const int4 s = plan.streams[stream];
+    const int4 s = stream_range(plan, stream);
     const int tiles = ::max(1, (s.y + kTile - 1) / kTile);
     const int begin = tile - s.x, end = ::min(tiles, last - s.x);
     const Piece piece{stream, begin, end, s.y, s.z == s.w, 2 * worker + (begin == 0 ? 1 : 0)};
@@ -44,7 +59,7 @@ __device__ __forceinline__ int slot_of(int worker, int first_worker) {
 template <int kD>
 __global__ void __launch_bounds__(kD / 4) merge_pieces(const MergeParams p) {
   const int request = static_cast<int>(blockIdx.y), row = static_cast<int>(blockIdx.x);
-  const int4 s = p.plan.streams[request * p.groups + row / p.rows];
+  const int4 s = stream_range(p.plan, request * p.groups + row / p.rows);
   const int inside = row % p.rows;
   if (s.z == s.w) return;
   wait_for_previous_kernel();

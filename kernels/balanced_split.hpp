@@ -16,6 +16,9 @@ struct BalancedPlan {
   /// {first tile, its stream} of each worker, and {all tiles, streams}
   const int2* workers;
   int num_workers;
+  /// Streams of one length cut into equal ranges need no tables: tiles and keys of each stream, and
+  /// tiles in all; tiles = 0: read the tables.
+  int tiles = 0, keys = 0, total = 0;
 };
 
 /// Plan and the memory it lies in.

@@ -24,10 +24,11 @@ namespace kvroof::kernels::gqa_tma {
 template <int kD_>
 struct Tile {
   static constexpr int kD = kD_, kRows = 16;
-  static constexpr int kWarps = kD == 256 ? 2 : 4, kThreads = 32 * kWarps;
+  static constexpr int kWarps = kD == 256 ? 4 : 8, kThreads = 32 * kWarps;
   static constexpr int kKeys = kD == 64 ? 32 : 16;  // of one warp
   static constexpr int kBlockKeys = kKeys * kWarps;
   static constexpr int kStages = 192 * 1024 / kWarps / (2 * kKeys * kD * 2);
+  static constexpr int kMergeRows = 8;  // merged at a time
   static constexpr int kColBlocks = kD / 64;  // of 128 bytes
 };
 
@@ -38,8 +39,8 @@ struct Smem {
     Rows k, v;
   };
   Stage ring[T::kWarps][T::kStages];
-  float o[T::kWarps][T::kRows][T::kD + 4];  // results of the warps, at the end of a piece
-  float max2[T::kWarps][T::kRows], sum[T::kWarps][T::kRows];  // maximum in units of 2^x
+  float o[T::kWarps][T::kMergeRows][T::kD + 4];  // results of the warps, at the end of a piece
+  float max2[T::kWarps][T::kMergeRows], sum[T::kWarps][T::kMergeRows];  // maximum in units of 2^x
   hopper::Mbarrier full[T::kWarps][T::kStages];
   unsigned ticket;
 };
@@ -225,14 +226,13 @@ __device__ __forceinline__ void store(const Params& p, std::int64_t row, int d, 
   if (column == 0 && p.lse != nullptr) p.lse[row] = m.lse2 * 0.6931471805599453f;
 }
 
-/// The warps' results of a piece -> o and lse, or partial results; the last piece of a cut stream
-/// finds all partial results written and merges them.
+/// The warps' results of rows [first, first + 8) of a piece -> o and lse, or partial results.
 template <class T>
-__device__ __forceinline__ void finish(const Params& p, Smem<T>& smem, const Piece& piece,
-                                       const Rows& rows) {
+__device__ __forceinline__ void merge_warps(const Params& p, Smem<T>& smem, const Piece& piece,
+                                            const Rows& rows, int first) {
   constexpr int kQuads = T::kD / 4;
-  __syncthreads();
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
+  const int count = ::min(T::kMergeRows, rows.count - first);
+  for (int i = threadIdx.x; i < count * kQuads; i += T::kThreads) {
     const int r = i / kQuads, column = i % kQuads * 4;
     // A warp's O is not divided by its sum yet: its weight 2^max, and the sums add up by the same.
     float top = -INFINITY, sum = 0;
@@ -251,18 +251,21 @@ __device__ __forceinline__ void finish(const Params& p, Smem<T>& smem, const Pie
     const Merged m{make_float4(x.x * inverse, x.y * inverse, x.z * inverse, x.w * inverse),
                    sum > 0 ? top + log2f(sum) : -INFINITY};
     if (piece.whole) {
-      store(p, rows.row(p, r), T::kD, column, m);
+      store(p, rows.row(p, first + r), T::kD, column, m);
     } else {
-      const std::int64_t row = static_cast<std::int64_t>(piece.slot) * T::kRows + r;
+      const std::int64_t row = static_cast<std::int64_t>(piece.slot) * T::kRows + first + r;
       *reinterpret_cast<float4*>(p.part_o + row * T::kD + column) = m.o;
       if (column == 0) p.part_lse2[row] = m.lse2;
     }
   }
-  if (piece.whole) {
-    __syncthreads();  // the warps' results have been read
-    return;
-  }
-  const int4 stream = p.plan.streams[piece.stream];
+}
+
+/// The last piece of a cut stream finds all partial results written and merges them.
+template <class T>
+__device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, const Piece& piece,
+                                             const Rows& rows) {
+  constexpr int kQuads = T::kD / 4;
+  const int4 stream = stream_range(p.plan, piece.stream);
   const int pieces = stream.w - stream.z + 1;
   __threadfence();
   __syncthreads();
@@ -299,6 +302,7 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
     hopper::fence_barrier_init();
   }
   __syncwarp();
+  if (threadIdx.x == 0) hopper::prefetch_map(p.k), hopper::prefetch_map(p.v);
   Feed<T> feed(p, smem, warp);
   if (lane == 0)
     for (int i = 0; i < T::kStages; ++i) feed.load();
@@ -356,7 +360,8 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
     softmax.finish();
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int r = lane / 4 + 8 * half;
+      if (8 * half >= rows.count) break;
+      const int r = lane / 4;
       if (lane % 4 == 0) {
         smem.max2[warp][r] =
             softmax.max[half] == -INFINITY ? -INFINITY : softmax.max[half] * scale;
@@ -366,8 +371,11 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
       for (int t = 0; t < T::kD / 8; ++t)
         *reinterpret_cast<float2*>(&smem.o[warp][r][8 * t + 2 * (lane % 4)]) =
             make_float2(o[t][2 * half], o[t][2 * half + 1]);
+      __syncthreads();
+      merge_warps<T>(p, smem, piece, rows, 8 * half);
+      __syncthreads();
     }
-    finish<T>(p, smem, piece, rows);
+    if (!piece.whole) merge_stream<T>(p, smem, piece, rows);
   }
 #endif
 }

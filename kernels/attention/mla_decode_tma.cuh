@@ -188,10 +188,10 @@ struct Feeder {
   }
 
   __device__ void start() {
-    const int2 from = p.plan.workers[worker()];
+    const int2 from = worker_range(p.plan, worker());
     f.rank = kCluster > 1 ? cluster_rank() : 0;
     f.stage = f.errand = f.told = 0, f.parity = 1;
-    f.walked = from.x, f.stream = from.y, f.last = p.plan.workers[worker() + 1].x;
+    f.walked = from.x, f.stream = from.y, f.last = worker_range(p.plan, worker() + 1).x;
     next_piece();
     for (int i = 0; i < kStages; ++i) load();
   }
@@ -214,6 +214,9 @@ __device__ __forceinline__ void release(Mbarrier& used, int count) {
 }
 
 // ---- scores -----------------------------------------------------------------------------------
+
+/// The same in all lanes, and known to be: what follows from it can live in uniform registers.
+__device__ __forceinline__ int uniform(int x) { return __shfl_sync(~0u, x, 0); }
 
 /// 64 rows of one block of q, 16 columns a step -> A operands, by ldmatrix from the swizzled block.
 template <int kSteps>
@@ -277,8 +280,9 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
     float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0};  // m is the maximum P is relative to
     for (int tile = 0, end = 0; !end; ++tile) {
       float s[kKeys / 2];
-      const auto& latent = smem.tile[ring.stage];
-      auto& full = smem.full[ring.stage];
+      const int stage = uniform(ring.stage);
+      const auto& latent = smem.tile[stage];
+      auto& full = smem.full[stage];
       full[0].wait(ring.parity);
       wgmma::pin(s);
       wgmma::fence();
@@ -346,7 +350,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       for (int half = 0; half < 2; ++half) l[half] += sum[half][0] + sum[half][1];
       moved = __any_sync(~0u, moved);
 
-      store_p(smem.tile[ring.stage][kRope], s);
+      store_p(smem.tile[stage][kRope], s);
       Step& step = smem.step;
       if (threadIdx.x % 128 == 0)
         step.first = tile == 0, step.last = last,
@@ -419,6 +423,7 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
     const float factor[2] = {step.inverse[fragment_row()], step.inverse[fragment_row() + 8]};
     barrier_arrive(kStepRead, kAll);
     if (first) stage = (stage + 1) % kStages;  // q
+    stage = uniform(stage);
     Block* half = &smem.tile[stage][4 * part];
     if (valid < kKeys) clear_rows(half, max(valid, 0), part);
     if (!first && moved) {
