@@ -56,14 +56,15 @@ __global__ void __launch_bounds__(256)
 
 /// With E4M3 the exponentials take as long as the products (16 a clock and SM), so free-running
 /// warpgroups beat ping-pong by 4-10 % on an H200. Short rows prefer fewer masked keys.
+constexpr flash_v3::Options kFree{.ping_pong = false}, kOverlapped{.ping_pong = false, .overlap = true};
 template <class F>
 auto with_tile(const Shape& x, const F& f) {
   using flash_v3::Tile;
   if (x.d_qk == x.d_v && x.d_qk == 128)
-    return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, false>>()
-                          : f.template operator()<Tile<E4m3, 128, 128, 2, 192, false, true>>();
+    return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, kFree>>()
+                          : f.template operator()<Tile<E4m3, 128, 128, 2, 192, kOverlapped>>();
   if (x.d_qk == x.d_v && x.d_qk == 256)
-    return f.template operator()<Tile<E4m3, 256, 256, 2, 128, false>>();
+    return f.template operator()<Tile<E4m3, 256, 256, 2, 128, kFree>>();
   throw std::invalid_argument("flash_v3_fp8: head sizes are 128 and 256");
 }
 

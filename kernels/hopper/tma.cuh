@@ -66,7 +66,9 @@ inline CUtensorMap tile_map(const Tensor4& t, CUtensorMapDataType type, int elem
   const CUresult r =
       encode_function()(&map, type, 5, const_cast<void*>(t.data), sizes, strides, box, steps,
                         CU_TENSOR_MAP_INTERLEAVE_NONE,
-                        span == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+                        span == 128  ? CU_TENSOR_MAP_SWIZZLE_128B
+                        : span == 64 ? CU_TENSOR_MAP_SWIZZLE_64B
+                                     : CU_TENSOR_MAP_SWIZZLE_32B,
                         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (r != CUDA_SUCCESS)
     throw std::runtime_error("cuTensorMapEncodeTiled: error " + std::to_string(r));
