@@ -62,6 +62,7 @@ Case make_flash_v3(const Args& args) {
   const flash_v3::Shape& x = data.shape;
   flash_v3::Call call = hopper::prefill_call(data);
   call.fp16 = fp16;
+  call.l2_share = arg(args, "l2_share", call.l2_share);
   const auto launch = [call, data](cudaStream_t stream) { flash_v3::run(call, stream); };
   const flash_v3::TileSize size = flash_v3::tile_size(x);
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::bf16);

@@ -19,6 +19,7 @@ struct Options {
   bool overlap = false;    // O += P·V also under the softmax of the same warpgroup
   bool chained = false;    // S waits for the last O += P·V, which frees P's registers
   bool persistent = true;  // a block takes tile after tile; false: a block per tile
+  int stages = 2;          // tiles of K, and of V, in shared memory
   int poly_of_16 = 0;      // of every 16 exponentials, how many run on the FMA pipe
   int lazy = -1;           // rescale O only if a maximum grows by more than this power of 2; -1: always
 };
@@ -35,7 +36,7 @@ struct Tile {
   static constexpr int kVSpan = kKeys % 64 == 0 ? 64 : 32;  // keys in a swizzled row of V^T, FP8
   static constexpr int kWarpgroups = kWarpgroups_, kRows = 64 * kWarpgroups;
   static constexpr bool kPingPong = kOptions.ping_pong, kOverlap = kOptions.overlap;
-  static constexpr int kStages = 2;
+  static constexpr int kStages = kOptions.stages;
   // A second Q buffer where it fits: the next tile's queries arrive under the present one.
   static constexpr int kQBytes = kRows * kDqk * sizeof(T),
                        kKvBytes = kStages * kKeys * (kDqk + kDv) * sizeof(T);
