@@ -27,6 +27,14 @@ struct ValidateOptions {
 };
 int validate(const ValidateOptions& options, const std::string& command);
 
+struct LadderOptions {
+  std::string hardware, profile;  // an id, or a file
+  double tokens = 16384;
+  std::string csv, report;
+  bool counters = true;
+};
+int ladder(const LadderOptions& options, const std::string& command);
+
 struct ProfileKernelOptions {
   std::string kernel, group = "roofline", csv;
   std::vector<std::string> set;  // key=value

@@ -17,7 +17,6 @@ namespace {
 const std::map<std::string, std::string, std::less<>> kNoKernel = {
     {"softmax", "pass counts only so far"},
     {"flash_v1", "the K/V-outer order is not written yet"},
-    {"flash_v4", "Blackwell's tcgen05 cannot be run on the GPU at hand"},
     {"mla_decode", "not written yet"},
     {"mla_prefill", "flash_v3 runs its (192, 128) heads; no entry of its own yet"},
     {"block_sparse", "not written yet"},

@@ -24,6 +24,7 @@
 #include "kernels/attention/flash_v3.hpp"
 #include "kernels/hopper/forward/consume.cuh"
 #include "kernels/hopper/forward/produce.cuh"
+#include "kernels/hopper/forward/together.cuh"
 #include "kernels/hopper/registers.cuh"
 
 namespace kvroof::kernels::flash_v3 {
@@ -93,22 +94,22 @@ void launch(const Call& c, cudaStream_t stream) {
            .v_scale = c.v_scale,
            .q_tiles = (x.s_q + Tile::kRows - 1) / Tile::kRows,
            .heads = x.b * x.h_q,
+           .longest_first = c.longest_first,
            .ticket = c.ticket};
-  const double head_bytes = sizeof(T) * static_cast<double>(x.s_kv) * (x.d_qk + x.d_v);
-  // Only causal tiles differ in length and gain from many heads to choose from. Full ones take head
-  // by head: counters showed 1.5x to 1.9x of the HBM reads when several heads shared a section.
-  const double share = kCausal ? c.l2_share : 0;
-  p.section = static_cast<int>(std::clamp(share / head_bytes, 1., 1e6)) * p.group;
-  p.section = std::min(p.section, p.heads);
+  p.section = section_heads(x, sizeof(T), c.l2_share);
 
   int device = 0, num_sms = 0;
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaDeviceGetAttribute(&num_sms, cudaDevAttrMultiProcessorCount, device));
   constexpr int kBytes = sizeof(Smem<Tile>);
-  const auto function = kernel<Tile, kCausal>;
+  const auto function = [] {
+    if constexpr (Tile::kOptions.specialised) return kernel<Tile, kCausal>;
+    else return together<Tile, kCausal>;
+  }();
   CUDA_CHECK(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int tiles = p.heads * p.q_tiles, blocks = Tile::kOptions.persistent ? num_sms : tiles;
-  function<<<std::min(blocks, tiles), Tile::kThreads, kBytes, stream>>>(p);
+  const int threads = 128 * (Tile::kWarpgroups + (Tile::kOptions.specialised ? 1 : 0));
+  function<<<std::min(blocks, tiles), threads, kBytes, stream>>>(p);
   CUDA_CHECK(cudaGetLastError());
 }
 

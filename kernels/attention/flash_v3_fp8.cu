@@ -54,15 +54,18 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-/// With E4M3 the exponentials take as long as the products (16 a clock and SM), so free-running
-/// warpgroups beat ping-pong by 4-10 % on an H200. Short rows prefer fewer masked keys.
-constexpr flash_v3::Options kFree{.ping_pong = false}, kOverlapped{.ping_pong = false, .overlap = true};
+// With E4M3 the softmax of a tile takes longer than its products, so three warpgroups share an SM;
+// they fit its registers because S waits for O += P·V (chained). Short rows and d 256 have less to
+// hide: two warpgroups, and no turns.
+constexpr flash_v3::Options kFree{.ping_pong = false};
+constexpr flash_v3::Options kThree{.ping_pong = false, .chained = true, .poly_of_16 = 1, .lazy = 4};
+
 template <class F>
 auto with_tile(const Shape& x, const F& f) {
   using flash_v3::Tile;
   if (x.d_qk == x.d_v && x.d_qk == 128)
     return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, kFree>>()
-                          : f.template operator()<Tile<E4m3, 128, 128, 2, 192, kOverlapped>>();
+                          : f.template operator()<Tile<E4m3, 128, 128, 3, 128, kThree>>();
   if (x.d_qk == x.d_v && x.d_qk == 256)
     return f.template operator()<Tile<E4m3, 256, 256, 2, 128, kFree>>();
   throw std::invalid_argument("flash_v3_fp8: head sizes are 128 and 256");
@@ -112,11 +115,13 @@ Case make_flash_v3_fp8(const Args& args) {
   };
   const flash_v3::TileSize size = flash_v3_fp8::tile_size(x);
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::fp8);
-  tile.m = size.rows, tile.n = size.keys;
+  tile.m = size.rows, tile.n = size.keys, tile.row_lanes = 4;
   const OnChip chip{.num_sms = gpu().num_sms};
-  attention::Cost cost = attention::flash_v3(
-      hopper::model_shape(x), {.act = Dtype::fp8, .kv = Dtype::fp8, .math = MathType::fp8}, chip,
-      {.tile = tile});
+  const AttentionShape shape = hopper::model_shape(x);
+  attention::Cost cost = attention::flash_v3_fp8(shape, chip, {.tile = tile});
+  cost.execution.sm_cycles =
+      hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share)) +
+      attention::transposition_cycles(shape, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
           .op = {.name = "flash_v3_fp8",
                  .op_class = OpClass::prefill_attention,

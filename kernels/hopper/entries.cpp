@@ -2,6 +2,8 @@
 
 namespace kvroof::kernels {
 
-std::vector<Entry> hopper_entries() { return {flash_v3_entry(), flash_v3_fp8_entry()}; }
+std::vector<Entry> hopper_entries() {
+  return {flash_v3_entry(), flash_v3_fp8_entry(), flash_v4_entry(), ladder_entry()};
+}
 
 }  // namespace kvroof::kernels

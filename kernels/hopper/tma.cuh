@@ -90,6 +90,18 @@ __device__ __forceinline__ void load_tile(void* tile, const CUtensorMap& map, Mb
       : "memory");
 }
 
+/// The same for what is read once: these lines leave L2 first.
+__device__ __forceinline__ void load_tile_once(void* tile, const CUtensorMap& map, Mbarrier& full,
+                                               int row, int h, int b) {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%3, %4, %3, %5, %6}], [%2], %7;" ::"r"(shared_address(tile)),
+      "l"(&map), "r"(shared_address(&full)), "r"(0), "r"(row), "r"(h), "r"(b), "l"(policy)
+      : "memory");
+}
+
 /// `tile` -> rows [row, row + box) of head (h, b); rows past the end are dropped. Ordinary writes
 /// to the tile need fence_proxy_async() and a barrier before it.
 __device__ __forceinline__ void store_tile(const CUtensorMap& map, const void* tile, int row, int h,

@@ -1,7 +1,8 @@
 // Times catalogue entries, one CSV row each: many launches per pair of events, submitted as a
 // graph; the median of the samples.
 //   kvroof_kernel_times NAME...   the default shapes of these entries
-//   kvroof_kernel_times -         asks for "NAME key=value ..." line by line on standard input, so that
+//   kvroof_kernel_times -         asks for "NAME key=value ..." line by line on standard input, so
+//   that
 //                                 another program can take turns with it (compare_with_sdpa.py)
 #include <cstdio>
 #include <exception>

@@ -37,7 +37,8 @@ __device__ __forceinline__ void issue_output(float (&o)[Tile::kDv / 2],
 #pragma unroll
     for (int i = 0; i < Tile::kKeys / 32; ++i)
       wgmma::Mma<Tile::kDv>::template rs<typename Tile::T, wgmma::Major::k>(
-          o, p + 4 * i, v + (i * 32 / Tile::kVSpan * Tile::kDv * Tile::kVSpan + i * 32 % Tile::kVSpan), true);
+          o, p + 4 * i,
+          v + (i * 32 / Tile::kVSpan * Tile::kDv * Tile::kVSpan + i * 32 % Tile::kVSpan), true);
   } else {
 #pragma unroll
     for (int i = 0; i < Tile::kKeys / 16; ++i)
@@ -45,6 +46,45 @@ __device__ __forceinline__ void issue_output(float (&o)[Tile::kDv / 2],
                                                                              v + i * 2048, true);
   }
   wgmma::commit();
+}
+
+/// O / l, LSE -> HBM
+template <class Tile>
+__device__ __forceinline__ void store_output(const Params& p, const Place& at, int row,
+                                             const float (&o)[Tile::kDv / 2],
+                                             const Softmax<Tile>& softmax, float v_scale) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int r = row + 8 * half;
+    const float l = row_sum(softmax.l[half]);
+    auto* out = static_cast<typename Tile::Out*>(p.o) + at.b * p.o_stride_b + at.h * p.o_stride_h +
+                r * p.o_stride_s;
+    store_row(out, o, half, l > 0 ? v_scale / l : 0.f, r < p.s_q);
+    if (p.lse != nullptr && r < p.s_q && threadIdx.x % 4 == 0)
+      p.lse[(static_cast<std::int64_t>(at.b) * p.h_q + at.h) * p.s_q + r] = softmax.lse(half, l);
+  }
+}
+
+/// Keys of tile j that a row does not see get -inf.
+template <class Tile, bool kCausal>
+__device__ __forceinline__ void mask_tile(float (&s)[Tile::kKeys / 2], const Params& p, int row,
+                                          int j) {
+  int limit[2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    limit[half] = p.s_kv - j * Tile::kKeys;
+    if constexpr (kCausal)
+      limit[half] = min(limit[half], row + 8 * half + 1 + p.s_kv - p.s_q - j * Tile::kKeys);
+  }
+  mask(s, limit);
+}
+
+/// P as the A operand of P·V.
+template <class Tile>
+__device__ __forceinline__ void pack(std::uint32_t (&probabilities)[Tile::kOperandRegisters],
+                                     const float (&s)[Tile::kKeys / 2]) {
+  if constexpr (Tile::kFp8) to_e4m3_operand(probabilities, s);
+  else to_operand<typename Tile::T>(probabilities, s);
 }
 
 /// One warpgroup: its 64 rows of every tile.
@@ -101,38 +141,23 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     };
     const auto free_k = [&] {
       if (speaks) arrive_at(base + offsetof(S, k_free) + 8 * k.stage);
-      if (speaks && j == at.key_tiles - 1) arrive_at(base + offsetof(S, q_free) + 8 * q.stage);  // Q was used for the last time
+      if (speaks && j == at.key_tiles - 1)
+        arrive_at(base + offsetof(S, q_free) + 8 * q.stage);  // Q was used for the last time
       k.advance();
     };
     const auto free_v = [&] {
       if (speaks) arrive_at(base + offsetof(S, v_free) + 8 * v.stage);
       v.advance();
     };
-    const auto mask_tile = [&] {
-      int limit[2];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        limit[half] = p.s_kv - j * Tile::kKeys;
-        if constexpr (kCausal)
-          limit[half] = min(limit[half], row + 8 * half + 1 + p.s_kv - p.s_q - j * Tile::kKeys);
-      }
-      mask(s, limit);
-    };
-
-    const auto pack = [&] {
-      if constexpr (Tile::kFp8) to_e4m3_operand(probabilities, s);
-      else to_operand<T>(probabilities, s);
-    };
-
     // First tile of keys: S, P
     wait_at(k_full(k.stage), k.parity);
     scores();
     wgmma::wait<0>();
     wgmma::pin(s);
     free_k();
-    if (j >= at.first_masked) mask_tile();
+    if (j >= at.first_masked) mask_tile<Tile, kCausal>(s, p, row, j);
     softmax.update<true>(s, scale_log2);
-    pack();
+    pack<Tile>(probabilities, s);
 
     // S_j = Q · K_j^T beside O += P_{j-1} · V_{j-1}, then P_j
     bool k_ready = false;  // asked for ahead of the softmax, which hides the answer
@@ -161,7 +186,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       wgmma::pin(s);
       free_k();
       k_ready = j + 1 < at.key_tiles && try_wait_at(k_full(k.stage), k.parity);
-      if constexpr (kMasked) mask_tile();
+      if constexpr (kMasked) mask_tile<Tile, kCausal>(s, p, row, j);
       softmax.update<kMasked>(s, scale_log2);
       // ptxas sees nothing that ties the softmax to the wait below and moves the wait ahead of it.
       // A store that depends on every exponential and never happens keeps the order.
@@ -172,7 +197,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
         wgmma::pin(o);
         free_v();
       }
-      pack();
+      pack<Tile>(probabilities, s);
       if constexpr (!Tile::kRescaleFirst) softmax.rescale(o);
     };
     const int unmasked = min(at.first_masked, at.key_tiles);
@@ -189,18 +214,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
 
     q.advance();
 
-    // O / l, LSE -> HBM
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int r = row + 8 * half;
-      const float l = row_sum(softmax.l[half]);
-      auto* out = static_cast<typename Tile::Out*>(p.o) + at.b * p.o_stride_b +
-                  at.h * p.o_stride_h + r * p.o_stride_s;
-      store_row(out, o, half, l > 0 ? v_scale / l : 0.f, r < p.s_q);
-      if (p.lse != nullptr && r < p.s_q && threadIdx.x % 4 == 0)
-        p.lse[(static_cast<std::int64_t>(at.b) * p.h_q + at.h) * p.s_q + r] =
-            softmax.lse(half, l);
-    }
+    store_output<Tile>(p, at, row, o, softmax, v_scale);
   }
 }
 

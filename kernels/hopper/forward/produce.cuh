@@ -33,14 +33,17 @@ __device__ __forceinline__ void produce(Smem<Tile>& smem, const Params& p) {
       else load_tile(smem.v[v.stage], p.v, smem.v_full[v.stage], j * Tile::kKeys, h_kv, at.b);
       v.advance();
     };
-    const unsigned ticket = Tile::kOptions.persistent ? atomicAdd(p.ticket, 1u) : 0;
     load_k(0);
     smem.q_free[q.stage].wait(q.parity);
     smem.place[q.stage] = at;
     smem.q_full[q.stage].arrive_expect(sizeof smem.q[0]);
-    load_tile(smem.q[q.stage], p.q, smem.q_full[q.stage], at.row, at.h, at.b);
+    load_tile_once(smem.q[q.stage], p.q, smem.q_full[q.stage], at.row, at.h, at.b);
     q.advance();
     for (int j = 1; j < at.key_tiles; ++j) load_k(j), load_v(j - 1);
+    // Drawn late, so that blocks take tiles in the order in which they get free: long and short
+    // tiles even out, and few heads are at work at a time. The loads ahead hide the answer's way
+    // back.
+    const unsigned ticket = Tile::kOptions.persistent ? atomicAdd(p.ticket, 1u) : 0;
     load_v(at.key_tiles - 1);
     if constexpr (!Tile::kOptions.persistent) break;
 

@@ -14,7 +14,7 @@ __device__ __forceinline__ Place place(const Params& p, int tile) {
   const int s = tile / per_section, r = tile - s * per_section;
   const int heads = min(p.section, p.heads - s * p.section);
   const int from_last = r / heads;
-  const int q_tile = p.q_tiles - 1 - from_last;
+  const int q_tile = p.longest_first ? p.q_tiles - 1 - from_last : from_last;
   const int head = s * p.section + r - from_last * heads;
   const int b = head / p.h_q;
   Place at{.b = b, .h = head - b * p.h_q, .row = q_tile * Tile::kRows};

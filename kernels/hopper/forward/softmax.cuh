@@ -80,8 +80,7 @@ struct Softmax {
     for (int half = 0; half < 2; ++half) {
       float next = now[half] * scale_log2;
       if constexpr (kPolynomial) next = ceilf(next);
-      correction[half] =
-          kMasked && now[half] == -INFINITY ? 0.f : exp2_approx(base[half] - next);
+      correction[half] = kMasked && now[half] == -INFINITY ? 0.f : exp2_approx(base[half] - next);
       m[half] = now[half], base[half] = next;
     }
   }
@@ -98,13 +97,15 @@ struct Softmax {
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
           float& x = s[4 * i + 2 * half + e];
-          if (kPolynomial && !kMasked && (2 * i + e) * kOptions.poly_of_16 % 16 < kOptions.poly_of_16)
+          if (kPolynomial && !kMasked &&
+              (2 * i + e) * kOptions.poly_of_16 % 16 < kOptions.poly_of_16)
             x = exp2_polynomial(x, scale_log2, zero);
           else x = exp2_approx(fmaf(x, scale_log2, -zero));
           sum[e] += x;
         }
       const float now = sum[0] + sum[1];
-      if constexpr (kOptions.lazy >= 0) l[half] = (rescales ? correction[half] : 1.f) * l[half] + now;
+      if constexpr (kOptions.lazy >= 0)
+        l[half] = (rescales ? correction[half] : 1.f) * l[half] + now;
       else l[half] = fmaf(l[half], correction[half], now);
     }
   }

@@ -15,24 +15,26 @@ using namespace hopper;
 
 /// What FlashAttention-3 and -4 add to the plain loop, each on its own switch.
 struct Options {
-  bool ping_pong = true;   // warpgroups take turns: one's products under the other's softmax
-  bool overlap = false;    // O += P·V also under the softmax of the same warpgroup
-  bool chained = false;    // S waits for the last O += P·V, which frees P's registers
-  bool persistent = true;  // a block takes tile after tile; false: a block per tile
-  int stages = 2;          // tiles of K, and of V, in shared memory
-  int poly_of_16 = 0;      // of every 16 exponentials, how many run on the FMA pipe
-  int lazy = -1;           // rescale O only if a maximum grows by more than this power of 2; -1: always
+  bool specialised = true;  // a warpgroup of its own feeds the others; false: together.cuh
+  bool ping_pong = true;    // warpgroups take turns: one's products under the other's softmax
+  bool overlap = false;     // O += P·V also under the softmax of the same warpgroup
+  bool chained = false;     // S waits for the last O += P·V, which frees P's registers
+  bool persistent = true;   // a block takes tile after tile; false: a block per tile
+  int stages = 2;           // tiles of K, and of V, in shared memory
+  int poly_of_16 = 0;       // of every 16 exponentials, how many run on the FMA pipe
+  int lazy = -1;  // rescale O only if a maximum grows by more than this power of 2; -1: always
 };
 
 /// kRows = 64 · kWarpgroups queries by kKeys keys.
-template <class T_, int kDqk_, int kDv_, int kWarpgroups_, int kKeys_, Options kOptions_ = Options{}>
+template <class T_, int kDqk_, int kDv_, int kWarpgroups_, int kKeys_,
+          Options kOptions_ = Options{}>
 struct Tile {
   using T = T_;
   static constexpr Options kOptions = kOptions_;
   static constexpr bool kFp8 = sizeof(T) == 1;
   using Out = std::conditional_t<kFp8, __nv_bfloat16, T>;
   static constexpr int kDqk = kDqk_, kDv = kDv_, kKeys = kKeys_;
-  static constexpr int kRowElements = 128 / sizeof(T);  // of Q and K in one swizzled row
+  static constexpr int kRowElements = 128 / sizeof(T);      // of Q and K in one swizzled row
   static constexpr int kVSpan = kKeys % 64 == 0 ? 64 : 32;  // keys in a swizzled row of V^T, FP8
   static constexpr int kWarpgroups = kWarpgroups_, kRows = 64 * kWarpgroups;
   static constexpr bool kPingPong = kOptions.ping_pong, kOverlap = kOptions.overlap;
@@ -81,6 +83,7 @@ struct Params {
   const float *q_scale, *k_scale, *v_scale;  // FP8: [h_q], [h_kv], [h_kv]; value = scale · stored
   int q_tiles;                               // per head
   int heads;                                 // b · h_q
+  bool longest_first;                        // false: tiles of a section from the first row on
   int section;       // heads whose K/V stay in L2 together: tiles are ordered section by section
   unsigned* ticket;  // next tile to hand out; 0 between launches
 };
