@@ -12,6 +12,7 @@
 #include "cupti_probe/record.hpp"
 #include "cupti_probe/verbs.hpp"
 #include "kernels/device.hpp"
+#include "model/profile.hpp"
 #include "model/search_path.hpp"
 #include "model/time.hpp"
 #include "reports/figures/op_times.hpp"

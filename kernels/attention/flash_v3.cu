@@ -78,11 +78,12 @@ Case make_flash_v3(const Args& args) {
   const auto launch = [call, data](cudaStream_t stream) { flash_v3::run(call, stream); };
   const flash_v3::TileSize size = flash_v3::tile_size(x);
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::bf16);
-  tile.m = size.rows, tile.n = size.keys, tile.row_lanes = 4, tile.p_in_smem = false;
+  tile.m = size.rows, tile.n = size.keys, tile.p_in_smem = false;
   const OnChip chip{.num_sms = gpu().num_sms};
   attention::Cost cost = attention::flash_v3(hopper::model_shape(x), {}, chip, {.tile = tile});
-  cost.execution.sm_cycles =
-      hopper::forward_cycles(x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share));
+  cost.work.exps = hopper::xu_lanes(x, tile, true);
+  cost.execution.sm_cycles = hopper::forward_cycles(
+      x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), {.rescales = false});
   return {.name = "flash_v3 " + hopper::shape_name(x),
           .op = {.name = "flash_v3",
                  .op_class = OpClass::prefill_attention,

@@ -65,7 +65,7 @@ Case make_flash_v4(const Args& args) {
   flash_v3::Call call = hopper::prefill_call(data);
   call.longest_first = choice.longest_first;
   const auto launch = [call, choice, data](cudaStream_t stream) { run(call, choice, stream); };
-  attention::Tile tile{.m = kRows, .n = kKeys, .row_lanes = 4};
+  attention::Tile tile{.m = kRows, .n = kKeys};
   attention::Cost cost = attention::flash_v4(
       hopper::model_shape(x), {}, {.num_sms = gpu().num_sms},
       {.tile = tile, .poly_share = choice.poly / 16., .rescale_share = choice.lazy ? 0. : 1.});

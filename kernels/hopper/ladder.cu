@@ -55,21 +55,22 @@ Case make_ladder(const Args& args) {
   flash_v3::Call call = hopper::prefill_call(data);
   call.longest_first = step >= 5;
   const auto launch = [call, step, data](cudaStream_t stream) { run(call, step, stream); };
-  const attention::Tile tile{.m = 128, .n = 128, .row_lanes = 4};
+  const attention::Tile tile{.m = 128, .n = 128};
   const double poly = step == 6 ? 2 / 16. : 0;
   attention::Cost cost =
       attention::flash_v4(hopper::model_shape(x), {}, {.num_sms = gpu().num_sms},
                           {.tile = tile, .poly_share = poly, .rescale_share = step == 6 ? 0. : 1.});
-  // In step, a warpgroup waits for the products of both; overlapped, for its Q·K^T alone.
-  cost.execution.sm_cycles =
-      hopper::forward_cycles(x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share),
-                             {.products = step == 1   ? 2.
-                                          : step == 4 ? 0.5
-                                                      : 1.,
-                              .rescales = step != 6,
-                              .poly_share = poly,
-                              .poly_slots = attention::kPolySlots},
-                             call.longest_first);
+  cost.work.exps = hopper::xu_lanes(x, tile, step == 6, poly);
+  // In step, a warpgroup waits for the products of both. Overlapped, it waits for its Q·K^T alone,
+  // but its exponentials meet tensor work, and packing P and rescaling O come after them.
+  attention::StepPlan plan{
+      .rescales = step != 6, .poly_share = poly, .poly_slots = attention::kPolySlots};
+  if (step == 1) plan.products = 2;
+  if (step == 4)
+    plan.products = 0.5, plan.exp_slowdown = attention::kExpUnderMma,
+    plan.own += attention::kPackCycles;
+  cost.execution.sm_cycles = hopper::forward_cycles(
+      x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), plan, call.longest_first);
   return {.name = "ladder " + hopper::shape_name(x) + " step" + std::to_string(step),
           .op = {.name = "ladder",
                  .op_class = OpClass::prefill_attention,

@@ -59,11 +59,18 @@ struct Step {
   constexpr double longest() const { return std::max({mma, smem, chain}); }
 };
 
+/// Exponentials of a warp beside back-to-back wgmma of another: 16 / 12.3 lanes a clock and SM,
+/// counted on an H200 (FFMA fares worse: at full rate it leaves wgmma 30 % of its own).
+inline constexpr double kExpUnderMma = 1.3;
+/// Packing P where nothing hides it: a conversion of two scores at half rate, and its wait.
+inline constexpr double kPackCycles = 2;
+
 struct StepPlan {
   int warpgroups = 2;
   double rows_each = 64;
   double own = kOwnCycles;  // cycles a warp spends on 32 scores beside products and exponentials
   double products = 1;      // share of its products that a warpgroup waits for before its softmax
+  double exp_slowdown = 1;  // kExpUnderMma where a warpgroup's own products run beside them
   bool rescales = true;     // O is multiplied by other warps, or hardly ever
   double poly_share = 0, poly_slots = 0;  // exponentials on the FMA pipe, slots of each
 };
