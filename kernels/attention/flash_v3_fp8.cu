@@ -17,7 +17,6 @@
 #include "kernels/hopper/entries.hpp"
 #include "kernels/hopper/prefill_case.hpp"
 #include "model/attention/flash_v3.hpp"
-#include "model/attention/flash_v4.hpp"
 
 namespace kvroof::kernels::flash_v3_fp8 {
 namespace {
@@ -57,9 +56,10 @@ __global__ void __launch_bounds__(256)
 
 // With E4M3 the softmax of a tile takes longer than its products, so three warpgroups share an SM;
 // they fit its registers because S waits for O += P·V (chained). Short rows and d 256 have less to
-// hide: two warpgroups, and no turns.
+// hide: two warpgroups, and no turns. Lazy rescaling is worth 20 % at d 256: there O is as large as
+// S.
 constexpr flash_v3::Options kFree{.ping_pong = false, .lazy = 4};
-constexpr flash_v3::Options kThree{.ping_pong = false, .chained = true, .poly_of_16 = 1, .lazy = 4};
+constexpr flash_v3::Options kThree{.chained = true, .lazy = 4};
 
 template <class F>
 auto with_tile(const Shape& x, const F& f) {
@@ -100,10 +100,6 @@ flash_v3::TileSize tile_size(const Shape& x) {
   return with_tile(x, [&]<class Tile>() { return flash_v3::TileSize{Tile::kRows, Tile::kKeys}; });
 }
 
-double poly_share(const Shape& x) {
-  return with_tile(x, [&]<class Tile>() { return Tile::kOptions.poly_of_16 / 16.; });
-}
-
 }  // namespace kvroof::kernels::flash_v3_fp8
 
 namespace kvroof::kernels {
@@ -124,12 +120,10 @@ Case make_flash_v3_fp8(const Args& args) {
   const OnChip chip{.num_sms = gpu().num_sms};
   const AttentionShape shape = hopper::model_shape(x);
   attention::Cost cost = attention::flash_v3_fp8(shape, chip, {.tile = tile});
-  const double poly = flash_v3_fp8::poly_share(x);
-  cost.work.exps = hopper::xu_lanes(x, tile, true, poly);
+  cost.work.exps = hopper::xu_lanes(x, tile);
   cost.execution.sm_cycles =
-      hopper::forward_cycles(
-          x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
-          {.rescales = false, .poly_share = poly, .poly_slots = attention::kPolySlots}) +
+      hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
+                             {.rescales = false}) +
       attention::transposition_cycles(shape, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
           .op = {.name = "flash_v3_fp8",

@@ -12,8 +12,6 @@ std::size_t workspace_bytes(const flash_v3::Shape& shape);
 /// 128, 256.
 void run(const flash_v3::Call& call, void* workspace, cudaStream_t stream);
 
-/// Share of the exponentials that are polynomials for this shape.
-double poly_share(const flash_v3::Shape& shape);
 flash_v3::TileSize tile_size(const flash_v3::Shape& shape);
 
 }  // namespace kvroof::kernels::flash_v3_fp8

@@ -60,15 +60,17 @@ Case make_ladder(const Args& args) {
   attention::Cost cost =
       attention::flash_v4(hopper::model_shape(x), {}, {.num_sms = gpu().num_sms},
                           {.tile = tile, .poly_share = poly, .rescale_share = step == 6 ? 0. : 1.});
-  cost.work.exps = hopper::xu_lanes(x, tile, step == 6, poly);
-  // In step, a warpgroup waits for the products of both. Overlapped, it waits for its Q·K^T alone,
-  // but its exponentials meet tensor work, and packing P and rescaling O come after them.
+  cost.work.exps = hopper::xu_lanes(x, tile, poly);
   attention::StepPlan plan{
       .rescales = step != 6, .poly_share = poly, .poly_slots = attention::kPolySlots};
-  if (step == 1) plan.products = 2;
-  if (step == 4)
-    plan.products = 0.5, plan.exp_slowdown = attention::kExpUnderMma,
-    plan.own += attention::kPackCycles;
+  if (step == 1) plan.products = 2;  // in step: a warpgroup waits for the products of both
+  if (step == 4) {
+    // It waits for its Q·K^T alone. But exponentials meet tensor work, packing P and rescaling O
+    // come after them (2 cycles a score), and three FMA instructions a score displace its own P·V.
+    plan.products = 0.5;
+    plan.exp_slowdown = attention::kExpUnderMma;
+    plan.own += 2 + 3 * attention::kFmaDisplaces;
+  }
   cost.execution.sm_cycles = hopper::forward_cycles(
       x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), plan, call.longest_first);
   return {.name = "ladder " + hopper::shape_name(x) + " step" + std::to_string(step),

@@ -37,9 +37,10 @@ double forward_cycles(const flash_v3::Shape&, const attention::Tile&, double ele
                       bool longest_first = true);
 
 /// XU instructions of a call, counted per lane: exponentials of the visited scores; in each of the
-/// four lanes of a row and tile the correction (lazy: of the first tile only), the logarithm and
-/// the reciprocal. Polynomials take no part in a row tile's first and masked key tiles.
-double xu_lanes(const flash_v3::Shape&, const attention::Tile&, bool lazy, double poly_share = 0);
+/// four lanes of a row the correction of every tile (lazy rescaling predicates it off, but it is
+/// issued), the logarithm and the reciprocal. Polynomials take no part in a row tile's first and
+/// masked key tiles.
+double xu_lanes(const flash_v3::Shape&, const attention::Tile&, double poly_share = 0);
 
 /// 16,384 tokens in all, h·d = 2048, 512 to 16K tokens a request, full and causal: what the papers
 /// plot (arXiv:2407.08608, section 4.1).

@@ -62,7 +62,7 @@ double transposition_cycles(const AttentionShape& x, const OnChip& chip) {
   return 2 * x.b * x.h_kv * x.s_kv * x.d_v / (kBytesPerClock * chip.num_sms);
 }
 
-double tile_overhead(double d_v) { return 2000 + 20 * d_v; }
+double tile_overhead(double d_v) { return 1000 + 25 * d_v; }
 
 double busiest_sm(const AttentionShape& x, const Tile& t, const Step& step, const Schedule& s,
                   const OnChip& chip) {

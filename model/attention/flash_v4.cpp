@@ -29,7 +29,8 @@ Step flash_v4_step(double d_qk, double d_v, const PipeRates& rates, double poly_
                       .products = 0,
                       .rescales = false,
                       .poly_share = poly_share,
-                      .poly_slots = kPolySlots});
+                      .poly_slots = kPackedPolySlots,
+                      .fma_displaces = 0});
 }
 
 ExpCycles exp_cycles(const Tile& t, const PipeRates& rates, double poly_share) {

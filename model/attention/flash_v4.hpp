@@ -14,6 +14,9 @@ Tile flash_v4_tile();
 /// fraction, three FMA of the degree-3 polynomial, shift and add of the exponent.
 /// Dao-AILab/flash-attention flash_attn/cute/utils.py.
 inline constexpr double kPolySlots = 9;
+/// The same where one instruction does two FP32 lanes (Blackwell): clamp, shift and exponent stay
+/// single.
+inline constexpr double kPackedPolySlots = 6;
 
 /// See forward(), with
 ///   exps = tiles·((1 - poly_share)·m·n + rescale_share·m·row_lanes)

@@ -47,8 +47,10 @@ Step step_cycles(const Tile& t, double d_qk, double d_v, double e, const PipeRat
   s.mma = 2 * scores * (d_qk + d_v) / rates.mma_flops;
   s.exp = (1 - plan.poly_share) * scores / rates.exps;
   s.smem = tile_smem_bytes(whole, d_qk, d_v, e) / rates.smem_bytes;
-  s.chain = plan.products * s.mma / plan.warpgroups + plan.exp_slowdown * s.exp +
-            each * (plan.own + (plan.rescales ? d_v / t.n : 0) + plan.poly_share * plan.poly_slots);
+  const double w = plan.warpgroups;
+  const double poly = plan.poly_share * plan.poly_slots * (w + plan.fma_displaces * (w - 1));
+  s.chain = plan.products * s.mma / w + plan.exp_slowdown * s.exp +
+            each * (plan.own + (plan.rescales ? d_v / t.n : 0) + poly);
   return s;
 }
 

@@ -17,7 +17,7 @@ struct PipeRates {
 /// Comparisons, subtraction and scaling, sums, packing and waiting, a score of a warp: fitted on
 /// the shapes of reports/h200-sxm-141gb/flash_v3_model.csv with s 512, 2048 and 8192, judged on the
 /// rest.
-inline constexpr double kOwnCycles = 7;
+inline constexpr double kOwnCycles = 5.5;
 
 inline constexpr PipeRates kHopperPipes{};
 inline constexpr PipeRates kHopperFp8Pipes{.mma_flops = 8192};
@@ -59,11 +59,11 @@ struct Step {
   constexpr double longest() const { return std::max({mma, smem, chain}); }
 };
 
-/// Exponentials of a warp beside back-to-back wgmma of another: 16 / 12.3 lanes a clock and SM,
-/// counted on an H200 (FFMA fares worse: at full rate it leaves wgmma 30 % of its own).
+/// What pipes cost each other on an H200, from pairs of loops on one SM. MUFU.EX2 beside
+/// back-to-back wgmma: 12.3 of 16 lanes a clock. FFMA at 0.78 warps a clock and quarter: wgmma
+/// falls from 95 % of its peak to 28 %, so an FMA instruction displaces 0.85 cycles of it.
 inline constexpr double kExpUnderMma = 1.3;
-/// Packing P where nothing hides it: a conversion of two scores at half rate, and its wait.
-inline constexpr double kPackCycles = 2;
+inline constexpr double kFmaDisplaces = 0.85;
 
 struct StepPlan {
   int warpgroups = 2;
@@ -73,6 +73,7 @@ struct StepPlan {
   double exp_slowdown = 1;  // kExpUnderMma where a warpgroup's own products run beside them
   bool rescales = true;     // O is multiplied by other warps, or hardly ever
   double poly_share = 0, poly_slots = 0;  // exponentials on the FMA pipe, slots of each
+  double fma_displaces = kFmaDisplaces;   // of wgmma; 0 where products do not go through registers
 };
 Step step_cycles(const Tile& tile, double d_qk, double d_v, double e, const PipeRates& rates,
                  const StepPlan& plan);
