@@ -128,6 +128,24 @@ int run(int argc, char** argv) {
     code = profile_kernel(profile, command);
   });
 
+  LadderOptions rungs;
+  verb = app.add_subcommand("ladder", "naive attention to FlashAttention-3, rung by rung");
+  id = verb->add_option("--hardware", rungs.hardware, "profile id (h200-sxm-141gb)");
+  verb->add_option("--profile", rungs.profile, "profile file instead of an id")
+      ->check(CLI::ExistingFile)
+      ->excludes(id);
+  verb->add_option("--tokens", rungs.tokens, "of the one request (16384)")
+      ->check(CLI::Range(256, 65536));
+  verb->add_option("--csv", rungs.csv, "write a record");
+  verb->add_option("--report", rungs.report, "draw it: .svg, .png, .pdf or .html");
+  verb->add_flag("--no-counters", timing_only, "times only");
+  verb->callback([&] {
+    if (rungs.hardware.empty() && rungs.profile.empty())
+      throw kvroof::UserError("ladder: --hardware ID or --profile FILE is needed");
+    rungs.counters = !timing_only;
+    code = ladder(rungs, command);
+  });
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

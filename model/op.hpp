@@ -20,11 +20,15 @@ constexpr std::string_view name(OpClass c) {
 /// How the kernel occupies an SM.
 ///   ctas_per_sm    resident thread blocks; with the SM count it gives the waves
 ///   pipe_overlap   1: exponentials and FP32 work hide under tensor work; 0: they add to it
+///   sm_cycles      cycles that the busiest SM needs for its tiles, where a model of its pipes and
+///   of
+///                  the order of tiles tells; 0: time() puts them together from Work
 ///   mma_sync       tensor work issued through mma.sync, whose peak is 2/3 of wgmma's on Hopper
 struct Execution {
   int ctas_per_sm = 1;
   double pipe_overlap = 1;
   bool mma_sync = false;
+  double sm_cycles = 0;
   bool operator==(const Execution&) const = default;
 };
 

@@ -32,9 +32,11 @@ Throughput tensor_peak(const Op& op, const Machine& m) {
 /// Everything the expectation is made of, for one run.
 struct Pipes {
   Seconds tensor, exp, fp32, hbm, l2;
+  Seconds counted;  // of the busiest SM, where its cycles are known
 
   /// Compute pipes: the longest, plus what does not hide under it.
   Seconds compute(double overlap) const {
+    if (counted > Seconds{}) return counted;
     const Seconds side = max(exp, fp32);
     return max(tensor, side) + (1 - overlap) * min(tensor, side);
   }
@@ -113,6 +115,10 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   p.exp = Seconds{m.exps_per_second > 0 ? waves * w.exps / m.exps_per_second : 0};
   p.fp32 = waves * at(w.fp32, m.fp32.achieved);
   p.l2 = w.l2_to_sm / m.l2.achieved;
+  // Cycles are of tiles at full rate; the clock is the one at which the measured tensor roof ran.
+  if (op.execution.sm_cycles > 0)
+    p.counted = Seconds{op.execution.sm_cycles /
+                        (m.sm_clock.value * (m.roof(op.math).achieved / m.roof(op.math).peak))};
   const Seconds body = p.body(overlap);
   const Seconds ramp = w.launches * fit.ramp + std::ceil(w.ctas / slots) * fit.block;
   const Seconds busy = body + ramp;

@@ -2,7 +2,13 @@
 
 namespace kvroof::kernels {
 
+<<<<<<< HEAD
 std::vector<Entry> hopper_entries() { return {flash_v3_entry(), flash_v3_fp8_entry(), gqa_decode_tma_entry(),
           mla_decode_tma_entry()}; }
+=======
+std::vector<Entry> hopper_entries() {
+  return {flash_v3_entry(), flash_v3_fp8_entry(), flash_v4_entry(), ladder_entry()};
+}
+>>>>>>> h/hopper1
 
 }  // namespace kvroof::kernels
