@@ -5,7 +5,7 @@
 #include <array>
 #include <cmath>
 
-#include "model/accuracy/silicon_row.hpp"
+#include "model/accuracy/service_times.hpp"
 #include "model/accuracy/tally.hpp"
 #include "model/ops.hpp"
 
