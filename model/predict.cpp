@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "model/ops.hpp"
+#include "model/serving/closed_loop.hpp"
 #include "model/shard.hpp"
 
 namespace kvroof {
@@ -26,6 +27,29 @@ StepTime through_pipeline(StepTime step, int stages, bool one_after_another) {
   step.expected *= k, step.spread *= k, step.gap = k * step.gap;
   step.gap.link += step.floor - (step.expected - step.gap.total());
   return step;
+}
+
+/// What prompts of the others add to a token of one request. With pipeline stages a prompt's whole
+/// time counts; otherwise the steps of the closed loop say what runs beside the decodes.
+Seconds interference(const Setup& s, const Lowering& l, const PhaseResult& decode,
+                     const PhaseResult& alone, Seconds host) {
+  const OperatingPoint& w = s.point;
+  const double requests = w.batch / s.policy.parallel.data;
+  if (s.policy.parallel.pipeline > 1)
+    return std::max(0.0, requests - 1) / w.output * (alone.step.expected + host);
+  const double cached = std::min(w.prefix_hit * w.prompt, w.prompt - 1);
+  const auto steps = serving::closed_loop({.requests = requests,
+                                           .prompt = w.prompt - cached,
+                                           .cached = cached,
+                                           .output = w.output,
+                                           .context = w.decode_context(),
+                                           .budget = 1.0 * s.policy.max_num_batched_tokens,
+                                           .alone = s.engine.prefill_alone});
+  if (steps.size() < 2) return {};
+  const Seconds plain = decode.step.expected + host;
+  const Seconds with_prompts = phase(s, l, steps[1].load).step.expected + s.engine.step_base +
+                               steps[1].requests * s.engine.step_per_request;
+  return (steps[0].per_token - 1) * plain + steps[1].per_token * with_prompts;
 }
 
 }  // namespace
@@ -77,8 +101,7 @@ Prediction predict(const Setup& s) {
   p.prefill.step = through_pipeline(p.prefill.step, par.pipeline, w.lock_step);
 
   // While one request generates `output` tokens each of the others on its replica prefills once.
-  if (!w.lock_step && w.output > 0)
-    p.interference = std::max(0.0, replica_batch - 1) / w.output * (alone.step.expected + host);
+  if (!w.lock_step && w.output > 0) p.interference = interference(s, l, p.decode, alone, host);
   p.tpot = p.decode.step.expected + host + p.interference;
   const double spread =
       p.decode.step.spread.value + (p.interference > Seconds{}
