@@ -39,6 +39,17 @@ serving::Loop loop_of(const Setup& s, const Measurement& m, double running) {
   return loop;
 }
 
+/// Client, tokeniser and transport.
+double latency(const EngineTraits& e, const Measurement& m) {
+  return (e.request + m.isl * e.request_per_token).value;
+}
+
+/// Steps until the engine looks for the request, half of the period and the running one's, and
+/// until it answers.
+double steps_waited(const Measurement& m) {
+  return 1.5 * more(m, "poll_steps", 0) + more(m, "answer_steps", 0);
+}
+
 /// Step times of one setup.
 class Steps {
  public:
@@ -61,6 +72,10 @@ double crowded_prompt(const Steps& step, const serving::Loop& loop, double decod
   return s.per_token * step(s) / together;
 }
 
+constexpr std::string_view kCapped =
+    "the engine capped its batch at a size that is not recorded: by the row's own TTFT and TPOT "
+    "under 30 % of its requests ran";
+
 }  // namespace
 
 double running_requests(const Setup& s, const Measurement& m) {
@@ -71,6 +86,11 @@ double running_requests(const Setup& s, const Measurement& m) {
   const MemoryFit fit = memory_fit(s.llm, s.policy, s.engine, s.machine,
                                    {.requests = asked, .tokens_per_request = held});
   return fit.max_concurrency >= 1 ? std::min(asked, fit.max_concurrency) : asked;
+}
+
+bool capped(const Setup& s, const Measurement& m) {
+  const double ran = more(m, "running_share", 1), asked = m.concurrency / m.pool.dp;
+  return ran < 0.3 && 2 * ran * asked < running_requests(s, m);
 }
 
 std::vector<serving::StepShare> closed_loop_steps(const Setup& s, const Measurement& m) {
@@ -85,6 +105,7 @@ std::variant<ServedTimes, std::string> closed_loop_times(Context& context, const
   const Setup& s = std::get<Setup>(setup);
   const Steps step(s);
   const double asked = m.concurrency / m.pool.dp, running = running_requests(s, m);
+  if (capped(s, m)) return std::string(kCapped);
   const serving::Loop loop = loop_of(s, m, running);
   ServedTimes t;
   double decode = 0, load = 0;
@@ -103,7 +124,8 @@ std::variant<ServedTimes, std::string> closed_loop_times(Context& context, const
   const double joining = decode + prompt + prompt * load / (2 * (1 - load));
   const double waves = more(m, "waves", 10);
   const double share = loop.alone && loop.in_step ? 1 : 1 / waves;
-  t.ttft = s.engine.request.value + share * std::max(first_wave, prompt) + (1 - share) * joining;
+  t.ttft = latency(s.engine, m) + steps_waited(m) * t.tpot + share * std::max(first_wave, prompt) +
+           (1 - share) * joining;
   if (running < asked) t.ttft += (asked / running - 1) * (prompt + loop.output * t.tpot);
   return t;
 }
@@ -123,6 +145,7 @@ std::variant<ServedTimes, std::string> disaggregated_times(Context& context, con
                              .expert = wide || m.pool.expert});
   }
   Pool prefill = m.prefill.value_or(m.pool);
+  const bool sized = prefill.workers > 0;
   prefill.workers = std::max(1.0, prefill.workers);
   const auto front = context.setup(m, prefill);
   if (const auto* reason = std::get_if<std::string>(&front)) return *reason;
@@ -132,8 +155,10 @@ std::variant<ServedTimes, std::string> disaggregated_times(Context& context, con
   const Steps prefill_step(p);
   const serving::StepShare own = serving::prompt_step(prompts, 0);
   const double prompt = own.per_token * prefill_step(own);
-  const double most = prefill.workers * prefill.dp /
-                      crowded_prompt(prefill_step, prompts, 0);  // prompts per second
+  const double each = crowded_prompt(prefill_step, prompts, 0) / (prefill.workers * prefill.dp);
+  // A tenth of the requests come at once; a pool whose size is not recorded is taken to suffice.
+  const double alone = latency(p.engine, m) + prompt + m.concurrency / 2 * each / 10;
+  const double most = sized ? 1 / each : INFINITY;  // prompts per second
 
   std::variant<ServedTimes, std::string> best = std::string("no layout of the decode pool fits");
   for (const Pool& layout : layouts) {
@@ -154,9 +179,8 @@ std::variant<ServedTimes, std::string> disaggregated_times(Context& context, con
     double decoding = m.concurrency;
     for (int i = 0; i < 40; ++i) {
       t.tpot = tpot(decoding);
-      const double rate =
-          std::min(most, m.concurrency / (p.engine.request.value + prompt + output * t.tpot));
-      t.ttft = std::max(p.engine.request.value + prompt, m.concurrency / rate - output * t.tpot);
+      const double rate = std::min(most, m.concurrency / (alone + output * t.tpot));
+      t.ttft = std::max(alone, m.concurrency / rate - output * t.tpot);
       decoding = 0.5 * decoding + 0.5 * std::min(m.concurrency, rate * output * t.tpot);
     }
     const auto* known = std::get_if<ServedTimes>(&best);

@@ -17,6 +17,10 @@ struct ServedTimes {
 /// Requests of one replica that run at once: all, or what its cache holds.
 double running_requests(const Setup& setup, const Measurement& m);
 
+/// Whether the row itself says, by Little's law on its TTFT and TPOT, that under 30 % of its
+/// requests ran where the cache holds at least twice as many: a cap that is not recorded.
+bool capped(const Setup& setup, const Measurement& m);
+
 /// The steps of the row's closed loop: mean lengths, the requests that fit the cache at once,
 /// speculative tokens.
 std::vector<serving::StepShare> closed_loop_steps(const Setup& setup, const Measurement& m);
