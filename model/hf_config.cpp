@@ -29,6 +29,7 @@ enum class Locality {
 struct Architecture {
   std::string_view model_type;
   bool latent = false;  // MLA
+  bool plain = false;   // LayerNorm, a two-matrix MLP with biases (GPT-2 and its contemporaries)
   bool qkv_bias = false, qk_norm = false;
   bool tied = false;  // when tie_word_embeddings is absent
   int norms = 2;
@@ -51,7 +52,11 @@ constexpr std::array kArchitectures{
                  .norms = 4,
                  .locality = Locality::pattern},
     Architecture{.model_type = "falcon", .tied = true},
-    Architecture{.model_type = "gpt2", .tied = true},
+    Architecture{.model_type = "gpt2", .plain = true, .tied = true},
+    Architecture{.model_type = "gptj", .plain = true},
+    Architecture{.model_type = "opt", .plain = true, .tied = true},
+    Architecture{.model_type = "bloom", .plain = true, .tied = true},
+    Architecture{.model_type = "glm4_moe"},
     Architecture{.model_type = "deepseek_v2", .latent = true},
     Architecture{.model_type = "deepseek_v3", .latent = true},
     Architecture{.model_type = "kimi_k2", .latent = true},
@@ -302,16 +307,16 @@ AttentionKind attention_of(Config& c, const Architecture& a) {
                            d_model));
     d = std::min(d_model / h_q, static_cast<int>(kHeadDim.max));
   }
-  const bool gpt2 = a.model_type == "gpt2";
+  const bool biased = a.plain && a.model_type != "gptj";
   const bool bias = c.flag(a.model_type == "falcon" ? "bias" : "attention_bias", false);
   return GroupedAttention{.h_q = h_q,
                           .h_kv = h_kv,
                           .d_qk = d,
                           .d_v = d,
-                          .qkv_bias = gpt2 || a.qkv_bias || bias,
-                          // Qwen2's attention_bias names its qkv bias; its o_proj has none.
-                          .o_bias = gpt2 || (bias && a.model_type != "qwen2"),
-                          .qk_norm = a.qk_norm,
+                          .qkv_bias = biased || a.qkv_bias || bias,
+                          // Qwen2's and GLM-4.5's attention_bias names their qkv bias; o_proj has none.
+                          .o_bias = biased || (bias && a.model_type != "qwen2" && a.model_type != "glm4_moe"),
+                          .qk_norm = a.qk_norm || c.flag("use_qk_norm", false),
                           .sinks = a.model_type == "gpt_oss"};
 }
 
@@ -322,9 +327,9 @@ bool contains(const Node* list, int value) {
 }
 
 DenseMlp dense_mlp(Config& c, const Architecture& a) {
-  if (a.model_type == "gpt2")
+  if (a.plain)
     return {.d_ff = c.get("n_inner", kInner,
-                          c.get("intermediate_size", kInner,
+                          c.get(c.has("ffn_dim") ? "ffn_dim" : "intermediate_size", kInner,
                                 4 * c.need({"hidden_size", "n_embd"}, kWidth), 1),
                           1),
             .gated = false,
@@ -358,7 +363,7 @@ MlpKind mlp_of(Config& c, const Architecture& a, int i) {
                   .top_k = c.need({"num_experts_per_tok"}, kExperts),
                   .d_ff_expert = c.need({"moe_intermediate_size"}, kInner)};
   }
-  if (a.latent) {
+  if (a.latent || a.model_type == "glm4_moe") {
     const bool dense = !c.has("n_routed_experts") ||
                        i < c.get("first_k_dense_replace", kLayers, 0) ||
                        i % c.get("moe_layer_freq", kLayers, 1, 1) != 0;
@@ -410,8 +415,9 @@ void read_layers(Config& c, const Architecture& a, int n_layers, LlmShape& s) {
         return c.refuse("layer_types", fmt::format("expected full_attention, sliding_attention or "
                                                    "chunked_attention, got {}",
                                                    described(n)));
-  const bool layer_norm = a.model_type == "falcon" || a.model_type == "gpt2";
-  const bool parallel = a.model_type == "falcon" && c.flag("parallel_attn", true);
+  const bool layer_norm = a.model_type == "falcon" || a.plain;
+  const bool parallel = a.model_type == "gptj" ||
+                        (a.model_type == "falcon" && c.flag("parallel_attn", true));
   const bool two_norms = a.model_type == "falcon" && c.flag("new_decoder_architecture", false);
   const AttentionKind attention = attention_of(c, a);
   for (int i = 0; i < n_layers; ++i) {
@@ -499,9 +505,9 @@ LlmConfig llm_from_config(const Node& outer, const Node& quant_file, const LlmOp
   s.vocab = c.need({"vocab_size"}, kVocab);
   s.max_positions =
       c.get("max_position_embeddings", kPositions, c.get("n_positions", kPositions, 0, 1), 1);
-  if (a->model_type == "gpt2") s.learned_positions = s.max_positions;
+  if (a->model_type == "gpt2" || a->model_type == "opt") s.learned_positions = s.max_positions;
   s.tied_embeddings = c.flag("tie_word_embeddings", a->tied);
-  s.final_norm_bias = a->model_type == "gpt2" || a->model_type == "falcon";
+  s.final_norm_bias = a->plain || a->model_type == "falcon";
   read_layers(c, *a, n_layers, s);
   read_formats(c, outer, quant_file, out);
   if (c.get("num_nextn_predict_layers", kLayers, 0) > 0)
