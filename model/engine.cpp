@@ -1,5 +1,6 @@
 #include "model/engine.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace kvroof {
@@ -14,11 +15,21 @@ constexpr std::string_view kSource =
     "assumed: 1.24 GB left over in a public vLLM run; 1 ms a step from a fit on public Llama rows";
 constexpr std::array<EngineTraits, 3> kEngines{{
     {"vllm", MemoryRule::total, 0.92, 16, 256, 8192, Bytes{0.5e9}, Bytes{0.3e9}, Seconds{1e-3},
-     Seconds{0}, kSource},
-    {"sglang", MemoryRule::static_share, 0.88, 1, 256, 8192, Bytes{0.5e9}, Bytes{0.3e9},
-     Seconds{1e-3}, Seconds{0}, kSource},
+     Seconds{10e-6}, kSource},
+    {.name = "sglang",
+     .rule = MemoryRule::static_share,
+     .memory_fraction = 0.88,
+     .block_size = 1,
+     .max_num_seqs = 256,
+     .max_num_batched_tokens = 8192,
+     .context = Bytes{0.5e9},
+     .graphs = Bytes{0.3e9},
+     .step_base = Seconds{1e-3},
+     .step_per_request = Seconds{10e-6},
+     .source = kSource,
+     .prefill_alone = true},
     {"trtllm", MemoryRule::free_after_weights, 0.90, 32, 2048, 8192, Bytes{0.5e9}, Bytes{0.3e9},
-     Seconds{1e-3}, Seconds{0}, kSource},
+     Seconds{1e-3}, Seconds{10e-6}, kSource},
 }};
 
 }  // namespace
@@ -29,6 +40,26 @@ const EngineTraits* find_engine(std::string_view name) {
   for (const EngineTraits& e : kEngines)
     if (e.name == name) return &e;
   return nullptr;
+}
+
+Machine with_kernels_of(const EngineTraits& engine, Machine m) {
+  const auto share = [](double of_gpu, double factor) { return std::min(1.0, of_gpu * factor); };
+  for (std::size_t i = 0; i < m.fit.size(); ++i) {
+    const KernelFactors& k = engine.kernels[i];
+    m.fit[i].compute = share(m.fit[i].compute, k.compute);
+    m.fit[i].memory = share(m.fit[i].memory, k.memory);
+    m.fit[i].ramp *= k.ramp;
+  }
+  for (std::size_t i = 0; i < m.format.size(); ++i) {
+    m.format[i].compute *= engine.formats[i].compute;
+    m.format[i].memory *= engine.formats[i].memory;
+  }
+  const KernelFactors& k = engine.kernels[static_cast<std::size_t>(OpClass::collective)];
+  for (Link* link : {&m.nvlink, &m.pcie, &m.nic}) {
+    link->efficiency = share(link->efficiency, k.memory);
+    link->latency *= k.ramp, link->base *= k.ramp;
+  }
+  return m;
 }
 
 }  // namespace kvroof

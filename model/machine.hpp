@@ -38,6 +38,13 @@ struct ClassFit {
   bool operator==(const ClassFit&) const = default;
 };
 
+/// Products in a narrow format against BF16 products: factors on the two shares of a ClassFit (the
+/// peak itself is already the format's).
+struct FormatFit {
+  double compute = 1, memory = 1;
+  bool operator==(const FormatFit&) const = default;
+};
+
 /// Per direction and GPU. Times of a collective: latency by algorithm + bytes / (bandwidth *
 /// efficiency).
 struct Link {
@@ -74,6 +81,7 @@ struct Machine {
   Bytes l2_effective;  // capacity before re-reads leave L2
   Bytes memory;        // as the driver reports it
   std::array<ClassFit, kNumOpClasses> fit{};
+  std::array<FormatFit, kNumMathTypes> format{};  // of gemm and moe_gemm
   LaunchCost launch;
   Link nvlink, pcie, nic;
   double power_watts = 0;
@@ -81,6 +89,10 @@ struct Machine {
 
   const Roof<Throughput>& roof(MathType m) const { return tensor[static_cast<std::size_t>(m)]; }
   const ClassFit& fit_of(OpClass c) const { return fit[static_cast<std::size_t>(c)]; }
+  FormatFit format_of(OpClass c, MathType m) const {
+    const bool product = c == OpClass::gemm || c == OpClass::moe_gemm;
+    return product ? format[static_cast<std::size_t>(m)] : FormatFit{};
+  }
 };
 
 }  // namespace kvroof

@@ -1,5 +1,6 @@
 #include "model/time.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -82,8 +83,11 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const Work& w = op.work;
   const ClassFit& fit = m.fit_of(op.op_class);
   const double overlap = op.execution.pipe_overlap;
-  const Throughput peak = tensor_peak(op, m), rate = fit.compute * peak;
-  const Bandwidth hbm = m.hbm.peak, hbm_rate = fit.memory * m.hbm.peak;
+  const FormatFit format = m.format_of(op.op_class, op.math);
+  const Throughput peak = tensor_peak(op, m),
+                   rate = std::min(1.0, format.compute * fit.compute) * peak;
+  const Bandwidth hbm = m.hbm.peak,
+                  hbm_rate = std::min(1.0, format.memory * fit.memory) * m.hbm.peak;
 
   // Floor: paper FLOPs and compulsory bytes at datasheet peaks; what is handed over may stay on
   // chip.

@@ -50,7 +50,7 @@ struct Measurement {
   double isl = 0, osl = 0;
   double concurrency = 0;   // requests in flight, or the static batch; 0: not recorded
   double request_rate = 0;  // open loop, per second
-  std::string metric;       // ttft | tpot | e2e | output_tok_s | total_tok_s | request_rate | latency
+  std::string metric;  // ttft | tpot | e2e | output_tok_s | total_tok_s | request_rate | latency
   double value = 0;
   std::map<std::string, double> more;        // what else the format's own closed form needs
   std::map<std::string, std::string> words;  // the same in words
