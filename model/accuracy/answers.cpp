@@ -27,9 +27,8 @@ Setup setup_of(Context& context, const Measurement& m) {
 }
 
 bool has_experts(const LlmShape& llm) {
-  return std::any_of(llm.layers.begin(), llm.layers.end(), [](const LayerGroup& g) {
-    return std::holds_alternative<MoeMlp>(g.mlp);
-  });
+  return std::any_of(llm.layers.begin(), llm.layers.end(),
+                     [](const LayerGroup& g) { return std::holds_alternative<MoeMlp>(g.mlp); });
 }
 
 }  // namespace kvroof::accuracy

@@ -110,20 +110,22 @@ double tokens_per_second(Setup s, const Measurement& m) {
   const Lowering l = lower(s.llm, s.policy, s.machine);
   const double cached = m.isl + m.osl / 2;
   const Seconds one = phase(s, l, {{.requests = 1, .s_q = 1, .cached = cached}}).step.expected;
-  const Seconds verify = phase(s, l, {{.requests = 1 + guesses, .s_q = 1, .cached = cached}})
-                             .step.expected;
+  const Seconds verify =
+      phase(s, l, {{.requests = 1 + guesses, .s_q = 1, .cached = cached}}).step.expected;
   Setup draft = s;
   draft.llm.layers = {s.llm.layers.back()};
   draft.llm.layers[0].count = 1;
   const Lowering dl = lower(draft.llm, draft.policy, draft.machine);
-  const Seconds pass = phase(draft, dl, {{.requests = 1, .s_q = 1, .cached = cached}}).step.expected;
+  const Seconds pass =
+      phase(draft, dl, {{.requests = 1, .s_q = 1, .cached = cached}}).step.expected;
   return accepted / (plain - one + verify + guesses * pass).value;
 }
 
 double service_value(const Setup& given, const Measurement& m, Once<serving::Service>& runs) {
   const serving::Service& r = runs(m.configuration, [&] {
     Setup s = given;
-    if (m.more.at("max_batch") > 0) s.policy.max_num_seqs = static_cast<int>(m.more.at("max_batch"));
+    if (m.more.at("max_batch") > 0)
+      s.policy.max_num_seqs = static_cast<int>(m.more.at("max_batch"));
     const bool spread = m.more.contains("sharegpt");
     const auto shape = spread ? serving::LengthShape::exponential : serving::LengthShape::fixed;
     // "100 % prefix hit": every prompt but its last block is in the cache.
@@ -155,10 +157,10 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
       case Kind::static_batch: {
         double batch = m.concurrency;
         if (batch <= 0)
-          batch = std::max(1.0, std::floor(memory_fit(s.llm, s.policy, s.engine, s.machine,
-                                                      {.requests = 1,
-                                                       .tokens_per_request = m.isl + m.osl})
-                                               .max_concurrency));
+          batch = std::max(
+              1.0, std::floor(memory_fit(s.llm, s.policy, s.engine, s.machine,
+                                         {.requests = 1, .tokens_per_request = m.isl + m.osl})
+                                  .max_concurrency));
         const BatchTimes t = static_batch(s, batch, m.isl, m.osl);
         if (m.metric == "ttft") return t.prefill.value;
         if (m.metric == "e2e") return t.whole.value;

@@ -16,15 +16,14 @@ std::vector<Read> read(const Csv& csv) {
     m.engine_version = "2023";
     m.mode = Mode::static_batch;
     m.configuration = deployment(m);
-    for (std::string_view known : {"prefill_fit_", "decoding_smallbs_fit_", "decoding_largebs_fit_"})
+    for (std::string_view known :
+         {"prefill_fit_", "decoding_smallbs_fit_", "decoding_largebs_fit_"})
       if (m.metric.starts_with(known)) return {};
     return "metric " + m.metric + " is not one of these fits";
   });
 }
 
-Seconds prefill(Setup s, double prompt) {
-  return static_batch(s, 1, prompt, 1).prefill;
-}
+Seconds prefill(Setup s, double prompt) { return static_batch(s, 1, prompt, 1).prefill; }
 
 Seconds step(Setup s, double batch, double context) {
   return static_batch(s, batch, context, 1).step;

@@ -31,8 +31,8 @@ std::vector<Read> read(const Csv& csv) {
     // Headings and command lines disagree at times: the command line is what ran.
     const std::size_t at = note.find("cmd:");
     const std::string command = at == std::string::npos ? "" : note.substr(at + 4);
-    m.engine = mentions(command, "sglang")      ? "SGLang"
-               : mentions(command, "trtllm")    ? "TensorRT-LLM"
+    m.engine = mentions(command, "sglang")       ? "SGLang"
+               : mentions(command, "trtllm")     ? "TensorRT-LLM"
                : mentions(command, "vllm serve") ? "vLLM"
                                                  : note.substr(0, note.find(';'));
     const std::string& batch = m.words["batch"];
@@ -41,8 +41,8 @@ std::vector<Read> read(const Csv& csv) {
     m.more["requests"] = number_after(note, "n=", number_after(batch, "all", 0));
     m.more["max_num_seqs"] =
         flag(command, {"--max-num-seqs", "--max-running-requests", "--max_batch_size"});
-    m.more["max_tokens"] = flag(
-        command, {"--max-num-batched-tokens", "--chunked-prefill-size", "--max_num_tokens"});
+    m.more["max_tokens"] =
+        flag(command, {"--max-num-batched-tokens", "--chunked-prefill-size", "--max_num_tokens"});
     const double dp = flag(command, {"--dp-size", "--dp", "--data-parallel-size"});
     const double tp = flag(command, {"--tp-size", "--tp_size", "--tensor-parallel-size", "-tp"});
     const double pp = flag(command, {"--pp-size", "--pp_size", "--pipeline-parallel-size"});
@@ -59,8 +59,7 @@ std::vector<Read> read(const Csv& csv) {
     m.configuration = fmt::format("{}|{}|{}|{}|{}", deployment(m), m.isl, m.osl, batch, command);
     if (!(m.isl >= 1 && m.osl >= 1)) return "no lengths";
     if (!(m.more["requests"] >= 1)) return "number of requests not stated";
-    if (mentions(command, "speculative"))
-      return "speculative decoding without the accepted length";
+    if (mentions(command, "speculative")) return "speculative decoding without the accepted length";
     if (m.metric == "itl_mean") m.metric = "tpot_itl";
     return {};
   });
@@ -80,11 +79,11 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
     const bool random = mentions(m.words.at("note"), "random");
     const auto shape = random ? serving::LengthShape::fixed : serving::LengthShape::exponential;
     const serving::Service& r = runs(m.configuration, [&] {
-      return run_service(s, {.traffic = {.requests =
-                                             static_cast<std::int64_t>(m.more.at("requests")),
-                                         .prompt = {.shape = shape, .mean = m.isl, .max = 1024 + m.isl},
-                                         .output = {.shape = shape, .mean = m.osl, .max = 1024 + m.osl}},
-                             .concurrency = static_cast<std::int64_t>(m.concurrency)});
+      return run_service(
+          s, {.traffic = {.requests = static_cast<std::int64_t>(m.more.at("requests")),
+                          .prompt = {.shape = shape, .mean = m.isl, .max = 1024 + m.isl},
+                          .output = {.shape = shape, .mean = m.osl, .max = 1024 + m.osl}},
+              .concurrency = static_cast<std::int64_t>(m.concurrency)});
     });
     return service_metric(r, m);
   });

@@ -42,8 +42,7 @@ std::vector<Read> read(const Csv& csv) {
     const bool offline = mentions(note, "scenario Offline");
     m.mode = offline ? Mode::offline : Mode::open_loop;
     m.request_rate = offline ? 0 : number_after(m.words["batch"], "QPS=", 0);
-    m.more["max_batch"] =
-        number_after(note, "max_batch", number_after(note, "max batch", 0));
+    m.more["max_batch"] = number_after(note, "max_batch", number_after(note, "max batch", 0));
     const DataSet* d = data_set(m.llm);
     if (!d) return "no length statistics of the data set of " + m.llm;
     m.isl = d->isl, m.osl = d->osl, m.more["beams"] = d->beams;
@@ -58,30 +57,30 @@ std::vector<Read> read(const Csv& csv) {
 /// The system metadata of v4.1 name FP16 where the engines ran FP8: no submitter leaves the factor
 /// of two on a GPU that has the unit.
 void set_formats(Measurement& m, const Machine& gpu) {
-  if (m.weights == Dtype::fp16 && gpu.roof(MathType::fp8).peak > Throughput{} )
+  if (m.weights == Dtype::fp16 && gpu.roof(MathType::fp8).peak > Throughput{})
     m.weights = gpu.roof(MathType::fp4).peak > Throughput{} && m.llm == "Llama-2-70B" ? Dtype::nvfp4
-                                                                                     : Dtype::fp8;
-  if (!m.kv)
-    m.kv = gpu.roof(MathType::fp8).peak > Throughput{} ? Dtype::fp8 : Dtype::fp16;
+                                                                                      : Dtype::fp8;
+  if (!m.kv) m.kv = gpu.roof(MathType::fp8).peak > Throughput{} ? Dtype::fp8 : Dtype::fp16;
 }
 
 /// One replica with its share of the samples; the others do the same beside it.
 serving::Service replica_run(const Setup& given, const Measurement& m) {
   Setup s = given;
   const double replicas = m.num_gpus / static_cast<double>(s.policy.parallel.gpus());
-  s.policy.max_num_seqs = m.more.at("max_batch") > 0 ? static_cast<int>(m.more.at("max_batch"))
-                                                     : 2048;
+  s.policy.max_num_seqs =
+      m.more.at("max_batch") > 0 ? static_cast<int>(m.more.at("max_batch")) : 2048;
   s.policy.kv_cache_free_gpu_memory_fraction = 0.95;
   const double beams = m.more.at("beams");
   const bool offline = m.mode == Mode::offline;
   // Offline runs last ten minutes at least: enough samples that the drain does not matter.
-  const double samples = offline ? 20000 : std::clamp(600 * m.request_rate / replicas, 200., 20000.);
-  Run run{.traffic = {.requests = static_cast<std::int64_t>(samples),
-                      .rate = offline ? 0 : m.request_rate / replicas,
-                      .prompt = {.mean = m.isl},
-                      .output = {.shape = serving::LengthShape::exponential,
-                                 .mean = m.osl,
-                                 .max = 4 * m.osl}}};
+  const double samples =
+      offline ? 20000 : std::clamp(600 * m.request_rate / replicas, 200., 20000.);
+  Run run{
+      .traffic = {
+          .requests = static_cast<std::int64_t>(samples),
+          .rate = offline ? 0 : m.request_rate / replicas,
+          .prompt = {.mean = m.isl},
+          .output = {.shape = serving::LengthShape::exponential, .mean = m.osl, .max = 4 * m.osl}}};
   if (beams > 1) run.traffic.prompt.mean /= beams, run.traffic.requests *= 4;
   return run_service(s, run);
 }
@@ -97,9 +96,8 @@ Setup best_cut(Context& context, Measurement m) {
       const Setup s = setup_of(context, m);
       Setup probe = s;
       probe.point = {.batch = 1, .prompt = m.isl, .output = m.osl};
-      const MemoryFit fit =
-          memory_fit(s.llm, s.policy, s.engine, s.machine,
-                     {.requests = 1, .tokens_per_request = m.isl + m.osl});
+      const MemoryFit fit = memory_fit(s.llm, s.policy, s.engine, s.machine,
+                                       {.requests = 1, .tokens_per_request = m.isl + m.osl});
       if (!fit.fits) {
         why = fit.reason;
         continue;

@@ -1,9 +1,9 @@
 // Vidur's network profile: all-reduce and send/receive between GPUs of one machine, NCCL through
 // PyTorch.
 #include "model/accuracy/answers.hpp"
+#include "model/accuracy/nccl.hpp"
 #include "model/accuracy/published.hpp"
 #include "model/time.hpp"
-#include "model/accuracy/nccl.hpp"
 
 namespace kvroof::accuracy {
 namespace {
@@ -30,10 +30,9 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
     const bool pair = mentions(m.hardware, "pairwise");
     if (pair && all_reduce && m.num_gpus > 2)
       throw std::runtime_error("GPUs linked in pairs: the path between pairs is not modelled");
-    return nccl_time(*gpu,
-                     {.kind = all_reduce ? CollectiveKind::all_reduce : CollectiveKind::send,
-                      .ranks = all_reduce ? m.num_gpus : 2,
-                      .payload = Bytes{m.more.at("bytes")}})
+    return nccl_time(*gpu, {.kind = all_reduce ? CollectiveKind::all_reduce : CollectiveKind::send,
+                            .ranks = all_reduce ? m.num_gpus : 2,
+                            .payload = Bytes{m.more.at("bytes")}})
         .value;
   });
 }

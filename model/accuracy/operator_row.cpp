@@ -26,14 +26,12 @@ OperatorTable operator_table(const Csv& csv) {
   return OperatorTable::none;
 }
 
-std::string OperatorRow::group() const {
-  return fmt::format("{} {}", operation, name(weights));
-}
+std::string OperatorRow::group() const { return fmt::format("{} {}", operation, name(weights)); }
 
 std::string OperatorRow::packed() const {
-  std::string text = fmt::format("{} {} {} {} {}", static_cast<int>(table),
-                                 static_cast<int>(weights), static_cast<int>(cache),
-                                 operation.empty() ? "-" : operation, kernel.empty() ? "-" : kernel);
+  std::string text = fmt::format(
+      "{} {} {} {} {}", static_cast<int>(table), static_cast<int>(weights), static_cast<int>(cache),
+      operation.empty() ? "-" : operation, kernel.empty() ? "-" : kernel);
   for (double x : shape) text += fmt::format(" {:g}", x);
   return text;
 }

@@ -98,10 +98,9 @@ Seconds latent_time(const OperatorRow& r, const Machine& m) {
   const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
                              : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
   constexpr std::string_view kKernel[] = {"attention", "prefill_attention"};
-  constexpr std::string_view kModule[] = {"qkv_a_proj", "q_a_norm",  "q_b_proj",
-                                          "kv_a_norm",  "q_absorb",  "kv_b_proj",
-                                          "attention",  "v_absorb",  "prefill_attention",
-                                          "o_proj",     "rope_append", "quantise"};
+  constexpr std::string_view kModule[] = {
+      "qkv_a_proj", "q_a_norm", "q_b_proj",          "kv_a_norm", "q_absorb",    "kv_b_proj",
+      "attention",  "v_absorb", "prefill_attention", "o_proj",    "rope_append", "quantise"};
   const LlmShape s = one_layer(a, static_cast<int>(kDeepSeekWidth), r.weights);
   return module ? sum_of(s, p, m, load, kModule) : sum_of(s, p, m, load, kKernel);
 }

@@ -88,8 +88,9 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
     Seconds drafted;
     if (how->passes > 0) {
       const Lowering dl = lower(draft.llm, draft.policy, draft.machine);
-      drafted = how->passes *
-                phase(draft, dl, {{.requests = 1, .s_q = 1, .cached = context_tokens}}).step.expected;
+      drafted =
+          how->passes *
+          phase(draft, dl, {{.requests = 1, .s_q = 1, .cached = context_tokens}}).step.expected;
     }
     return length->second * plain / (drafted + verify);
   });

@@ -24,8 +24,7 @@ std::vector<Read> read(const Csv& csv) {
 
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   return answer_each(rows, [&](const Measurement& m) {
-    const BatchTimes t =
-        static_batch(eager(setup_of(context, m)), m.concurrency, m.isl, m.osl);
+    const BatchTimes t = static_batch(eager(setup_of(context, m)), m.concurrency, m.isl, m.osl);
     return m.metric == "ttft" ? t.prefill.value : m.metric == "tpot" ? t.step.value : t.whole.value;
   });
 }
@@ -33,8 +32,8 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
 }  // namespace
 
 FileFormat splitwise_format() {
-  return {"Splitwise static batches",
-          [](const Csv& csv) { return is_published(csv, "Splitwise"); }, read, predict};
+  return {"Splitwise static batches", [](const Csv& csv) { return is_published(csv, "Splitwise"); },
+          read, predict};
 }
 
 }  // namespace kvroof::accuracy

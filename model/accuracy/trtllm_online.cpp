@@ -30,12 +30,12 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
   return answer_each(rows, [&](const Measurement& m) {
     const Setup s = setup_of(context, m);
     const serving::Service& r = runs(m.configuration, [&] {
-      return run_service(
-          s, {.traffic = {.requests = static_cast<std::int64_t>(m.more.at("requests")),
-                          .rate = m.request_rate,
-                          .prompt = {.mean = m.isl},
-                          .output = {.mean = m.osl}},
-              .reserve = true});
+      return run_service(s,
+                         {.traffic = {.requests = static_cast<std::int64_t>(m.more.at("requests")),
+                                      .rate = m.request_rate,
+                                      .prompt = {.mean = m.isl},
+                                      .output = {.mean = m.osl}},
+                          .reserve = true});
     });
     return service_metric(r, m);
   });
