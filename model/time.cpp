@@ -48,11 +48,20 @@ struct Pipes {
   }
 };
 
+/// The link a collective's slowest pair uses: NVLink inside its domain, PCIe between bridged pairs
+/// of one host (eight GPUs), the network beyond.
+const Link& link_between(const Machine& m, const Collective& c) {
+  constexpr int kHost = 8;
+  if (c.ranks <= m.nvlink.domain || m.nvlink.domain <= 1) {
+    const bool leaves_host = c.kind == CollectiveKind::send && c.ranks > m.nvlink.domain;
+    return leaves_host ? m.nic : m.nvlink;
+  }
+  if (c.kind == CollectiveKind::send) return m.nic;
+  return m.nvlink.domain < kHost && c.ranks <= kHost ? m.pcie : m.nvlink;
+}
+
 OpTime time_collective(const Op& op, const Machine& m) {
-  const Link& link =
-      op.collective.kind == CollectiveKind::send && op.collective.ranks > m.nvlink.domain
-          ? m.nic
-          : m.nvlink;
+  const Link& link = link_between(m, op.collective);
   OpTime t;
   t.bound = t.floor_bound = Bound::link;
   if (trivial(op.collective)) return t;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/accuracy/answers.hpp"
+#include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 #include "model/accuracy/service_run.hpp"
 
@@ -29,7 +30,14 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
     Setup s = setup_of(context, m);
     const double block = number_after(m.words.at("note"), "block size", 0);
     if (block >= 1) s.policy.block_size = static_cast<int>(block);
+    if (m.isl + m.osl > s.llm.max_positions && s.llm.max_positions > 0)
+      throw std::runtime_error("prompt and output exceed the network's positions");
+    if (mentions(m.engine, "vLLM")) s = python_scheduler(s);
+    if (mentions(m.engine, "MII")) s = ungraphed(s);
+    if (mentions(m.engine, "TensorRT")) s = without_windows(s);
     const BatchTimes t = static_batch(s, m.concurrency, m.isl, m.osl);
+    if (m.value < t.floor.value)
+      throw std::runtime_error("the measured time is below the speed of light");
     return m.metric == "e2e" ? t.whole.value : t.prefill.value;
   });
 }

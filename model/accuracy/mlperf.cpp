@@ -81,7 +81,12 @@ serving::Service replica_run(const Setup& given, const Measurement& m) {
           .rate = offline ? 0 : m.request_rate / replicas,
           .prompt = {.mean = m.isl},
           .output = {.shape = serving::LengthShape::exponential, .mean = m.osl, .max = 4 * m.osl}}};
-  if (beams > 1) run.traffic.prompt.mean /= beams, run.traffic.requests *= 4;
+  // Four beams decode as four requests that share one prompt.
+  if (beams > 1) {
+    run.traffic.prompt.mean /= beams;
+    run.traffic.requests *= 4;
+    run.traffic.rate *= beams;
+  }
   return run_service(s, run);
 }
 
@@ -119,7 +124,10 @@ std::vector<Answer> predict_rows(Context& context, std::span<const Measurement> 
     const Machine* gpu = context.machine(m.hardware);
     if (!gpu) throw std::runtime_error("no hardware profile for " + m.hardware);
     set_formats(m, *gpu);
-    const bool stated = mentions(m.words.at("note"), "config:");
+    // Expert parallelism over a whole machine goes with attention replicas (max_batch is a rank's).
+    if (m.llm.starts_with("DeepSeek") && m.num_gpus >= 8)
+      m.pool = {.tp = 1, .dp = 8, .expert = true};
+    const bool stated = mentions(m.words.at("note"), "config:") || m.pool.dp > 1;
     double replicas = 1;
     const serving::Service& r = runs(m.configuration, [&] {
       const Setup s = stated ? setup_of(context, m) : best_cut(context, m);
@@ -130,6 +138,11 @@ std::vector<Answer> predict_rows(Context& context, std::span<const Measurement> 
       out.total_rate *= replicas / beams;
       return out;
     });
+    const bool latency = m.metric.starts_with("ttft") || m.metric.starts_with("tpot");
+    if (latency && m.mode == Mode::offline)
+      throw std::runtime_error("latencies of an offline run depend on the order of its samples");
+    if (latency && r.verdict != serving::Verdict::stable)
+      throw std::runtime_error("the offered rate is the predicted capacity: no steady latency");
     return service_metric(r, m);
   });
 }

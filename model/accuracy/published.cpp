@@ -74,6 +74,16 @@ double number_after(std::string_view text, std::string_view word, double otherwi
   return to_number(rest.substr(0, end)).value_or(otherwise);
 }
 
+double version_number(std::string_view version) {
+  while (!version.empty() && !std::isdigit(static_cast<unsigned char>(version.front())))
+    version.remove_prefix(1);
+  const std::size_t dot = version.find('.');
+  const double major = to_number(version.substr(0, dot)).value_or(0);
+  if (dot == std::string_view::npos) return major;
+  const std::string_view rest = version.substr(dot + 1);
+  return major + to_number(rest.substr(0, rest.find('.'))).value_or(0) / 100;
+}
+
 std::string deployment(const Measurement& m) {
   return fmt::format("{}|{}|{}|{}|tp{}pp{}dp{}{}|{}|{}", m.hardware, m.engine, m.engine_version,
                      m.llm, m.pool.tp, m.pool.pp, m.pool.dp, m.pool.expert ? "ep" : "",
@@ -88,7 +98,14 @@ Read published_row(const Csv& csv, const CsvRow& cells) {
   if (cells.cells.size() != csv.header.size())
     return Refusal{m, fmt::format("expected {} cells", csv.header.size())};
   m.hardware = r.text({"hardware"});
+  // "8xH200 SXM 141GB (DGX)" names one machine.
+  if (const std::size_t x = m.hardware.find('x');
+      x > 0 && x < 4 && to_number(m.hardware.substr(0, x)))
+    m.hardware.erase(0, x + 1);
   m.llm = r.text({"model"});
+  if (m.llm.starts_with("Qwen-1.5")) m.llm.replace(0, 8, "Qwen1.5");
+  if (m.llm.starts_with("Vicuna-7B")) m.llm = "llama-7b";  // fine-tuned from it
+  if (m.llm.starts_with("Vicuna-13B")) m.llm = "llama-13b";
   m.num_gpus = whole(r.text({"num_gpus"}), 0);
   m.pool.tp = whole(r.text({"tp"}), 1);
   m.pool.pp = whole(r.text({"pp"}), 1);

@@ -26,6 +26,9 @@ std::vector<Read> read_published(const Csv& csv,
 /// "… max_batch 896 …", "max_batch" -> 896; the number that follows the word, or `otherwise`.
 double number_after(std::string_view text, std::string_view word, double otherwise);
 
+/// "v0.9.0" -> 0.09, "v0.15.0" -> 0.15, "v1.1" -> 1.01: comparable versions.
+double version_number(std::string_view version);
+
 bool mentions(std::string_view text, std::string_view word);  // letter case does not matter
 
 /// Hardware, engine, network, parallelism and formats in one line: rows of one deployment share it.

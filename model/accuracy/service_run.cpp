@@ -55,15 +55,12 @@ double service_metric(const serving::Service& r, const Measurement& m) {
   throw std::runtime_error("metric " + m.metric + " is not one of a run");
 }
 
-Setup eager(Setup s) {
-  s.policy.cuda_graphs = false;
-  return s;
-}
-
 BatchTimes static_batch(Setup s, double batch, double prompt, double output) {
   s.point = {.batch = batch, .prompt = prompt, .output = output, .lock_step = true};
   const Prediction p = predict(s);
-  return {p.e2e - std::max(0.0, output - 1) * p.tpot, p.tpot, p.e2e};
+  const double steps = std::max(0.0, output - 1);
+  return {p.e2e - steps * p.tpot, p.tpot, p.e2e,
+          p.prefill.step.floor + steps * p.decode.step.floor};
 }
 
 }  // namespace kvroof::accuracy

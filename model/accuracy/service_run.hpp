@@ -30,12 +30,10 @@ serving::Service run_trace(const Setup& setup, const serving::Trace& trace, cons
 /// What a client's report calls the row's metric, in SI units; std::runtime_error for another.
 double service_metric(const serving::Service& service, const Measurement& m);
 
-/// Engines of 2023 launched every kernel from the host.
-Setup eager(Setup setup);
-
 /// Prefill and generation of a fixed batch in lock step: predict() with lock_step set.
 struct BatchTimes {
   Seconds prefill, step, whole;
+  Seconds floor;  // of the whole: nothing is faster
 };
 BatchTimes static_batch(Setup setup, double batch, double prompt, double output);
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "model/accuracy/answers.hpp"
+#include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 #include "model/accuracy/service_run.hpp"
 #include "model/llm_counts.hpp"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/accuracy/answers.hpp"
+#include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 #include "model/accuracy/service_run.hpp"
 
@@ -50,7 +51,10 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
       m.pool.dp = m.pool.tp, m.pool.tp = 1;
       m.pool.expert = m.pool.dp > 1;
     }
-    Setup s = setup_of(context, m);
+    Setup s = early_trtllm(without_windows(setup_of(context, m)), version_number(m.engine_version));
+    // One GH200 sits alone in its server: two of them talk over the network. Boards of four have
+    // NVLink among them.
+    if (mentions(m.hardware, "GH200") && m.pool.tp == 2) s.machine.nvlink = s.machine.nic;
     const double rate = rates(m.configuration, [&] {
       s.policy.kv_cache_free_gpu_memory_fraction = 0.95;  // "in the majority of cases"
       s.policy.max_num_seqs = 4096;                       // the batch of the pages' example run

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "model/accuracy/answers.hpp"
+#include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 #include "model/accuracy/service_run.hpp"
 

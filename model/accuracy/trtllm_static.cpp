@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/accuracy/answers.hpp"
+#include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 #include "model/accuracy/service_run.hpp"
 
@@ -25,7 +26,8 @@ std::vector<Read> read(const Csv& csv) {
 /// tokens/s = B·osl / (prefill + (osl − 1)·step): the batch leaves together.
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   return answer_each(rows, [&](const Measurement& m) {
-    const Setup s = setup_of(context, m);
+    const Setup s =
+        early_trtllm(without_windows(setup_of(context, m)), version_number(m.engine_version));
     const BatchTimes t = static_batch(s, m.concurrency, m.isl, m.osl);
     if (m.metric == "ttft") return t.prefill.value;
     const double rate = m.concurrency * m.osl / t.whole.value;
