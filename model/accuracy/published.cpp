@@ -111,6 +111,7 @@ Read published_row(const Csv& csv, const CsvRow& cells) {
   m.pool.pp = whole(r.text({"pp"}), 1);
   m.pool.expert = whole(r.text({"ep"}), 1) > 1;
   m.weights = format_of(r.text({"weight_dtype"}));
+  if (r.text({"weight_dtype"}) == "FP32") m.weights = Dtype::fp32;
   m.kv = format_of(r.text({"kv_dtype"}));
   m.isl = std::max(0.0, r.number_or("isl", 0));
   m.osl = std::max(0.0, r.number_or("osl", 0));

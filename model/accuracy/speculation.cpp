@@ -93,7 +93,9 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
           how->passes *
           phase(draft, dl, {{.requests = 1, .s_q = 1, .cached = context_tokens}}).step.expected;
     }
-    return length->second * plain / (drafted + verify);
+    // Every pass beside the plain step comes with its own host work; the plain step has it too.
+    const Seconds host = eager_pass_overhead();
+    return length->second * (plain + host) / (drafted + how->passes * host + verify + 2 * host);
   });
 }
 
