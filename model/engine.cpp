@@ -15,21 +15,24 @@ constexpr std::string_view kSource =
     "assumed: 1.24 GB left over in a public vLLM run; 1 ms a step from a fit on public Llama rows";
 constexpr std::array<EngineTraits, 3> kEngines{{
     {"vllm", MemoryRule::total, 0.92, 16, 256, 8192, Bytes{0.5e9}, Bytes{0.3e9}, Seconds{1e-3},
-     Seconds{10e-6}, kSource},
-    {.name = "sglang",
-     .rule = MemoryRule::static_share,
-     .memory_fraction = 0.88,
-     .block_size = 1,
-     .max_num_seqs = 256,
-     .max_num_batched_tokens = 8192,
-     .context = Bytes{0.5e9},
-     .graphs = Bytes{0.3e9},
-     .step_base = Seconds{1e-3},
-     .step_per_request = Seconds{10e-6},
-     .source = kSource,
-     .prefill_alone = true},
+     Seconds{0}, kSource},
+    {"sglang",
+     MemoryRule::static_share,
+     0.88,
+     1,
+     256,
+     8192,
+     Bytes{0.5e9},
+     Bytes{0.3e9},
+     Seconds{1e-3},
+     Seconds{0},
+     kSource,
+     {},
+     {},
+     {},
+     true},
     {"trtllm", MemoryRule::free_after_weights, 0.90, 32, 2048, 8192, Bytes{0.5e9}, Bytes{0.3e9},
-     Seconds{1e-3}, Seconds{10e-6}, kSource},
+     Seconds{1e-3}, Seconds{0}, kSource},
 }};
 
 }  // namespace
@@ -49,11 +52,17 @@ Machine with_kernels_of(const EngineTraits& engine, Machine m) {
     m.fit[i].compute = share(m.fit[i].compute, k.compute);
     m.fit[i].memory = share(m.fit[i].memory, k.memory);
     m.fit[i].ramp *= k.ramp;
+    m.fit[i].tail = share(m.fit[i].tail, k.tail);
   }
-  for (std::size_t i = 0; i < m.format.size(); ++i) {
-    m.format[i].compute *= engine.formats[i].compute;
-    m.format[i].memory *= engine.formats[i].memory;
-  }
+  const auto combine = [](auto& of_gpu, const auto& of_engine) {
+    for (std::size_t i = 0; i < of_gpu.size(); ++i) {
+      of_gpu[i].compute *= of_engine[i].compute;
+      of_gpu[i].memory *= of_engine[i].memory;
+      of_gpu[i].convert += of_engine[i].convert;
+    }
+  };
+  combine(m.format, engine.formats);
+  combine(m.moe_format, engine.moe_formats);
   const KernelFactors& k = engine.kernels[static_cast<std::size_t>(OpClass::collective)];
   for (Link* link : {&m.nvlink, &m.pcie, &m.nic}) {
     link->efficiency = share(link->efficiency, k.memory);

@@ -20,7 +20,7 @@ enum class MemoryRule {
 /// shares of the peaks and on the fixed time of a kernel. Collectives: on the link's efficiency
 /// (memory) and on its base and latency (ramp).
 struct KernelFactors {
-  double compute = 1, memory = 1, ramp = 1;
+  double compute = 1, memory = 1, ramp = 1, tail = 1;
   bool operator==(const KernelFactors&) const = default;
 };
 
@@ -36,7 +36,7 @@ struct EngineTraits {
   Seconds step_per_request;
   std::string_view source;  // of context, graphs and step times
   std::array<KernelFactors, kNumOpClasses> kernels{};
-  std::array<FormatFit, kNumMathTypes> formats{};
+  std::array<FormatFit, kNumMathTypes> formats{}, moe_formats{};
   bool prefill_alone = false;  // prompts are computed in steps of their own, decodes wait
   Seconds request;             // from the client to the scheduler and back, once a request
 };

@@ -29,19 +29,24 @@ struct Roof {
 /// What kernels of one class achieve, as fractions of the datasheet peak, and what each costs on
 /// top.
 ///   ramp    fill and drain of one kernel (prologue, first loads, epilogue), launch gap excluded
+///   tail    share of the idle slots of a last, part-filled wave that stays idle: a library with
+///   many
+///           tile shapes picks one that fills it better
 ///   spread  relative standard deviation of measured over predicted time
 struct ClassFit {
   double compute = 1, memory = 1;
   Seconds ramp;
+  double tail = 1;
   double spread = 0;
   Source source = Source::assumed;
   bool operator==(const ClassFit&) const = default;
 };
 
 /// Products in a narrow format against BF16 products: factors on the two shares of a ClassFit (the
-/// peak itself is already the format's).
+/// peak itself is already the format's), and the time to scale and convert one product's input.
 struct FormatFit {
   double compute = 1, memory = 1;
+  Seconds convert;
   bool operator==(const FormatFit&) const = default;
 };
 
@@ -81,7 +86,7 @@ struct Machine {
   Bytes l2_effective;  // capacity before re-reads leave L2
   Bytes memory;        // as the driver reports it
   std::array<ClassFit, kNumOpClasses> fit{};
-  std::array<FormatFit, kNumMathTypes> format{};  // of gemm and moe_gemm
+  std::array<FormatFit, kNumMathTypes> format{}, moe_format{};  // of gemm and of moe_gemm
   LaunchCost launch;
   Link nvlink, pcie, nic;
   double power_watts = 0;
@@ -90,8 +95,8 @@ struct Machine {
   const Roof<Throughput>& roof(MathType m) const { return tensor[static_cast<std::size_t>(m)]; }
   const ClassFit& fit_of(OpClass c) const { return fit[static_cast<std::size_t>(c)]; }
   FormatFit format_of(OpClass c, MathType m) const {
-    const bool product = c == OpClass::gemm || c == OpClass::moe_gemm;
-    return product ? format[static_cast<std::size_t>(m)] : FormatFit{};
+    const auto i = static_cast<std::size_t>(m);
+    return c == OpClass::gemm ? format[i] : c == OpClass::moe_gemm ? moe_format[i] : FormatFit{};
   }
 };
 

@@ -108,7 +108,7 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const bool spills = op.handed_over > m.l2_effective;
   const Bytes bytes = (spills ? w.hbm() : least) + w.reread;
   const double slots = static_cast<double>(m.num_sms) * op.execution.ctas_per_sm;
-  const double waves = wave_factor(w.ctas, slots);
+  const double waves = 1 + fit.tail * (wave_factor(w.ctas, slots) - 1);
   const Bandwidth reach{std::min(w.ctas > 0 ? w.ctas : slots, 1.0 * m.num_sms) * kSmBytesPerClock *
                         m.boost_clock.value};
   const Bandwidth drawn = min(hbm_rate, reach);
@@ -126,7 +126,7 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   p.fp32 = waves * at(w.fp32, m.fp32.achieved);
   p.l2 = w.l2_to_sm / m.l2.achieved;
   const Seconds body = p.body(overlap);
-  const Seconds ramp = w.launches * fit.ramp;
+  const Seconds ramp = w.launches * (fit.ramp + format.convert);
   const Seconds busy = body + ramp;
   // In a graph the next kernel starts one node period later; in a stream the host must keep up too.
   const Seconds gaps = w.launches * m.launch.graph_node;

@@ -6,60 +6,35 @@
 #include <cmath>
 
 #include "model/accuracy/silicon_row.hpp"
+#include "model/accuracy/tally.hpp"
 #include "model/ops.hpp"
 
 namespace kvroof::accuracy {
 namespace {
 
-constexpr std::array<std::string_view, 19> kNames{"step_base",
-                                                  "step_per_request",
-                                                  "gemm.memory",
-                                                  "gemm.compute",
-                                                  "gemm.ramp",
-                                                  "moe_gemm.memory",
-                                                  "moe_gemm.compute",
-                                                  "moe_gemm.ramp",
-                                                  "decode_attention.memory",
-                                                  "decode_attention.compute",
-                                                  "decode_attention.ramp",
-                                                  "prefill_attention.compute",
-                                                  "elementwise.ramp",
-                                                  "collective.memory",
-                                                  "collective.ramp",
-                                                  "fp8.compute",
-                                                  "fp8.memory",
-                                                  "fp4.compute",
-                                                  "fp4.memory"};
-constexpr std::size_t kNumConstants = kNames.size();
-
-/// How far a constant may be from its default before it costs: host times were guessed, kernels
-/// come from tables.
-double looseness(std::size_t i) { return i < 2 ? 3 : 1; }
-
-KernelFactors& kernel(EngineTraits& t, OpClass c) { return t.kernels[static_cast<std::size_t>(c)]; }
+bool has_experts_or_latent_attention(const LlmShape& llm) {
+  return std::any_of(llm.layers.begin(), llm.layers.end(), [](const LayerGroup& g) {
+    return std::holds_alternative<MoeMlp>(g.mlp) ||
+           std::holds_alternative<LatentAttention>(g.attention);
+  });
+}
 
 }  // namespace
 
-std::span<const std::string_view> constant_names() { return kNames; }
+EngineTraits prior_traits(const std::string& engine) {
+  const EngineTraits* known = find_engine(engine);
+  return known ? *known : *find_engine("vllm");
+}
 
-EngineTraits with_factors(EngineTraits t, std::span<const double> x) {
-  const auto f = [&](std::size_t i) { return std::exp(x[i]); };
-  t.step_base *= f(0), t.step_per_request *= f(1);
-  KernelFactors& gemm = kernel(t, OpClass::gemm);
-  gemm.memory *= f(2), gemm.compute *= f(3), gemm.ramp *= f(4);
-  KernelFactors& moe = kernel(t, OpClass::moe_gemm);
-  moe.memory *= f(5), moe.compute *= f(6), moe.ramp *= f(7);
-  KernelFactors& decode = kernel(t, OpClass::decode_attention);
-  decode.memory *= f(8), decode.compute *= f(9), decode.ramp *= f(10);
-  kernel(t, OpClass::prefill_attention).compute *= f(11);
-  kernel(t, OpClass::elementwise).ramp *= f(12);
-  KernelFactors& link = kernel(t, OpClass::collective);
-  link.memory *= f(13), link.ramp *= f(14);
-  FormatFit& fp8 = t.formats[static_cast<std::size_t>(MathType::fp8)];
-  fp8.compute *= f(15), fp8.memory *= f(16);
-  FormatFit& fp4 = t.formats[static_cast<std::size_t>(MathType::fp4)];
-  fp4.compute *= f(17), fp4.memory *= f(18);
-  return t;
+std::vector<Measurement> closed_loop_tpot(const std::vector<std::string>& paths) {
+  std::vector<Measurement> out;
+  for_each_table(paths, [&](const Csv& csv, const FileFormat& format) {
+    for (Read& r : format.read(csv))
+      if (auto* m = std::get_if<Measurement>(&r))
+        if (m->mode == Mode::closed_loop && m->metric == "tpot" && m->more.count("engines_table"))
+          out.push_back(std::move(*m));
+  });
+  return out;
 }
 
 double predicted(const Sample& s, const EngineTraits& t, const Machine& m) {
@@ -83,10 +58,10 @@ std::vector<Sample> samples(Context& context, std::span<const Measurement> rows)
     Setup& s = std::get<Setup>(setup);
     s.point = {.batch = m.concurrency, .prompt = m.isl, .output = m.osl};
     const Lowering l = lower(s.llm, s.policy, s.machine);
-    Sample x{.engine = std::string(s.engine.name),
-             .group = context.hardware_name(m.hardware) + "|" + std::string(s.engine.name) + "|" +
-                      context.llm_name(m.llm),
+    Sample x{.engine = engine_of(m.engine),
+             .model = context.llm_name(m.llm),
              .configuration = m.configuration,
+             .sparse = has_experts_or_latent_attention(s.llm),
              .row = &m,
              .machine = s.machine,
              .measured = m.value,
@@ -104,13 +79,13 @@ std::map<std::string, EngineFit> fit(const std::vector<const Sample*>& data,
   for (const Sample* s : data)
     if (std::find(names.begin(), names.end(), s->engine) == names.end()) names.push_back(s->engine);
   std::sort(names.begin(), names.end());
-  const std::size_t n = kNumConstants, size = n * (1 + names.size());
+  const std::size_t n = kNumEngineConstants, size = n * (1 + names.size());
   const auto index = [&](const std::string& e) {
     return static_cast<std::size_t>(std::find(names.begin(), names.end(), e) - names.begin());
   };
   Eigen::VectorXd x = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(size));
   const auto of_engine = [&](const Eigen::VectorXd& v, std::size_t e) {
-    std::array<double, kNumConstants> out{};
+    std::array<double, kNumEngineConstants> out{};
     for (std::size_t i = 0; i < n; ++i)
       out[i] = v[static_cast<Eigen::Index>(i)] + v[static_cast<Eigen::Index>(n * (e + 1) + i)];
     return out;
@@ -118,9 +93,9 @@ std::map<std::string, EngineFit> fit(const std::vector<const Sample*>& data,
   // Residuals log(predicted/measured) of the samples of engine e.
   std::vector<std::vector<std::size_t>> of(names.size());
   for (std::size_t i = 0; i < data.size(); ++i) of[index(data[i]->engine)].push_back(i);
-  const auto residuals = [&](std::size_t e, const std::array<double, kNumConstants>& factors,
+  const auto residuals = [&](std::size_t e, const std::array<double, kNumEngineConstants>& factors,
                              std::vector<double>& out) {
-    const EngineTraits t = with_factors(*find_engine(names[e]), factors);
+    const EngineTraits t = with_constants(prior_traits(names[e]), factors);
     std::map<std::string, Machine> machines;
     for (std::size_t i : of[e]) {
       const Sample& s = *data[i];
@@ -133,13 +108,15 @@ std::map<std::string, EngineFit> fit(const std::vector<const Sample*>& data,
 
   Eigen::VectorXd precision(static_cast<Eigen::Index>(size));
   for (std::size_t i = 0; i < size; ++i) {
-    const double sd = (i < n ? options.prior : options.deviation) * looseness(i % n);
+    const double sd =
+        (i < n ? options.prior : options.deviation) * engine_constants()[i % n].looseness;
     precision[static_cast<Eigen::Index>(i)] = 1 / (sd * sd);
   }
   std::vector<double> r(data.size()), moved(data.size());
   Eigen::MatrixXd normal;
   double scale = 0.1;
-  constexpr double kStep = 0.02;
+  // Downwards: a share that is at its limit of 1 has no slope upwards.
+  constexpr double kStep = -0.02;
   for (int iteration = 0; iteration < options.iterations; ++iteration) {
     normal = Eigen::MatrixXd::Zero(x.size(), x.size());
     Eigen::VectorXd gradient = Eigen::VectorXd::Zero(x.size());
@@ -196,10 +173,11 @@ std::map<std::string, EngineFit> fit(const std::vector<const Sample*>& data,
   const auto make = [&](const std::string& name, const Eigen::MatrixXd& pick, int rows) {
     const Eigen::VectorXd v = pick * x;
     const Eigen::MatrixXd c = pick * covariance * pick.transpose();
-    EngineFit f{.engine = name, .rows = rows, .residual = scale};
+    EngineFit f;
+    f.engine = name, f.rows = rows, f.residual = scale;
     for (std::size_t i = 0; i < n; ++i) {
       const auto k = static_cast<Eigen::Index>(i);
-      f.constants.push_back({std::string(kNames[i]), v[k], std::sqrt(c(k, k))});
+      f.log_factor[i] = v[k], f.standard_error[i] = std::sqrt(c(k, k));
       f.covariance.emplace_back();
       for (std::size_t j = 0; j < n; ++j)
         f.covariance.back().push_back(c(k, static_cast<Eigen::Index>(j)));

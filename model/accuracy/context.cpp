@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "model/engine_fit.hpp"
 #include "model/profile.hpp"
 #include "model/public_names.hpp"
 #include "model/search_path.hpp"
@@ -112,8 +113,11 @@ std::variant<Setup, std::string> Context::setup(const Measurement& m, const Pool
   std::variant<Setup, std::string> answer(std::in_place_index<0>);
   Setup& s = std::get<0>(answer);
   s.llm = *shape, s.machine = *gpu;
-  const EngineTraits* engine = find_engine(engine_of(m.engine));
-  s.engine = engine ? *engine : *find_engine("vllm");
+  const std::string name = engine_of(m.engine);
+  auto known = engines_.find(name);
+  if (known == engines_.end())
+    known = engines_.emplace(name, load_engine(name, search_roots())).first;
+  s.engine = known->second;
   s.policy.engine = s.engine.name;
   s.policy.block_size = s.engine.block_size;
   s.policy.max_num_seqs = s.engine.max_num_seqs;
@@ -123,6 +127,7 @@ std::variant<Setup, std::string> Context::setup(const Measurement& m, const Pool
       .tensor = pool.tp, .pipeline = pool.pp, .data = pool.dp, .expert = pool.expert};
   if (m.weights) set_weights(s, *m.weights);
   s.policy.kv = m.kv;
+  if (kernels_) s.machine = with_kernels_of(s.engine, s.machine);
   if (const std::string problem = sharding_problem(s.llm, s.policy.parallel); !problem.empty())
     return problem;
   try {

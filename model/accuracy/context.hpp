@@ -13,6 +13,9 @@ namespace kvroof::accuracy {
 
 class Context {
  public:
+  /// `kernels` false leaves the GPUs as their profiles say, for a fit to start from.
+  explicit Context(bool kernels = true) : kernels_(kernels) {}
+
   /// nullptr without a profile for the GPU, or without a config for the network. Names as in files.
   const Machine* machine(const std::string& hardware);
   const LlmShape* llm(const std::string& name);
@@ -27,6 +30,8 @@ class Context {
   std::variant<Setup, std::string> setup(const Measurement& m) { return setup(m, m.pool); }
 
  private:
+  bool kernels_;
+  std::map<std::string, EngineTraits> engines_;
   std::map<std::string, std::optional<Machine>> machines_;
   std::map<std::string, std::optional<LlmShape>> llms_;
 };

@@ -65,6 +65,7 @@ void add_harness(Measurement& m, const std::string& source) {
 Measurement common(const Cells& c, int line) {
   Measurement m;
   m.line = line;
+  m.more["engines_table"] = 1;
   m.hardware = c.text("system"), m.engine = c.text("backend");
   m.engine_version = c.text("backend_version"), m.llm = c.text("model_path");
   const std::string precision = c.text("precision"), gemm = c.text("gemm_quant_mode");

@@ -90,45 +90,48 @@ Tally tally(std::vector<Outcome> outcomes, Context& context) {
   return t;
 }
 
-Tally assess(const std::vector<std::string>& paths) {
-  Context context;
-  std::vector<Outcome> outcomes;
+std::vector<std::string> for_each_table(
+    const std::vector<std::string>& paths,
+    const std::function<void(const Csv&, const FileFormat&)>& use) {
   std::vector<std::string> unread;
-  for (const fs::path& path : tables(paths)) {
-    try {
+  for (const fs::path& path : tables(paths)) try {
       const Csv csv = read_csv(path.string());
-      const FileFormat* format = find_format(csv);
-      if (!format) {
-        unread.push_back(path.filename().string() + ": no measurements in a form known here");
-        continue;
-      }
-      std::vector<Measurement> asked;
-      const std::size_t first = outcomes.size();
-      std::vector<std::size_t> place;
-      for (Read& r : format->read(csv)) {
-        if (auto* refusal = std::get_if<Refusal>(&r)) {
-          outcomes.push_back({std::move(refusal->row), std::move(refusal->reason)});
-        } else {
-          place.push_back(outcomes.size());
-          asked.push_back(std::get<Measurement>(r));
-          outcomes.push_back({std::move(std::get<Measurement>(r)), 0.0});
-        }
-      }
-      const std::vector<Answer> answers = format->predict(context, asked);
-      for (std::size_t i = 0; i < place.size(); ++i) {
-        Answer a = i < answers.size() ? answers[i] : Answer{std::string("no answer")};
-        // Neither a prediction that is not a positive number nor a measured zero has an error.
-        if (const auto* v = std::get_if<double>(&a); v && (!std::isfinite(*v) || *v <= 0))
-          a = std::string("the prediction is not a positive number");
-        if (!(asked[i].value > 0)) a = std::string("the measured value is not above zero");
-        outcomes[place[i]].answer = std::move(a);
-      }
-      for (std::size_t i = first; i < outcomes.size(); ++i)
-        outcomes[i].row.file = path.filename().string();
+      if (const FileFormat* format = find_format(csv)) use(csv, *format);
+      else unread.push_back(path.filename().string() + ": no measurements in a form known here");
     } catch (const UserError& e) {
       unread.push_back(e.messages().empty() ? path.string() : e.messages().front());
     }
-  }
+  return unread;
+}
+
+Tally assess(const std::vector<std::string>& paths) {
+  Context context;
+  std::vector<Outcome> outcomes;
+  auto unread = for_each_table(paths, [&](const Csv& csv, const FileFormat& format) {
+    std::vector<Measurement> asked;
+    std::vector<std::size_t> place;
+    const std::size_t first = outcomes.size();
+    for (Read& r : format.read(csv)) {
+      if (auto* refusal = std::get_if<Refusal>(&r)) {
+        outcomes.push_back({std::move(refusal->row), std::move(refusal->reason)});
+      } else {
+        place.push_back(outcomes.size());
+        asked.push_back(std::get<Measurement>(r));
+        outcomes.push_back({std::move(std::get<Measurement>(r)), 0.0});
+      }
+    }
+    const std::vector<Answer> answers = format.predict(context, asked);
+    for (std::size_t i = 0; i < place.size(); ++i) {
+      Answer a = i < answers.size() ? answers[i] : Answer{std::string("no answer")};
+      // Neither a prediction that is not a positive number nor a measured zero has an error.
+      if (const auto* v = std::get_if<double>(&a); v && (!std::isfinite(*v) || *v <= 0))
+        a = std::string("the prediction is not a positive number");
+      if (!(asked[i].value > 0)) a = std::string("the measured value is not above zero");
+      outcomes[place[i]].answer = std::move(a);
+    }
+    for (std::size_t i = first; i < outcomes.size(); ++i)
+      outcomes[i].row.file = fs::path(csv.file).filename().string();
+  });
   Tally t = tally(std::move(outcomes), context);
   t.unread = std::move(unread);
   return t;

@@ -1,5 +1,6 @@
 // Errors by group and refusals by reason.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -38,6 +39,12 @@ struct Tally {
   std::vector<RefusedCount> refused;  // most frequent first
   std::vector<std::string> unread;    // files no format knows, with the reason
 };
+
+/// Calls `use` with every table under the paths (a folder: it and its sub-folders, .csv and
+/// .csv.gz, in order of path) that some format knows; returns the others, with the reason.
+std::vector<std::string> for_each_table(
+    const std::vector<std::string>& paths,
+    const std::function<void(const Csv&, const FileFormat&)>& use);
 
 /// Reads every .csv and .csv.gz under the paths (a folder: it and its sub-folders) and answers.
 Tally assess(const std::vector<std::string>& paths);

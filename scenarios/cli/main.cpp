@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   cli::add_claims(app, exit_code);
   cli::add_simulate(app, exit_code);
   cli::add_accuracy(app, exit_code);
+  cli::add_calibrate(app, exit_code);
   cli::add_lint(app, exit_code);
   cli::add_plot(app, exit_code);
   cli::add_report(app, exit_code);

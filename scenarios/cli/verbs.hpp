@@ -18,6 +18,7 @@ void add_schema(CLI::App& app, int& exit_code);
 void add_simulate(CLI::App& app, int& exit_code);
 void add_claims(CLI::App& app, int& exit_code);
 void add_accuracy(CLI::App& app, int& exit_code);
+void add_calibrate(CLI::App& app, int& exit_code);
 void add_lint(CLI::App& app, int& exit_code);
 void add_plot(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
