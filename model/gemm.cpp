@@ -15,8 +15,9 @@ GemmTile gemm_tile(double m, double n, double k, const OnChip& chip) {
     int m, n;
     double reuse;
   };  // reuse: rate of the tile's main loop over the best tile's
-  constexpr Candidate candidates[] = {{128, 256, 1.0}, {256, 128, 1.0}, {128, 128, 0.95},
-                                      {64, 256, 0.95}, {64, 128, 0.85}, {64, 64, 0.7}};
+  constexpr Candidate candidates[] = {{128, 256, 1.0},  {256, 128, 1.0},  {128, 128, 0.95},
+                                      {128, 192, 0.98}, {192, 128, 0.98}, {64, 256, 0.95},
+                                      {64, 192, 0.9},   {64, 128, 0.85},  {64, 64, 0.7}};
   if (m <= 64) {
     GemmTile tile{.m = static_cast<int>(round_up(std::max(m, 1.0), 16)), .n = 64, .k = 64};
     const double tiles = std::ceil(n / tile.n);
@@ -27,11 +28,19 @@ GemmTile gemm_tile(double m, double n, double k, const OnChip& chip) {
   }
   GemmTile best;
   double least = INFINITY;
+  // A part of k costs the tile's FP32 partial results a trip through L2: 8 bytes an element at 64
+  // bytes a clock and SM is what 256 steps along k take the tensor cores (4096 FLOP a clock).
+  constexpr double kReduction = 256, kMostSplits = 8;
   for (const Candidate& c : candidates) {
     const double tiles = std::ceil(m / c.m) * std::ceil(n / c.n);
-    const double cost = std::ceil(tiles / chip.num_sms) * c.m * c.n / c.reuse;
-    if (cost < least)
-      least = cost, best = {.m = c.m, .n = c.n, .k = 64, .cluster = c.m * c.n > 128 * 128 ? 2 : 1};
+    for (int split = 1; split <= std::clamp(std::floor(k / (4 * 64)), 1.0, kMostSplits); ++split) {
+      const double steps = k / split + (split > 1 ? kReduction : 0);
+      const double cost = std::ceil(tiles * split / chip.num_sms) * c.m * c.n * steps / c.reuse;
+      if (cost >= least) continue;
+      least = cost;
+      best = {
+          .m = c.m, .n = c.n, .k = 64, .split_k = split, .cluster = c.m * c.n > 128 * 128 ? 2 : 1};
+    }
   }
   return best;
 }
