@@ -80,7 +80,10 @@ Seconds attention_time(const OperatorRow& r, const Machine& m) {
   const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
                              : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
   constexpr std::string_view kNames[] = {"attention", "prefill_attention"};
-  return sum_of(one_layer(a, 1024, Dtype::bf16), p, m, load, kNames);
+  // The tables' prefill call rotates q and k and fills the cache before it attends.
+  constexpr std::string_view kWithAppend[] = {"prefill_attention", "rope_append"};
+  const LlmShape s = one_layer(a, 1024, Dtype::bf16);
+  return decode ? sum_of(s, p, m, load, kNames) : sum_of(s, p, m, load, kWithAppend);
 }
 
 Seconds latent_time(const OperatorRow& r, const Machine& m) {
@@ -130,7 +133,8 @@ Seconds moe_time(const OperatorRow& r, const Machine& m) {
   Policy p;
   p.parallel.data = static_cast<int>(ep), p.parallel.expert = ep > 1;
   const StepLoad load{{.requests = tokens / ep, .s_q = 1, .cached = 1, .logit_rows = 0}};
-  constexpr std::string_view kNames[] = {"experts_gate_up", "experts_activation", "experts_down"};
+  constexpr std::string_view kNames[] = {"moe_route",          "moe_permute",  "experts_gate_up",
+                                         "experts_activation", "experts_down", "moe_finalize"};
   return sum_of(s, p, m, load, kNames);
 }
 
