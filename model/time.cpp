@@ -126,7 +126,13 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   p.fp32 = waves * at(w.fp32, m.fp32.achieved);
   p.l2 = w.l2_to_sm / m.l2.achieved;
   const Seconds body = p.body(overlap);
-  const Seconds ramp = w.launches * (fit.ramp + format.convert);
+  // What a decode kernel launches after itself merges its splits: as short as an elementwise
+  // kernel.
+  const Seconds after =
+      op.op_class == OpClass::decode_attention ? m.fit_of(OpClass::elementwise).ramp : fit.ramp;
+  const Seconds first = fit.ramp + format.convert;
+  const Seconds ramp =
+      std::min(w.launches, 1.0) * first + std::max(0.0, w.launches - 1) * (after + format.convert);
   const Seconds busy = body + ramp;
   // In a graph the next kernel starts one node period later; in a stream the host must keep up too.
   const Seconds gaps = w.launches * m.launch.graph_node;
