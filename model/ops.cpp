@@ -73,7 +73,8 @@ class Builder {
     if (narrow && (how.separate_input || !p_.fused_elementwise))
       add("quantise", OpClass::elementwise, elementwise::quantise(m, k, act_, in));
     const GemmFormats f{.weight = element_size(w), .in = in, .out = act_, .bias = how.bias};
-    add(name, OpClass::gemm, gemm(m, n, k, f, gemm_tile(m, n, k, l_.on_chip), how.batch), math);
+    const GemmTile tile = gemm_tile(m, n, k, l_.on_chip);
+    add(name, OpClass::gemm, gemm(m, n, k, f, tile, l_.on_chip, how.batch), math);
   }
 
   void all_reduce(std::string_view name, double tokens) {

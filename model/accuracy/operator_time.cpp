@@ -44,7 +44,7 @@ Seconds sum_of(const LlmShape& shape, const Policy& policy, const Machine& m, co
 /// FP8 rows never go below the time of two kernels.
 Seconds gemm_time(const OperatorRow& r, const Machine& machine) {
   const double m = r.shape[0], n = r.shape[1], k = r.shape[2];
-  const OnChip chip{.num_sms = machine.num_sms, .l2_effective = machine.l2_effective};
+  const OnChip chip = on_chip(machine);
   const bool weight_only = r.kernel == "weight_only" || r.weights == Dtype::int4_g128;
   MathType math = weight_only ? MathType::bf16 : info(r.weights).math;
   const bool narrow = math == MathType::fp8 || math == MathType::fp4 || math == MathType::int8;
@@ -53,7 +53,7 @@ Seconds gemm_time(const OperatorRow& r, const Machine& machine) {
   Op op;
   op.name = "gemm", op.math = math;
   op.work = gemm(m, n, k, {.weight = element_size(r.weights), .in = in, .out = act},
-                 gemm_tile(m, n, k, chip));
+                 gemm_tile(m, n, k, chip), chip);
   op.handed_over = op.work.read.activations + op.work.written.activations;
   Seconds t = time(op, machine, Launch::graph).expected;
   if (narrow) {
@@ -111,10 +111,10 @@ Seconds latent_time(const OperatorRow& r, const Machine& m) {
 Seconds bmm_time(const OperatorRow& r, const Machine& machine) {
   const bool before = contains(r.operation, "pre");
   const double t = r.shape[0], h = r.shape[1], n = before ? 512 : 128, k = before ? 128 : 512;
-  const OnChip chip{.num_sms = machine.num_sms, .l2_effective = machine.l2_effective};
+  const OnChip chip = on_chip(machine);
   Op op;
   op.name = "bmm", op.math = info(r.weights).math;
-  op.work = gemm(t, n, k, {.weight = element_size(r.weights)}, gemm_tile(t, n, k, chip), h);
+  op.work = gemm(t, n, k, {.weight = element_size(r.weights)}, gemm_tile(t, n, k, chip), chip, h);
   op.handed_over = op.work.read.activations + op.work.written.activations;
   return time(op, machine, Launch::graph).expected;
 }
