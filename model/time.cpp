@@ -6,6 +6,7 @@
 #include <string>
 
 #include "model/collective.hpp"
+#include "model/step_sums.hpp"
 
 namespace kvroof {
 namespace {
@@ -172,9 +173,9 @@ StepTime time(std::span<const Op> ops, const Machine& m, Launch launch, bool ove
     s.gap += t.gap;
     s.source = weaker(s.source, t.source);
   }
-  const Seconds exposed =
-      overlap_links ? max(Seconds{}, s.link_expected - s.expected) : s.link_expected;
-  const Seconds link_excess = max(Seconds{}, s.link_floor - s.floor);
+  const StepSums<double> sums{s.floor.value, s.expected.value, s.link_floor.value,
+                              s.link_expected.value};
+  const Seconds link_excess{sums.link_excess()}, exposed{sums.exposed(overlap_links)};
   s.floor += link_excess;
   s.expected += exposed;
   s.gap.link = exposed - link_excess;
