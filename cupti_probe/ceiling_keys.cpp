@@ -33,10 +33,12 @@ constexpr CeilingKey kKeys[] = {
      "everything on the tensor cores", Part::sm_clock},
     {"boost_clock", "fp32_fma", Measure::clock, 0.05, Effect::rate, "everything on the other pipes",
      Part::sm_clock},
-    {"launch_stream", "launch_stream", kSeconds, 0.20, Effect::per_kernel, "steps without graphs"},
+    {"launch_stream", "launch_stream", kSeconds, 0.20, Effect::per_kernel, "steps without graphs",
+     Part::value, true},
     {"launch_graph_node", "launch_graph_node", kSeconds, 0.20, Effect::per_kernel,
      "steps in a graph"},
-    {"launch_graph", "launch_graph_submit", kSeconds, 0.20, Effect::none, "host time of a step"},
+    {"launch_graph", "launch_graph_submit", kSeconds, 0.20, Effect::none, "host time of a step",
+     Part::value, true},
     {"grid_barrier", "grid_barrier", kSeconds, 0.20, Effect::none, "persistent kernels"},
     {"l2_latency", "latency_l2", kSeconds, 0.10, Effect::none, "short kernels"},
     {"hbm_latency", "latency_hbm", kSeconds, 0.10, Effect::none, "short kernels"},
@@ -70,14 +72,15 @@ std::optional<MeasuredFigure> figure_of(const CeilingKey& key,
   if (!c || !(c->value.median > 0)) return std::nullopt;
   if (key.part == Part::sm_clock) {
     if (!(c->sm_clock_hz > 0)) return std::nullopt;
-    return MeasuredFigure{c->sm_clock_hz, 0, c};
+    return MeasuredFigure{c->sm_clock_hz, 0, c->sm_clock_hz, c->sm_clock_hz, c};
   }
   double scale = 1;
   if (c->unit == "cycle") {
     if (!(c->sm_clock_hz > 0)) return std::nullopt;
     scale = 1 / c->sm_clock_hz;
   }
-  return MeasuredFigure{scale * c->value.median, scale * ci95_of_median(c->value), c};
+  return MeasuredFigure{scale * c->value.median, scale * ci95_of_median(c->value),
+                        scale * c->value.min, scale * c->value.p95, c};
 }
 
 double ci95_of_median(const kernels::Stats& s) {

@@ -27,6 +27,7 @@ struct CeilingKey {
   Effect effect;
   std::string_view who;  // what the figure bounds, in words
   Part part = Part::value;
+  bool host = false;  // the host's speed decides: two hosts differ, and one differs from itself
 };
 
 std::span<const CeilingKey> ceiling_keys();
@@ -39,8 +40,9 @@ const kernels::Ceiling* best(std::string_view names, std::span<const kernels::Ce
 
 /// A figure in the base unit of the profile, with half the width of the 95 % interval of its
 /// median.
+///   low, high   fastest and 95th percentile of the repeats
 struct MeasuredFigure {
-  double value = 0, ci95 = 0;
+  double value = 0, ci95 = 0, low = 0, high = 0;
   const kernels::Ceiling* from = nullptr;
 };
 

@@ -115,8 +115,10 @@ std::vector<ProfileCheck> compare_profile(const HardwareProfile& profile,
     }
     if (check.profile && *check.profile > 0) {
       const double ratio = now->value / *check.profile;
-      const bool ok = check.source == Source::measured ? std::abs(ratio - 1) <= key.tolerance
-                                                       : ratio <= 1.02 && ratio >= 0.5;
+      const double low = now->low * (1 - key.tolerance), high = now->high * (1 + key.tolerance);
+      const bool ok = check.source != Source::measured ? ratio <= 1.02 && ratio >= 0.5
+                      : key.host                       ? low <= *check.profile && *check.profile <= high
+                                                       : std::abs(ratio - 1) <= key.tolerance;
       check.verdict = ok ? Verdict::ok : Verdict::off;
       check.consequence = consequence(check);
     }

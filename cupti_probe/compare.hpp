@@ -14,7 +14,8 @@ namespace kvroof::probe {
 
 /// One figure. `source` says what the profile offers: measured against measured must agree within
 /// the key's tolerance; a datasheet peak must lie above the measurement (2 % for rounding) and
-/// below twice the measurement, else it is another GPU's; without either the line stays open.
+/// below twice the measurement, else it is another GPU's; without either the line stays open. What
+/// the host's speed decides must lie within the tolerance of the range its repeats cover.
 struct ProfileCheck {
   const CeilingKey* key = nullptr;
   std::optional<double> profile;

@@ -35,7 +35,7 @@ bool needs_tensor_group(const Op& op, std::string_view chip) {
 }
 
 std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Counts* tensor,
-                                std::optional<Seconds> predicted_time) {
+                                std::optional<Seconds> predicted_time, const Counts* l2) {
   const Work& work = op.work;
   std::vector<Check> checks;
   checks.push_back(judged({.quantity = "executed FLOP",
@@ -66,10 +66,17 @@ std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Coun
   };
   stated({.quantity = "L2 to SM",
           .unit = "byte",
-          .predicted = work.l2_to_sm.value,
-          .measured = roofline["l2_to_sm"],
+          .predicted = (work.l2_to_sm + (l2 ? work.multicast : Bytes{})).value,
+          .measured = l2 ? (*l2)["received"] : roofline["l2_to_sm"],
           .tolerance = 0.05},
          "not stated by the model");
+  if (l2 && work.l2_to_sm > Bytes{})
+    checks.push_back({.quantity = "L2 reads",
+                      .unit = "byte",
+                      .predicted = work.l2_to_sm.value,
+                      .measured = roofline["l2_to_sm"],
+                      .tolerance = 0.05,
+                      .note = "for information: equal reads of neighbouring SMs merge"});
   stated({.quantity = "exponentials",
           .unit = "op",
           .predicted = work.exps,

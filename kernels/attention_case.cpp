@@ -117,15 +117,23 @@ Verdict verify_attention(const AttentionData& data, const std::function<void(cud
   reference::parallel_for(static_cast<std::int64_t>(rows.size()), [&](std::int64_t index) {
     const auto i = static_cast<std::size_t>(index);
     const auto [request, token, head] = rows[i];
-    const reference::AttentionRow row = reference::attention_row(call, request, token, head);
+    reference::AttentionRow row;
+    if (data.mask_of) {
+      reference::Attention own = call;
+      data.mask_of(own, request, head);
+      row = reference::attention_row(own, request, token, head);
+    } else {
+      row = reference::attention_row(call, request, token, head);
+    }
     const auto from = static_cast<std::size_t>(data.o_rows.row(request, token, head));
     for (std::size_t c = 0; c < d; ++c) {
       expected[i * d + c] = row.out[c];
       out[i * d + c] = o[from + c];
     }
     expected_lse[i] = row.lse;
-    const std::int64_t at = data.lse_token_major ? (request * call.s_q + token) * call.h_q + head
-                                                 : (request * call.h_q + head) * call.s_q + token;
+    const std::int64_t at = data.lse_rows          ? data.lse_rows->row(request, token, head)
+                            : data.lse_token_major ? (request * call.s_q + token) * call.h_q + head
+                                                   : (request * call.h_q + head) * call.s_q + token;
     out_lse[i] = lse.empty() ? static_cast<float>(row.lse) : lse[static_cast<std::size_t>(at)];
   });
   const Verdict of_o = compare(expected, out, tolerance);

@@ -2,6 +2,7 @@
 // against the oracle. Names of the arguments: b s_q s_kv h_q h_kv d causal window sinks sigma.
 #pragma once
 #include <cstdint>
+#include <optional>
 
 #include "kernels/case.hpp"
 #include "kernels/data.hpp"
@@ -17,8 +18,11 @@ struct AttentionData {
   reference::Attention call;  // b ... scale, masks, q_rows, k_rows, v_rows; q, k, v stay empty
   reference::Rows o_rows;
   Buffer q, k, v, o;
-  Buffer lse;                    // fp32, natural logarithm; empty: not checked
-  bool lse_token_major = false;  // [b, s_q, h_q] instead of [b, h_q, s_q]
+  Buffer lse;                               // fp32, natural logarithm; empty: not checked
+  bool lse_token_major = false;             // [b, s_q, h_q] instead of [b, h_q, s_q]
+  std::optional<reference::Rows> lse_rows;  // any other layout of lse
+  /// What hides keys of one (request, head) alone: sets tree or block_mask of a copy of `call`.
+  std::function<void(reference::Attention&, std::int64_t request, std::int64_t head)> mask_of;
   /// What the oracle takes for k and v where they are not bf16.
   std::function<std::vector<float>()> k_values, v_values;
   float sigma = 1;  // of q: large values make a few keys win

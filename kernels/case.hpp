@@ -38,6 +38,9 @@ struct Case {
   std::function<void(cudaStream_t)> launch;  // idempotent: same inputs, same outputs, every time
   std::function<Verdict()> verify;           // empty: nothing to verify (pure load kernels)
   int kernels_per_launch = 1;
+  /// Where the kernels of a launch have different limits: their ops, one after another, whose sum
+  /// is `op`. Empty: `op` alone.
+  std::vector<Op> stages;
 };
 
 /// A catalogue row. `shapes` are those that validate runs by default.

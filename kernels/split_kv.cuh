@@ -239,7 +239,7 @@ template <class T, class Smem>
 __device__ __forceinline__ void store_merged(const SplitParams& p, const PackedRows& rows,
                                              Smem& smem) {
   constexpr int kQuads = T::kD / 4;  // threads a row
-  const int split = blockIdx.x;
+  const int split = blockIdx.x, parts = p.parts > 0 ? p.parts : p.splits;
   __syncthreads();
   for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
     const int r = i / kQuads, col = i % kQuads * 4;
@@ -260,9 +260,9 @@ __device__ __forceinline__ void store_merged(const SplitParams& p, const PackedR
     x.x *= inverse, x.y *= inverse, x.z *= inverse, x.w *= inverse;
     const float lse2 = sum > 0 ? max + log2f(sum) : -INFINITY;
     const std::int64_t row = rows.row(p, r);
-    if (p.splits > 1) {
-      *reinterpret_cast<float4*>(p.part_o + (row * p.splits + split) * T::kD + col) = x;
-      if (col == 0) p.part_lse2[row * p.splits + split] = lse2;
+    if (parts > 1) {
+      *reinterpret_cast<float4*>(p.part_o + (row * parts + split) * T::kD + col) = x;
+      if (col == 0) p.part_lse2[row * parts + split] = lse2;
     } else {
       *reinterpret_cast<uint2*>(p.o + row * T::kD + col) =
           make_uint2(pack_bf16(x.x, x.y), pack_bf16(x.z, x.w));

@@ -19,7 +19,8 @@ struct SplitParams {
   __nv_bfloat16* o;
   float *lse, *part_o, *part_lse2;
   int b, h_q, h_kv, s_q, splits;
-  float scale;  // 1 / sqrt(d)
+  float scale;    // 1 / sqrt(d)
+  int parts = 0;  // partial results of a query row, if others than these splits add to them
 };
 
 /// K and V rows in one regular array; strides in rows. s_kv keys, the newest last; or, with a
@@ -60,6 +61,8 @@ struct PagedCache {
 /// Attention over the cache, then the combine kernel if there are splits. d is 64, 128 or 256.
 void launch_split(const SplitParams&, const DenseCache&, int d, cudaStream_t);
 void launch_split(const SplitParams&, const PagedCache&, int d, cudaStream_t);
+/// The first half alone: partial results into part_o, part_lse2 (o, lse where p has one part).
+void launch_attend(const SplitParams&, const PagedCache&, int d, cudaStream_t);
 /// part_o, part_lse2 -> o, lse.
 void launch_combine(const SplitParams&, int d, cudaStream_t);
 

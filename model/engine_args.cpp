@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <optional>
 
+#include "model/engine_flags.hpp"
 #include "model/hf_config.hpp"
-#include "model/scenario_fields.hpp"
+#include "model/quantity.hpp"
+#include "model/shell_words.hpp"
 #include "model/user_error.hpp"
 
 namespace kvroof {
@@ -18,73 +19,6 @@ constexpr std::string_view kWhere = "--engine-args";
 
 [[noreturn]] void refuse(const std::string& message) {
   throw UserError(fmt::format("{}: {}", kWhere, message));
-}
-
-// ---- flags of an engine, from the field table -----------------------------------------------
-
-struct Flag {
-  std::string path;
-  bool is_switch = false;  // takes no value
-  bool negated = false;    // its presence means false
-};
-using Flags = std::map<std::string, Flag, std::less<>>;
-
-/// --max_model_len and --max-model-len are one flag to every engine's parser.
-std::string canonical(std::string_view flag) {
-  std::string out(flag);
-  std::replace(out.begin(), out.end(), '_', '-');
-  return out;
-}
-
-/// A degree is a number although the field it sets is a switch: --ep-size 8.
-bool is_degree(std::string_view flag) { return flag.ends_with("size") || flag == "--ep"; }
-
-class FlagVisitor {
- public:
-  FlagVisitor(std::string prefix, std::string_view Field::*engine, Flags& out)
-      : prefix_(std::move(prefix)), engine_(engine), out_(out) {}
-  template <class M>
-  void operator()(std::string_view key, M&, const Field& f) {
-    const std::string path = join_path(prefix_, key);
-    std::string_view rest = f.*engine_;
-    while (!rest.empty()) {
-      const std::size_t end = std::min(rest.find(' '), rest.size());
-      std::string_view name = rest.substr(0, end);
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-      const bool negated = name.front() == '!';
-      if (negated) name.remove_prefix(1);
-      const std::string flag = canonical(name);
-      out_[flag] = {path, std::same_as<M, bool> && !is_degree(flag), negated};
-    }
-    descend<M>(path);
-  }
-
- private:
-  template <class M>
-  void descend(const std::string& path) {
-    if constexpr (is_optional<M>) {
-      descend<typename M::value_type>(path);
-    } else if constexpr (HasFields<M>) {
-      M value{};
-      FlagVisitor inner(path, engine_, out_);
-      fields(inner, value);
-    }
-  }
-  std::string prefix_;
-  std::string_view Field::*engine_;
-  Flags& out_;
-};
-
-Flags flags_of(std::string_view engine) {
-  Flags flags;
-  Scenario s;
-  FlagVisitor visitor("",
-                      engine == "vllm"     ? &Field::vllm
-                      : engine == "sglang" ? &Field::sglang
-                                           : &Field::trtllm,
-                      flags);
-  fields(visitor, s);
-  return flags;
 }
 
 // ---- the program that is started --------------------------------------------------------------
@@ -121,55 +55,6 @@ std::optional<Start> find_start(const std::vector<std::string>& words) {
   return {};
 }
 
-// ---- values in the engines' spelling ------------------------------------------------------------
-
-/// vLLM's lengths may be written 8k = 8000, 8K = 8192, 25.6k; -1 and auto mean the model's own.
-std::string length_value(const std::string& value) {
-  if (value == "-1") return "auto";
-  if (value.size() < 2) return value;
-  constexpr std::string_view kSuffixes = "kKmMgG";
-  constexpr double kScales[] = {kilo, kibi, mega, mebi, giga, gibi};
-  const std::size_t which = kSuffixes.find(value.back());
-  const auto number = parse_number(std::string_view(value).substr(0, value.size() - 1));
-  if (which == std::string_view::npos || !number) return value;
-  return fmt::format("{:.0f}", std::floor(*number * kScales[which]));
-}
-
-/// Methods whose format the checkpoint states itself are left to it.
-std::string quantization_value(const std::string& method) {
-  for (const auto& [engine, ours] : {std::pair{"awq", "int4_g128"},
-                                     {"awq_marlin", "int4_g128"},
-                                     {"gptq", "int4_g128"},
-                                     {"gptq_marlin", "int4_g128"},
-                                     {"compressed-tensors", "auto"},
-                                     {"modelopt", "auto"},
-                                     {"modelopt_fp8", "fp8"},
-                                     {"modelopt_fp4", "nvfp4"},
-                                     {"w8a8_int8", "int8"},
-                                     {"w8a8_fp8", "fp8"},
-                                     {"fbgemm_fp8", "fp8"},
-                                     {"None", "auto"}})
-    if (method == engine) return ours;
-  return method;
-}
-
-std::string draft_method(std::string method) {
-  std::transform(method.begin(), method.end(), method.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  if (method.starts_with("eagle")) return "eagle";
-  if (method == "nextn" || method.ends_with("mtp")) return "mtp";
-  if (method == "standalone") return "draft_model";
-  return method;
-}
-
-std::string engine_value(std::string_view path, const std::string& value) {
-  if (path == "serving.max_model_len" || path == "serving.max_num_batched_tokens")
-    return length_value(value);
-  if (path == "serving.quantization") return quantization_value(value);
-  if (path == "speculative.method") return draft_method(value);
-  return value;
-}
-
 /// As YAML: quoted where it is more than letters, digits and the marks of names and numbers.
 std::string yaml_value(const std::string& value) {
   const bool plain = !value.empty() && std::all_of(value.begin(), value.end(), [](char c) {
@@ -178,7 +63,6 @@ std::string yaml_value(const std::string& value) {
   });
   return plain && value.front() != '-' ? value : parse_number(value) ? value : json_quote(value);
 }
-
 bool is_flag(const std::string& word) {
   return word.size() > 1 && word[0] == '-' && !parse_number(word);
 }
@@ -236,7 +120,7 @@ class Command {
 
   void flag(const std::string& word) {
     const std::size_t equals = word.find('=');
-    const std::string name = canonical(word.substr(0, equals));
+    const std::string name = canonical_flag(word.substr(0, equals));
     std::optional<std::string> value;
     if (equals != std::string::npos) value = word.substr(equals + 1);
     if (name == "--enable-dp-attention") return void(dp_attention_ = true);
@@ -355,53 +239,8 @@ class Command {
 
 }  // namespace
 
-std::vector<std::string> shell_words(std::string_view s) {
-  std::vector<std::string> words;
-  std::string word;
-  bool open_word = false;  // '' is a word too
-  const auto put = [&](char c) { word += c, open_word = true; };
-  const auto end_word = [&] {
-    if (open_word) words.push_back(std::move(word));
-    word.clear();
-    open_word = false;
-  };
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    const char c = s[i];
-    const char next = i + 1 < s.size() ? s[i + 1] : '\0';
-    if (c == '\\') {
-      if (next == '\r' && i + 2 < s.size() && s[i + 2] == '\n') i += 2;
-      else if (next != '\n' && i + 1 < s.size()) put(next), ++i;
-      else ++i;  // a line continuation, or the end
-    } else if (c == '\'' || c == '"') {
-      open_word = true;
-      const std::size_t open = i;
-      for (++i; i < s.size() && s[i] != c; ++i) {
-        if (c == '"' && s[i] == '\\' && i + 1 < s.size() &&
-            std::string_view("\"\\$`\n").find(s[i + 1]) != std::string_view::npos) {
-          if (s[++i] != '\n') put(s[i]);
-        } else {
-          put(s[i]);
-        }
-      }
-      if (i >= s.size())
-        refuse(fmt::format("character {}: the quote {} is never closed", open + 1, c));
-    } else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
-      end_word();
-    } else if (c == '#' && !open_word) {
-      while (i + 1 < s.size() && s[i + 1] != '\n') ++i;
-    } else if (std::string_view(";|&<>").find(c) != std::string_view::npos) {
-      refuse(
-          fmt::format("character {}: expected one command, got the shell operator {}", i + 1, c));
-    } else {
-      put(c);
-    }
-  }
-  end_word();
-  return words;
-}
-
 EngineArgs parse_engine_args(std::string_view command) {
-  const std::vector<std::string> words = shell_words(command);
+  const std::vector<std::string> words = shell_words(command, kWhere);
   const std::optional<Start> start = find_start(words);
   if (!start)
     refuse(

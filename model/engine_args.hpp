@@ -19,10 +19,6 @@ struct EngineArgs {
   std::vector<std::string> ignored;  // as written: flags and launcher words no prediction uses
 };
 
-/// Words as a POSIX shell splits them: blanks, '…', "…", backslashes, line continuations, comments.
-/// Nothing is expanded. UserError on an open quote or a shell operator.
-std::vector<std::string> shell_words(std::string_view command);
-
 /// UserError when no known engine is started, a flag lacks its value or is a near miss of one that
 /// matters. Values are checked by the scenario that takes the overrides.
 EngineArgs parse_engine_args(std::string_view command);

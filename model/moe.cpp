@@ -17,7 +17,7 @@ Work experts_gemm(const ExpertShard& shard, double n, double k, const GemmFormat
   // All experts share the grid, so k is not split and the tile follows the rows of one expert.
   GemmTile tile = gemm_tile(rows, n, k, chip);
   tile.split_k = 1;
-  Work w = gemm(rows, n, k, formats, tile, shard.touched);
+  Work w = gemm(rows, n, k, formats, tile, chip, shard.touched);
   // Rows are an average; the paper count is exact whatever the routing.
   w.flops = Flops{2 * shard.assignments * n * k};
   w.read.activations = Elements{shard.assignments * k} * formats.in;

@@ -73,7 +73,8 @@ class Builder {
     if (narrow && (how.separate_input || !p_.fused_elementwise))
       add("quantise", OpClass::elementwise, elementwise::quantise(m, k, act_, in));
     const GemmFormats f{.weight = element_size(w), .in = in, .out = act_, .bias = how.bias};
-    add(name, OpClass::gemm, gemm(m, n, k, f, gemm_tile(m, n, k, l_.on_chip), how.batch), math);
+    const GemmTile tile = gemm_tile(m, n, k, l_.on_chip);
+    add(name, OpClass::gemm, gemm(m, n, k, f, tile, l_.on_chip, how.batch), math);
   }
 
   void all_reduce(std::string_view name, double tokens) {
@@ -88,11 +89,18 @@ class Builder {
   }
 
   void layer_group(const LayerGroup& g);
+  /// The attention kernels alone.
+  void attention_of(const LayerGroup& g) {
+    count_ = g.count;
+    std::visit([&](const auto& a) { kernels(a); }, g.attention);
+  }
   void set_count(double n) { count_ = n; }
 
  private:
   void attend(const GroupedAttention& a);
   void attend(const LatentAttention& a);
+  void kernels(const GroupedAttention& a);
+  void kernels(const LatentAttention& a);
   void mix(const DenseMlp& m);
   void mix(const MoeMlp& m);
   void gated_mlp(double tokens, double d_ff, bool gated, bool bias, bool shared);
@@ -131,25 +139,13 @@ void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
 }
 
 void Builder::attend(const GroupedAttention& a) {
-  const double h_q = a.h_q, h_kv = a.h_kv, t = rows_.tokens;
-  const double q = h_q * a.d_qk, kv = h_kv * (a.d_qk + a.d_v);
+  const double h_q = a.h_q, t = rows_.tokens;
+  const double q = h_q * a.d_qk, kv = 1.0 * a.h_kv * (a.d_qk + a.d_v);
   linear("qkv_proj", t, q + kv, d_, l_.attention, {.bias = a.qkv_bias});
   add("rope_append", OpClass::elementwise,
       elementwise::rope_append(t, q, kv, Elements{kv} * element_size(l_.kv), act_,
                                a.qk_norm ? a.d_qk * 2.0 : 0, p_.fused_elementwise));
-  for (const RequestGroup& g : load_) {
-    const AttentionShape x{.b = g.requests,
-                           .s_q = g.s_q,
-                           .s_kv = g.s_kv(),
-                           .h_q = h_q,
-                           .h_kv = h_kv,
-                           .d_qk = 1.0 * a.d_qk,
-                           .d_v = 1.0 * a.d_v,
-                           .causal = true,
-                           .window = 1.0 * a.window};
-    const bool local = a.window > 0 && a.window < x.s_kv;
-    attention_op(x, g, local ? *l_.sliding : *l_.prefill, local ? *l_.sliding : *l_.decode);
-  }
+  kernels(a);
   linear("o_proj", t, d_, h_q * a.d_v, l_.attention, {.bias = a.o_bias, .separate_input = true});
 }
 
@@ -174,20 +170,40 @@ void Builder::attend(const LatentAttention& a) {
   // attends to.
   linear("q_absorb", rows_.decode, a.d_c, a.d_nope, l_.act, {.batch = h_q});
   linear("kv_b_proj", rows_.prefill_keys, h_q * (a.d_nope + a.d_v), a.d_c, l_.attention);
+  kernels(a);
+  linear("v_absorb", rows_.decode, a.d_v, a.d_c, l_.act, {.batch = h_q});
+  linear("o_proj", t, d_, h_q * a.d_v, l_.attention, {.separate_input = true});
+}
+
+void Builder::kernels(const GroupedAttention& a) {
+  for (const RequestGroup& g : load_) {
+    const AttentionShape x{.b = g.requests,
+                           .s_q = g.s_q,
+                           .s_kv = g.s_kv(),
+                           .h_q = 1.0 * a.h_q,
+                           .h_kv = 1.0 * a.h_kv,
+                           .d_qk = 1.0 * a.d_qk,
+                           .d_v = 1.0 * a.d_v,
+                           .causal = true,
+                           .window = 1.0 * a.window};
+    const bool local = a.window > 0 && a.window < x.s_kv;
+    attention_op(x, g, local ? *l_.sliding : *l_.prefill, local ? *l_.sliding : *l_.decode);
+  }
+}
+
+void Builder::kernels(const LatentAttention& a) {
   for (const RequestGroup& g : load_) {
     const bool single = g.s_q == 1;
     AttentionShape x{.b = g.requests,
                      .s_q = g.s_q,
                      .s_kv = g.s_kv(),
-                     .h_q = h_q,
-                     .h_kv = h_q,
-                     .d_qk = d_qk,
+                     .h_q = 1.0 * a.h_q,
+                     .h_kv = 1.0 * a.h_q,
+                     .d_qk = 1.0 * a.d_nope + a.d_rope,
                      .d_v = 1.0 * a.d_v};
     if (single) x.h_kv = 1, x.d_qk = a.d_c + a.d_rope, x.d_v = a.d_c;
     attention_op(x, g, *l_.latent_prefill, *l_.latent_decode);
   }
-  linear("v_absorb", rows_.decode, a.d_v, a.d_c, l_.act, {.batch = h_q});
-  linear("o_proj", t, d_, h_q * a.d_v, l_.attention, {.separate_input = true});
 }
 
 void Builder::gated_mlp(double tokens, double d_ff, bool gated, bool bias, bool shared) {
@@ -220,11 +236,17 @@ void Builder::mix(const MoeMlp& m) {
   const Collective dispatch{CollectiveKind::all_to_all, static_cast<int>(ranks),
                             Elements{t / par.tensor * m.top_k * d_} * act_};
   if (par.expert && par.data > 1) collective("moe_dispatch", dispatch);
+  // A rank gathers the rows of the tokens that chose one of its experts.
+  const double here = all_tokens * std::min(1.0, m.top_k / ranks);
+  add("moe_route", OpClass::elementwise,
+      elementwise::moe_route(all_tokens, all_experts, all_tokens * m.top_k, act_));
+  add("moe_permute", OpClass::elementwise, elementwise::moe_permute(here, pairs, d_, act_));
   add("experts_gate_up", OpClass::moe_gemm,
       experts_gemm(e, (m.gated ? 2 : 1) * e.d_ff, d_, f, l_.on_chip), math);
   add("experts_activation", OpClass::elementwise,
       elementwise::activation(e.assignments, e.d_ff, act_, m.gated, p_.fused_elementwise));
   add("experts_down", OpClass::moe_gemm, experts_gemm(e, d_, e.d_ff, f, l_.on_chip), math);
+  add("moe_finalize", OpClass::elementwise, elementwise::moe_finalize(here, pairs, d_, act_));
   if (par.expert && par.data > 1) collective("moe_combine", dispatch);
   if (m.d_ff_shared > 0) gated_mlp(t, m.d_ff_shared, m.gated, m.bias, true);
 }
@@ -267,6 +289,13 @@ std::vector<Op> ops(const Lowering& l, const Policy& policy, const StepLoad& loa
     b.collective("pipeline_send",
                  {CollectiveKind::send, tp * pp, Elements{r.tokens * rank.d_model / tp} * act});
   return out;
+}
+
+void attention_ops(const Lowering& l, const Policy& policy, const StepLoad& load,
+                   std::vector<Op>& out) {
+  out.clear();
+  Builder b(policy, l, load, l.rank.d_model, out);
+  for (const LayerGroup& g : l.rank.layers) b.attention_of(g);
 }
 
 }  // namespace kvroof

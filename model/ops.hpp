@@ -18,4 +18,9 @@ namespace kvroof {
 /// step whatever the number of tokens; the embedding is gathered, not read.
 std::vector<Op> ops(const Lowering& lowering, const Policy& policy, const StepLoad& load);
 
+/// The attention kernels of that list alone, into `out`. In a decode step they are all that depends
+/// on the context; the rest depends on the number of requests only.
+void attention_ops(const Lowering& lowering, const Policy& policy, const StepLoad& load,
+                   std::vector<Op>& out);
+
 }  // namespace kvroof

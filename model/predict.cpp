@@ -4,60 +4,45 @@
 #include <stdexcept>
 
 #include "model/ops.hpp"
-#include "model/serving/closed_loop.hpp"
 #include "model/shard.hpp"
+#include "model/step_sums.hpp"
 
 namespace kvroof {
 namespace {
 
 Launch launch_of(const Policy& p) { return p.cuda_graphs ? Launch::graph : Launch::stream; }
 
-/// Prefill of `requests` prompts; the cached prefix is attended to but not computed, and the last
-/// token of a prompt always is.
-StepLoad prefill_load(const OperatingPoint& w, double requests) {
-  const double cached = std::min(w.prefix_hit * w.prompt, w.prompt - 1);
-  return {{.requests = requests, .s_q = w.prompt - cached, .cached = cached}};
-}
-
-/// The first stage's p micro-batches and the p − 1 stages behind the last of them: (2p − 1)/p times
-/// one micro-batch through all layers. The floor keeps every stage busy.
+/// The floor keeps every stage busy.
 StepTime through_pipeline(StepTime step, int stages, bool one_after_another) {
   if (stages == 1 || !one_after_another) return step;
-  const double k = (2.0 * stages - 1) / stages;
+  const double k = fill_and_drain(stages);
   step.expected *= k, step.spread *= k, step.gap = k * step.gap;
   step.gap.link += step.floor - (step.expected - step.gap.total());
   return step;
 }
 
-/// What prompts of the others add to a token of one request. With pipeline stages a prompt's whole
-/// time counts; otherwise the steps of the closed loop say what runs beside the decodes.
-Seconds interference(const Setup& s, const Lowering& l, const PhaseResult& decode,
-                     const PhaseResult& alone, Seconds host) {
-  const OperatingPoint& w = s.point;
-  const double requests = w.batch / s.policy.parallel.data;
-  if (s.policy.parallel.pipeline > 1)
-    return std::max(0.0, requests - 1) / w.output * (alone.step.expected + host);
+}  // namespace
+
+StepLoad prefill_load(const OperatingPoint& w, double requests) {
   const double cached = std::min(w.prefix_hit * w.prompt, w.prompt - 1);
-  const auto steps = serving::closed_loop({.requests = requests,
-                                           .prompt = w.prompt - cached,
-                                           .cached = cached,
-                                           .output = w.output,
-                                           .context = w.decode_context(),
-                                           .budget = 1.0 * s.policy.max_num_batched_tokens,
-                                           .alone = s.engine.prefill_alone});
-  if (steps.size() < 2) return {};
-  const Seconds plain = decode.step.expected + host;
-  const Seconds with_prompts = phase(s, l, steps[1].load).step.expected + s.engine.step_base +
-                               steps[1].requests * s.engine.step_per_request;
-  return (steps[0].per_token - 1) * plain + steps[1].per_token * with_prompts;
+  return {{.requests = requests, .s_q = w.prompt - cached, .cached = cached}};
 }
 
-}  // namespace
+double fill_and_drain(int stages) { return (2.0 * stages - 1) / stages; }
 
 StepLoad decode_load(const Setup& s) {
   const Parallelism& p = s.policy.parallel;
   const double requests = s.point.batch / p.data / p.pipeline;
   return {{.requests = requests, .s_q = 1, .cached = s.point.decode_context() - 1}};
+}
+
+ServiceTerms service_terms(const Setup& s) {
+  return {.data = 1.0 * s.policy.parallel.data,
+          .gpus = 1.0 * s.policy.parallel.gpus(),
+          .step_base = s.engine.step_base.value,
+          .step_per_request = s.engine.step_per_request.value,
+          .gpu_hour_usd = s.machine.gpu_hour_usd,
+          .lock_step = s.point.lock_step};
 }
 
 PhaseResult phase(const Setup& s, const Lowering& lowering, StepLoad load) {
@@ -94,15 +79,14 @@ Prediction predict(const Setup& s) {
 
   // One request alone: its prompt passes all stages one after the other.
   const PhaseResult alone = phase(s, l, prefill_load(w, 1));
-  const Seconds host = s.engine.step_base + w.batch / par.data * s.engine.step_per_request;
   p.ttft_step = alone.step;
-  p.ttft = alone.step.expected + host;
   p.prefill = w.lock_step ? phase(s, l, prefill_load(w, replica_batch / par.pipeline)) : alone;
   p.prefill.step = through_pipeline(p.prefill.step, par.pipeline, w.lock_step);
-
-  // While one request generates `output` tokens each of the others on its replica prefills once.
-  if (!w.lock_step && w.output > 0) p.interference = interference(s, l, p.decode, alone, host);
-  p.tpot = p.decode.step.expected + host + p.interference;
+  const ServiceTimes<double> t =
+      service_times(service_terms(s), w.batch, w.output, p.decode.step.expected.value,
+                    alone.step.expected.value, p.prefill.step.expected.value);
+  p.ttft = Seconds{t.ttft}, p.tpot = Seconds{t.tpot}, p.e2e = Seconds{t.e2e};
+  p.interference = Seconds{t.interference};
   const double spread =
       p.decode.step.spread.value + (p.interference > Seconds{}
                                         ? p.interference * (alone.step.spread / alone.step.expected)
@@ -110,12 +94,9 @@ Prediction predict(const Setup& s) {
                                        .value;
   p.tpot_low = max(p.decode.step.floor, p.tpot - Seconds{spread});
   p.tpot_high = p.tpot + Seconds{spread};
-  const Seconds first = w.lock_step ? p.prefill.step.expected + host : p.ttft;
-  p.e2e = first + std::max(0.0, w.output - 1) * p.tpot;
-  p.request_rate = w.batch / p.e2e.value;
-  p.output_rate = w.lock_step ? Tokens{w.batch} / p.tpot : Tokens{w.batch * w.output} / p.e2e;
-  p.usd_per_million_output_tokens =
-      p.gpus * s.machine.gpu_hour_usd / 3600.0 / p.output_rate.value * mega;
+  p.request_rate = t.request_rate;
+  p.output_rate = Tokens{t.output_rate} / Seconds{1};
+  p.usd_per_million_output_tokens = t.usd_per_million_output_tokens;
   return p;
 }
 

@@ -7,6 +7,7 @@
 #include "model/load.hpp"
 #include "model/lowering.hpp"
 #include "model/memory_fit.hpp"
+#include "model/step_sums.hpp"
 #include "model/time.hpp"
 
 namespace kvroof {
@@ -65,6 +66,17 @@ struct Prediction {
 
 /// Load of one replica's decode step: its share of the batch, divided into pipeline micro-batches.
 StepLoad decode_load(const Setup& setup);
+
+/// Prefill of `requests` prompts; the cached prefix is attended to but not computed, and the last
+/// token of a prompt always is.
+StepLoad prefill_load(const OperatingPoint& point, double requests);
+
+/// A batch through p stages in p micro-batches: the first stage's p and the p − 1 stages behind the
+/// last of them take (2p − 1)/p times one micro-batch through all layers.
+double fill_and_drain(int stages);
+
+/// What service_times needs of a setup besides its steps.
+ServiceTerms service_terms(const Setup& setup);
 
 /// Evaluates one step; with pipeline stages the micro-batches follow one another through them.
 PhaseResult phase(const Setup& setup, const Lowering& lowering, StepLoad load);

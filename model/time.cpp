@@ -6,6 +6,7 @@
 #include <string>
 
 #include "model/collective.hpp"
+#include "model/step_sums.hpp"
 
 namespace kvroof {
 namespace {
@@ -48,11 +49,20 @@ struct Pipes {
   }
 };
 
+/// The link a collective's slowest pair uses: NVLink inside its domain, PCIe between bridged pairs
+/// of one host (eight GPUs), the network beyond.
+const Link& link_between(const Machine& m, const Collective& c) {
+  constexpr int kHost = 8;
+  if (c.ranks <= m.nvlink.domain || m.nvlink.domain <= 1) {
+    const bool leaves_host = c.kind == CollectiveKind::send && c.ranks > m.nvlink.domain;
+    return leaves_host ? m.nic : m.nvlink;
+  }
+  if (c.kind == CollectiveKind::send) return m.nic;
+  return m.nvlink.domain < kHost && c.ranks <= kHost ? m.pcie : m.nvlink;
+}
+
 OpTime time_collective(const Op& op, const Machine& m) {
-  const Link& link =
-      op.collective.kind == CollectiveKind::send && op.collective.ranks > m.nvlink.domain
-          ? m.nic
-          : m.nvlink;
+  const Link& link = link_between(m, op.collective);
   OpTime t;
   t.bound = t.floor_bound = Bound::link;
   if (trivial(op.collective)) return t;
@@ -117,7 +127,13 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   p.fp32 = waves * at(w.fp32, m.fp32.achieved);
   p.l2 = w.l2_to_sm / m.l2.achieved;
   const Seconds body = p.body(overlap);
-  const Seconds ramp = w.launches * (fit.ramp + format.convert);
+  // What a decode kernel launches after itself merges its splits: as short as an elementwise
+  // kernel.
+  const Seconds after =
+      op.op_class == OpClass::decode_attention ? m.fit_of(OpClass::elementwise).ramp : fit.ramp;
+  const Seconds first = fit.ramp + format.convert;
+  const Seconds ramp =
+      std::min(w.launches, 1.0) * first + std::max(0.0, w.launches - 1) * (after + format.convert);
   const Seconds busy = body + ramp;
   // In a graph the next kernel starts one node period later; in a stream the host must keep up too.
   const Seconds gaps = w.launches * m.launch.graph_node;
@@ -157,9 +173,9 @@ StepTime time(std::span<const Op> ops, const Machine& m, Launch launch, bool ove
     s.gap += t.gap;
     s.source = weaker(s.source, t.source);
   }
-  const Seconds exposed =
-      overlap_links ? max(Seconds{}, s.link_expected - s.expected) : s.link_expected;
-  const Seconds link_excess = max(Seconds{}, s.link_floor - s.floor);
+  const StepSums<double> sums{s.floor.value, s.expected.value, s.link_floor.value,
+                              s.link_expected.value};
+  const Seconds link_excess{sums.link_excess()}, exposed{sums.exposed(overlap_links)};
   s.floor += link_excess;
   s.expected += exposed;
   s.gap.link = exposed - link_excess;

@@ -25,11 +25,13 @@ struct Traffic {
 ///   flops_executed   what the tensor cores run: tile padding and masked tiles included; equals the
 ///                    hgmma/hmma ops_path counters exactly
 ///   read, written    HBM compulsory: each input once, each output once
-///   reread           HBM reads beyond compulsory, after L2: re-reads of a working set L2 cannot
-///   hold l2_to_sm         what every tile loads, whether L2 hits or not (32 x
-///   lts__t_sectors_srcunit_tex) exps             exponentials (MUFU.EX2 lanes; 32 x
-///   sm__inst_executed_pipe_xu) fp32             softmax, scaling, dequantisation on the FP32 pipe,
-///   in Flops smem             bytes moved through shared memory, tensor operands included
+///   reread           HBM reads beyond compulsory: of a working set that L2 cannot hold
+///   l2_to_sm         what tiles (clusters of tiles) ask of L2, whether it hits or not
+///   multicast        received by SMs beyond l2_to_sm: one read delivered to several of a cluster;
+///                    l2_to_sm + multicast is l1tex__m_xbar2l1tex_read_bytes
+///   exps             exponentials (MUFU.EX2 lanes; 32 x sm__inst_executed_pipe_xu)
+///   fp32             softmax, scaling, dequantisation on the FP32 pipe, in Flops
+///   smem             bytes moved through shared memory, tensor operands included
 ///   link_sent        bytes each GPU sends over the interconnect
 ///   link_hops        latency steps of the collective's algorithm
 ///   ctas, launches   thread blocks and kernels
@@ -37,7 +39,7 @@ struct Work {
   Flops flops, flops_executed;
   Traffic read, written;
   Bytes reread;
-  Bytes l2_to_sm;
+  Bytes l2_to_sm, multicast;
   double exps = 0;
   Flops fp32;
   Bytes smem;
@@ -55,6 +57,7 @@ struct Work {
   constexpr Work& operator+=(const Work& o) {
     flops += o.flops, flops_executed += o.flops_executed;
     read += o.read, written += o.written, reread += o.reread, l2_to_sm += o.l2_to_sm;
+    multicast += o.multicast;
     exps += o.exps, fp32 += o.fp32, smem += o.smem;
     link_sent += o.link_sent, link_hops += o.link_hops;
     ctas += o.ctas, launches += o.launches;
@@ -69,6 +72,7 @@ struct Work {
             .written = n * w.written,
             .reread = n * w.reread,
             .l2_to_sm = n * w.l2_to_sm,
+            .multicast = n * w.multicast,
             .exps = n * w.exps,
             .fp32 = n * w.fp32,
             .smem = n * w.smem,

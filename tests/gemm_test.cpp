@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "model/gemm_reread.hpp"
 #include "model/moe.hpp"
 
 using namespace kvroof;
@@ -13,7 +14,7 @@ using doctest::Approx;
 TEST_CASE("a product's FLOPs, padding, bytes and tile loads by hand") {
   const GemmFormats bf16{};
   // 100 x 200 x 64 in 64 x 128 tiles: 2 x 2 tiles, padded to 128 x 256 x 64.
-  const Work w = gemm(100, 200, 64, bf16, {.m = 64, .n = 128, .k = 64});
+  const Work w = gemm(100, 200, 64, bf16, {.m = 64, .n = 128, .k = 64}, {});
   CHECK(w.flops.value == 2.0 * 100 * 200 * 64);
   CHECK(w.flops_executed.value == 2.0 * 128 * 256 * 64);
   CHECK(w.read.weights.value == 200 * 64 * 2);
@@ -21,15 +22,16 @@ TEST_CASE("a product's FLOPs, padding, bytes and tile loads by hand") {
   CHECK(w.written.activations.value == 100 * 200 * 2);
   CHECK(w.l2_to_sm.value == 4 * (64 + 128) * 64 * 2);
   CHECK(w.ctas == 4);
-  // A cluster of two fetches the wider operand once for both.
-  CHECK(gemm(100, 200, 64, bf16, {.m = 64, .n = 128, .k = 64, .cluster = 2}).l2_to_sm.value ==
-        4 * (64 + 64) * 64 * 2);
+  // A cluster of two along m fetches its common 128 columns once; both receive them.
+  const Work pair = gemm(100, 200, 64, bf16, {.m = 64, .n = 128, .k = 64, .cluster_m = 2}, {});
+  CHECK(pair.l2_to_sm.value == 4 * (64 + 64) * 64 * 2);
+  CHECK(pair.multicast.value == 4 * 64 * 64 * 2);
 }
 
 TEST_CASE("decode: the weights are read whatever the batch, intensity tends to the batch") {
   const OnChip chip;
   for (double m : {1.0, 8.0, 64.0}) {
-    const Work w = gemm(m, 8192, 8192, {}, gemm_tile(m, 8192, 8192, chip));
+    const Work w = gemm(m, 8192, 8192, {}, gemm_tile(m, 8192, 8192, chip), chip);
     CHECK(w.read.weights.value == 8192.0 * 8192 * 2);
     CHECK(w.intensity().value == Approx(m).epsilon(0.02));
   }
@@ -37,11 +39,71 @@ TEST_CASE("decode: the weights are read whatever the batch, intensity tends to t
 
 TEST_CASE(
     "8192 cubed at BF16: 1.0995 TFLOP, 128 x 256 tiles exactly, 2731 FLOP per compulsory byte") {
-  const Work w = gemm(8192, 8192, 8192, {}, gemm_tile(8192, 8192, 8192, {}));
+  const Work w = gemm(8192, 8192, 8192, {}, gemm_tile(8192, 8192, 8192, {}), {});
   CHECK(w.flops.value == 1099511627776.0);
   CHECK(w.flops_executed == w.flops);
   CHECK(w.ctas == 64 * 32);
   CHECK(w.intensity().value == Approx(8192.0 / 3).epsilon(1e-12));
+}
+
+TEST_CASE("tiles are taken in strips of sqrt(132 a / b), as seen in the memory of an H200") {
+  struct Row {
+    double m, n;
+    GemmTile tile;
+    double width;
+    bool along_m;
+  };
+  const Row rows[] = {{8192, 8192, {.m = 128, .n = 320, .cluster_m = 2}, 13, true},
+                      {8192, 8192, {.m = 128, .n = 256, .cluster_m = 2}, 11, true},
+                      {16384, 8192, {.m = 192, .n = 192, .cluster_n = 2}, 8, false},
+                      {8192, 8192, {.m = 128, .n = 144, .cluster_m = 2}, 9, true},
+                      {16384, 8192, {.m = 160, .n = 128, .cluster_n = 2}, 9, false},
+                      {4096, 4096, {.m = 128, .n = 128, .cluster_n = 2}, 8, false}};
+  for (const Row& r : rows) {
+    const Raster raster = gemm_raster(r.m, r.n, r.tile, {});
+    CHECK(raster.width == r.width);
+    CHECK(raster.along_m == r.along_m);
+    CHECK(raster.wave == 66);
+  }
+}
+
+TEST_CASE("HBM reads over compulsory of cuBLASLt products as an H200's counters saw them") {
+  // dram__bytes_read over (m + n)·k·element, cold L2: reports/h200-sxm-141gb/gemm_raster.csv
+  struct Row {
+    double m, n, k;
+    GemmTile tile;
+    double bytes, seen, tolerance;
+  };
+  const GemmTile wide{.m = 128, .n = 320, .cluster_m = 2},
+      usual{.m = 128, .n = 256, .cluster_m = 2}, square{.m = 192, .n = 192, .cluster_n = 2};
+  const GemmTile fp8{.m = 128, .n = 144, .k = 128, .cluster_m = 2},
+      fp8_wide{.m = 160, .n = 128, .k = 128, .cluster_n = 2};
+  const Row rows[] = {{256, 28672, 8192, usual, 2, 1.009, 0.002},
+                      {1024, 28672, 8192, usual, 2, 1.491, 0.002},
+                      {4096, 8192, 8192, usual, 2, 3.167, 0.002},
+                      {8192, 8192, 8192, usual, 2, 4.487, 0.002},
+                      {8192, 4096, 14336, usual, 2, 3.000, 0.002},
+                      {8192, 8192, 8192, wide, 2, 4.657, 0.002},
+                      {4096, 10240, 8192, wide, 2, 3.451, 0.002},
+                      {4096, 14336, 4096, wide, 2, 3.787, 0.003},
+                      {6144, 6144, 6144, square, 2, 3.375, 0.002},
+                      {16384, 8192, 8192, square, 2, 5.976, 0.03},  // CTAs drift apart
+                      {4096, 28672, 8192, wide, 2, 4.608, 0.03},
+                      {4096, 4096, 4096, usual, 2, 2.227, 0.01},  // about what L2 holds
+                      {8192, 8192, 16384, fp8, 1, 6.117, 0.01},
+                      {8192, 8192, 8192, fp8, 1, 4.204, 0.03},
+                      {8192, 4096, 14336, fp8_wide, 1, 3.930, 0.003},
+                      {8192, 10240, 8192, fp8_wide, 1, 4.415, 0.03}};
+  const OnChip chip{.num_sms = 132, .l2_effective = Bytes{32.97e6}};
+  for (const Row& r : rows) {
+    CAPTURE(r.m);
+    CAPTURE(r.n);
+    CAPTURE(r.k);
+    CAPTURE(r.tile.n);
+    const GemmFormats f{.weight = ElementSize{r.bytes}, .in = ElementSize{r.bytes}};
+    const Work w = gemm(r.m, r.n, r.k, f, r.tile, chip);
+    CHECK(1 + w.reread / w.hbm_read() == Approx(r.seen).epsilon(r.tolerance));
+  }
 }
 
 TEST_CASE("experts touched by B tokens: E(1 - (1 - k/E)^B)") {

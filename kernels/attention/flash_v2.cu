@@ -8,11 +8,9 @@
 //   lse L2 to SM   kM·d + tiles·2·kN·d elements per block
 #include "kernels/flash_prefill.hpp"
 
-#include <stdexcept>
-
 #include "kernels/attention/entries.hpp"
 #include "kernels/check.hpp"
-#include "kernels/flash_loop.cuh"
+#include "kernels/flash_tiles.cuh"
 #include "kernels/split_kv.hpp"
 #include "model/attention/flash_v2.hpp"
 
@@ -52,27 +50,6 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const Flas
       });
 }
 
-// d 64, 128: 32 rows a warp, so that each K and V fragment feeds two products; O and S then leave
-// no room for Q, which is read again from shared memory per key tile. d 256: O of 16 rows fills
-// half of the registers.
-using T64 = FlashTile<64, 128, 128, 4, false, 2>;
-using T128 = FlashTile<128, 128, 64, 4, false, 2>;
-using T256 = FlashTile<256, 64, 32, 4, true, 2>;
-
-/// f.operator()<Tile>() for the tile of a head size.
-template <class F>
-auto with_tile(int d, const F& f) {
-  switch (d) {
-    case 64:
-      return f.template operator()<T64>();
-    case 128:
-      return f.template operator()<T128>();
-    case 256:
-      return f.template operator()<T256>();
-  }
-  throw std::invalid_argument("flash_v2: head size must be 64, 128 or 256");
-}
-
 template <class T>
 void launch_tile(const FlashParams& p, cudaStream_t stream) {
   constexpr int kSmem = sizeof(FlashSmem<T>);
@@ -105,14 +82,7 @@ Case make(const Args& args) {
 }  // namespace
 
 attention::Tile flash_v2_kernel_tile(int d) {
-  return with_tile(d, [&]<class T>() {
-    return attention::Tile{.m = T::kM,
-                           .n = T::kN,
-                           .ctas_per_sm = T::kCtasPerSm,
-                           .mma_rows = 16 * T::kRowTiles,
-                           .row_lanes = 4,
-                           .mma_sync = true};
-  });
+  return with_flash_tile(d, [&]<class T>() { return flash_model_tile<T>(); });
 }
 
 FlashParams flash_params(const AttentionData& data) {
@@ -143,7 +113,7 @@ FlashParams flash_params(const AttentionData& data) {
 }
 
 void launch_flash_v2(const FlashParams& p, cudaStream_t stream) {
-  with_tile(p.d, [&]<class T>() { launch_tile<T>(p, stream); });
+  with_flash_tile(p.d, [&]<class T>() { launch_tile<T>(p, stream); });
 }
 
 Entry flash_v2_entry() {

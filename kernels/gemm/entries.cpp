@@ -12,6 +12,7 @@
 
 #include "kernels/check.hpp"
 #include "kernels/data.hpp"
+#include "kernels/device.hpp"
 #include "kernels/gemm/cublaslt.hpp"
 #include "kernels/reference.hpp"
 #include "model/gemm.hpp"
@@ -41,7 +42,6 @@ struct Plan {
   cublasLtMatmulAlgo_t algo{};
   LtTile tile{}, cluster{1, 1};
   int k_step = 0, split_k = 1;
-  bool reduces = false;  // a second kernel adds the split-K parts
 };
 
 Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, const float* scale) {
@@ -82,17 +82,13 @@ Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, co
   };
   int tile = 0, stages = 0;
   std::uint16_t cluster = 0;
-  std::uint32_t reduction = 0;
   get(CUBLASLT_ALGO_CONFIG_TILE_ID, tile);
   get(CUBLASLT_ALGO_CONFIG_STAGES_ID, stages);
   get(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, cluster);
   get(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, p.split_k);
-  get(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, reduction);
   p.tile = lt_tile(tile);
   p.cluster = lt_cluster(cluster);
   p.k_step = lt_k_step(stages);
-  p.reduces = p.split_k > 1 && (reduction & (CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
-                                             CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE)) != 0;
   return p;
 }
 
@@ -112,34 +108,34 @@ Case make(const Format& f, const Args& args) {
       std::make_shared<Plan>(plan(f, static_cast<std::uint64_t>(m), static_cast<std::uint64_t>(n),
                                   static_cast<std::uint64_t>(k), one.as<float>()));
 
-  // The grid is padded to whole clusters, whose tiles share operands by multicast, and k to whole
-  // steps of every split: what a cluster covers is the tile that pads and loads. Where no k step is
-  // told: 128 bytes, the swizzle span that Hopper kernels load.
-  GemmTile tile =
-      gemm_tile(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k), {});
+  // Where no k step is told: 128 bytes, the swizzle span that Hopper kernels load.
+  OnChip chip;
+  chip.num_sms = gpu().num_sms;
+  const double dm = static_cast<double>(m), dn = static_cast<double>(n),
+               dk = static_cast<double>(k);
+  GemmTile tile = gemm_tile(dm, dn, dk, chip);
   const bool known = p->tile.rows > 0;
-  const int split = std::max(1, p->split_k), k_step = p->k_step > 0 ? p->k_step : 128 / f.bytes;
   if (known)
-    tile = {.m = p->tile.columns * p->cluster.columns,
-            .n = p->tile.rows * p->cluster.rows,
-            .k = k_step * split,
-            .split_k = split};
+    tile = {.m = p->tile.columns,
+            .n = p->tile.rows,
+            .k = p->k_step > 0 ? p->k_step : 128 / f.bytes,
+            .split_k = std::max(1, p->split_k),
+            .reduces = p->split_k > 1,
+            .cluster_m = p->cluster.columns,
+            .cluster_n = p->cluster.rows};
   const ElementSize element{static_cast<double>(f.bytes)};
+  const auto pair = [](int a, int b) { return std::to_string(a) + "x" + std::to_string(b); };
   Case c;
-  const LtTile cluster = known ? p->cluster : LtTile{1, 1};
   c.name = std::string(f.entry) + " m" + std::to_string(m) + " n" + std::to_string(n) + " k" +
            std::to_string(k) + (known ? " tile " : " tile unknown, model's ") +
-           std::to_string(tile.m / cluster.columns) + "x" + std::to_string(tile.n / cluster.rows) +
-           "x" + std::to_string(known ? k_step : tile.k) + " cluster " +
-           std::to_string(cluster.columns) + "x" + std::to_string(cluster.rows) + " split " +
-           std::to_string(tile.split_k);
+           pair(tile.m, tile.n) + "x" + std::to_string(tile.k) + " cluster " +
+           pair(tile.cluster_m, tile.cluster_n) + " split " + std::to_string(tile.split_k);
   c.op = {.name = f.entry,
           .op_class = OpClass::gemm,
           .math = f.math,
-          .work = gemm(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k),
-                       {.weight = element, .in = element, .out = ElementSize{2}}, tile)};
-  c.op.work.ctas *= cluster.rows * cluster.columns;
-  c.kernels_per_launch = p->reduces ? 2 : 1;
+          .work = gemm(dm, dn, dk, {.weight = element, .in = element, .out = ElementSize{2}}, tile,
+                       chip)};
+  c.kernels_per_launch = tile.reduces ? 2 : 1;
   c.launch = [=](cudaStream_t stream) {
     const CublasLt& lt = cublaslt();
     const float alpha = 1, beta = 0;

@@ -11,12 +11,15 @@ Cost block_sparse(const AttentionShape& x, const Formats& f, const OnChip& chip,
   Cost c = forward(x, f, chip, {.tile = t, .lse = o.lse});
   if (o.sparsity >= 1) return c;
 
-  const double s = std::max(0.0, o.sparsity), heads = x.b * x.h_q;
+  const double heads = x.b * x.h_q;
   const TileCount tiles = count_tiles(x, 1, t.m, t.n);
-  const Bytes q = c.work.read.activations, block_list{4 * heads * s * tiles.visited};
+  const double kept = std::round(std::max(0.0, o.sparsity) * heads * tiles.visited);
+  const double s = tiles.visited > 0 ? kept / (heads * tiles.visited) : 0;
+  const Bytes q = c.work.read.activations, block_list{4 * kept};
+  const Work on_chip = tile_work(kept, t, x.d_qk, x.d_v, f);
   Work& w = c.work;
-  w.flops *= s, w.flops_executed *= s, w.exps *= s, w.fp32 *= s, w.smem *= s;
-  w.reread *= s;
+  w.flops_executed = on_chip.flops_executed, w.exps = on_chip.exps, w.smem = on_chip.smem;
+  w.flops *= s, w.fp32 *= s, w.reread *= s;
   w.l2_to_sm = s * (w.l2_to_sm - q) + q + block_list;
   w.read.kv *= std::min(1.0, s * tiles.q_tiles * x.group());
   w.read.activations += block_list;

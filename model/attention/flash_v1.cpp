@@ -41,6 +41,7 @@ Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, con
     live = 2 * q + 2 * out + stats;
   } else {
     w.read.activations = passes * (q + out + stats);
+    if (!o.initial_state) w.read.activations -= out + stats;
     w.written.activations = passes * (out + stats);
   }
   w.l2_to_sm = x.group() * w.read.kv + w.read.activations;

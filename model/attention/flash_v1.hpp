@@ -18,7 +18,8 @@ Tile flash_v1_tile(double sram_elements, double d);
 ///   flops = 2·b·h_q·pairs·(d_qk + d_v); backward 2.5 times that, the scores being recomputed
 /// The passes count as read and written, as the paper counts them; where the Q, O and statistics of
 /// the resident heads fit in L2 the passes after the first are reported as handed_over.
-/// Options: tile (m rows, n keys), sram_bytes, backward.
+/// initial_state = false: the first forward pass starts from registers, T_c - 1 passes read O, l,
+/// m. Options: tile (m rows, n keys), sram_bytes, initial_state, backward.
 Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 
 }  // namespace kvroof::attention

@@ -26,7 +26,11 @@ Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,
   w.l2_to_sm = loaded * f.kv_size() + q;
   const double share = visible > 0 ? c.keys / (c.q_tiles * visible) : 0;
   const double blocks_per_stream = c.q_tiles * (plan.packed ? 1 : group);
-  w.reread = x.b * x.h_kv * kv_reread(stream * f.kv_size(), blocks_per_stream, share, t, chip);
+  const Bytes kv = stream * f.kv_size();
+  const Bytes own = (q + kWriteCopies * o) / (heads * c.q_tiles);
+  const bool equal_blocks = !x.causal && x.window <= 0;
+  w.reread = equal_blocks ? wave_reread(kv, x.b * x.h_kv, blocks_per_stream, own, t, chip)
+                          : x.b * x.h_kv * kv_reread(kv, blocks_per_stream, share, t, chip);
   w.fp32 += dequant_work(loaded, f.kv, f.math);
   w.ctas = heads * c.q_tiles;
   w.launches = 1;

@@ -9,9 +9,12 @@ namespace kvroof::attention {
 ///   online   maximum and sum in one walk, scale: 2 reads + 1 write, 3 exponentials an element
 ///   read = one walk (compulsory)    l2_to_sm = all walks    reread = the later walks, when the
 ///   rows being worked on exceed L2
+/// options.tile describes a kernel: n elements raise the maximum together, so online takes 2 + 1/n
+/// exponentials an element; whole warps issue them, so a row counts in steps of 32·n; row_lanes
+/// threads each invert the sum and, online, bring their own sum to the row's maximum.
 /// Milakov & Gimelshein 2018 (arXiv:1805.02867) Algorithms 2 and 3: 4 against 3 accesses.
 /// fp32 slots an element: subtract-and-scale per exponential, one add, one max, one multiply.
-/// Options: online.
+/// Options: online, tile.
 Cost softmax(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 
 }  // namespace kvroof::attention

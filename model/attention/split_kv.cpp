@@ -1,26 +1,28 @@
 #include "model/attention/split_kv.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace kvroof::attention {
 
 double split_count(const SplitQuestion& q) {
   if (q.blocks >= 0.8 * q.slots || q.key_tiles <= 1) return 1;
   if (q.rule == SplitRule::fa3 && q.key_tiles <= 4) return 1;
-  const int last = static_cast<int>(std::min({q.max_splits, q.slots, q.key_tiles}));
-  const auto tiles_per_split = [&](int n) { return std::ceil(q.key_tiles / n); };
-  const auto eligible = [&](int n) {
-    return q.rule == SplitRule::fa3 || n == 1 || tiles_per_split(n) != tiles_per_split(n - 1);
+  const double last = std::floor(std::min({q.max_splits, q.slots, q.key_tiles}));
+  // The fa2 rule goes straight to the smallest n with fewer tiles per split than the last one.
+  const auto next = [&](double n) {
+    if (q.rule == SplitRule::fa3) return n + 1;
+    const double tiles = std::ceil(q.key_tiles / n);
+    return tiles > 1 ? std::max(n + 1, std::ceil(q.key_tiles / (tiles - 1))) : last + 1;
   };
-  const auto fill = [&](int n) {
+  const auto fill = [&](double n) {
     const double waves = q.blocks * n / q.slots;
     return waves / std::ceil(waves);
   };
   double best = 0;
-  for (int n = 1; n <= last; ++n)
-    if (eligible(n)) best = std::max(best, fill(n));
-  for (int n = 1; n <= last; ++n)
-    if (eligible(n) && fill(n) >= 0.85 * best) return n;
+  for (double n = 1; n <= last && best < 1; n = next(n)) best = std::max(best, fill(n));
+  for (double n = 1; n <= last; n = next(n))
+    if (fill(n) >= 0.85 * best) return n;
   return 1;
 }
 

@@ -64,6 +64,15 @@ Flops dequant_work(Elements elements, Dtype kv, MathType math);
 /// share: part of the stream a block visits on average (causal: about half).
 Bytes kv_reread(Bytes stream, double ctas, double share, const Tile& t, const OnChip& chip);
 
+/// The same where all blocks are equally long (no mask), so that waves of them start together:
+/// `streams` K/V heads, each scanned by `blocks` thread blocks one after the other in the grid. A
+/// wave fetches each stream that it touches once; the stream that a wave boundary cuts is fetched
+/// again, unless L2 held it over what the wave moved.
+///   cuts·stream·(1 - l2_hit(streams a wave touches·stream + slots·own))
+/// own: bytes a block moves for itself, its rows of Q and (as copies in L2) of O.
+Bytes wave_reread(Bytes stream, double streams, double blocks, Bytes own, const Tile& t,
+                  const OnChip& chip);
+
 Execution execution_of(const Tile& t);
 
 }  // namespace kvroof::attention

@@ -50,6 +50,7 @@ struct Options {
   double top_k = 2048;         // sparse selection: keys attended per query
   double high_precision = 0;   // mixed-precision KV: newest tokens kept in `act` format
   double sram_bytes = 196608;  // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
+  bool initial_state = true;   // flash_v1: the first pass reads O, l, m, as in Algorithm 1
   bool backward = false;       // naive, flash_v1, flash_v2: the backward pass
   bool lse = true;  // prefill: fp32 log-sum-exp per row is written, as FlashAttention does
   double unfused_passes = 0;  // naive: elementwise kernels (mask, dropout, scale) over the scores

@@ -64,26 +64,6 @@ double in_flight(Setup setup, double rate, int most) {
   return std::clamp(batch, 1.0, 1.0 * most);
 }
 
-OperatingPoint operating_point(const Workload& w) {
-  OperatingPoint p;
-  p.prefix_hit = w.prefix_hit_rate;
-  if (w.batch || w.context) {
-    if (!w.batch || !w.context)
-      throw UserError(std::string("workload.") + (w.batch ? "context" : "batch") +
-                      ": expected with workload." + (w.batch ? "batch" : "context") +
-                      ": a step needs both the number of requests and their tokens");
-    p.batch = *w.batch, p.prompt = p.context = *w.context, p.lock_step = true;
-    return p;
-  }
-  if (!w.input_len.given() || !w.output_len.given())
-    throw UserError(
-        "workload: expected input_len and output_len (or batch and context), got neither pair in "
-        "full");
-  p.prompt = w.input_len.mean_tokens(), p.output = w.output_len.mean_tokens();
-  p.batch = w.max_concurrency.value_or(1);
-  return p;
-}
-
 }  // namespace
 
 std::shared_ptr<Inputs> add_inputs(CLI::App& verb) {
@@ -125,12 +105,42 @@ Scenario read_scenario(const Inputs& in, std::vector<std::string>& warnings) {
   return in.file.empty() ? scenario_from_overrides(overrides) : load_scenario(in.file, overrides);
 }
 
+OperatingPoint operating_point(const Workload& w) {
+  OperatingPoint p;
+  p.prefix_hit = w.prefix_hit_rate;
+  if (w.batch || w.context) {
+    if (!w.batch || !w.context)
+      throw UserError(std::string("workload.") + (w.batch ? "context" : "batch") +
+                      ": expected with workload." + (w.batch ? "batch" : "context") +
+                      ": a step needs both the number of requests and their tokens");
+    p.batch = *w.batch, p.prompt = p.context = *w.context, p.lock_step = true;
+    return p;
+  }
+  if (!w.input_len.given() || !w.output_len.given())
+    throw UserError(
+        "workload: expected input_len and output_len (or batch and context), got neither pair in "
+        "full");
+  p.prompt = w.input_len.mean_tokens(), p.output = w.output_len.mean_tokens();
+  p.batch = w.max_concurrency.value_or(1);
+  return p;
+}
+
 Resolved resolve(const Inputs& in) {
+  std::vector<std::string> warnings;
+  Catalog catalog;
+  Resolved r = resolve(read_scenario(in, warnings), in, catalog);
+  r.warnings.insert(r.warnings.begin(), warnings.begin(), warnings.end());
+  return r;
+}
+
+Resolved resolve(Scenario scenario, const Inputs& in, Catalog& catalog) {
   Resolved r;
-  r.scenario = read_scenario(in, r.warnings);
+  r.scenario = std::move(scenario);
   const Scenario& s = r.scenario;
   const std::vector<std::string> roots = search_roots(in.profile_path);
-  r.profile = load_profile(find_profile(s.hardware, roots, s.folder));
+  const std::string file = find_profile(s.hardware, roots, s.folder);
+  if (!catalog.profiles.contains(file)) catalog.profiles.emplace(file, load_profile(file));
+  r.profile = catalog.profiles.at(file);
   Setup& setup = r.setup;
   setup.machine = to_machine(r.profile, in.datasheet_roof ? RoofKind::datasheet : RoofKind::best);
   if (s.cost.gpu_hour_usd) setup.machine.gpu_hour_usd = *s.cost.gpu_hour_usd;
@@ -140,8 +150,11 @@ Resolved resolve(const Inputs& in) {
   if (!in.datasheet_roof) setup.machine = with_kernels_of(setup.engine, setup.machine);
   if (!s.kernel_calls().empty()) return r;
 
-  const LlmConfig llm =
-      load_llm(s.model, roots, {.allow_unknown_arch = in.allow_unknown_arch}, s.folder);
+  const std::string network = s.model + '\n' + s.folder;
+  if (!catalog.llms.contains(network))
+    catalog.llms.emplace(
+        network, load_llm(s.model, roots, {.allow_unknown_arch = in.allow_unknown_arch}, s.folder));
+  const LlmConfig& llm = catalog.llms.at(network);
   setup.llm = llm.shape;
   r.warnings.insert(r.warnings.end(), llm.notes.begin(), llm.notes.end());
   r.warnings.insert(r.warnings.end(), s.notes.begin(), s.notes.end());

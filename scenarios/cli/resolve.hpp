@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/hf_config.hpp"
 #include "model/predict.hpp"
 #include "model/profile.hpp"
 #include "model/scenario.hpp"
@@ -37,8 +38,18 @@ struct Resolved {
   std::vector<std::string> warnings;
 };
 
+/// Profiles and networks that were read, so that a grid of scenarios reads each file once.
+struct Catalog {
+  std::map<std::string, HardwareProfile> profiles;  // by file
+  std::map<std::string, LlmConfig> llms;            // by id or path, and folder
+};
+
 /// The scenario alone; UserError for everything a user can mend.
 Scenario read_scenario(const Inputs& inputs, std::vector<std::string>& warnings);
 Resolved resolve(const Inputs& inputs);
+Resolved resolve(Scenario scenario, const Inputs& inputs, Catalog& catalog);
+
+/// The load a workload stands for, before the engine's limits; an open loop starts from 1 request.
+OperatingPoint operating_point(const Workload& workload);
 
 }  // namespace kvroof::cli

@@ -16,6 +16,8 @@ void add_models(CLI::App& app, int& exit_code);
 void add_init(CLI::App& app, int& exit_code);
 void add_schema(CLI::App& app, int& exit_code);
 void add_simulate(CLI::App& app, int& exit_code);
+void add_sweep(CLI::App& app, int& exit_code);
+void add_merge(CLI::App& app, int& exit_code);
 void add_claims(CLI::App& app, int& exit_code);
 void add_accuracy(CLI::App& app, int& exit_code);
 void add_calibrate(CLI::App& app, int& exit_code);

@@ -79,14 +79,52 @@ TEST_CASE("tiles are padded: 129 rows execute as 256, d 80 as 80, d 72 as 80 and
   CHECK(executed(128, 72) == 2. * 128 * 128 * (80 + 72));  // k in steps of 16, n in steps of 8
 }
 
-TEST_CASE("K/V is re-read only when one head exceeds L2") {
-  // bf16, d 128: K and V of a head are 512 B a token, so 42 MB is 82K tokens. At 128K tokens and
-  // 128 rows 1024 blocks on 264 slots are 3.88 waves: 2.88 fetches too many, by hand.
-  AttentionShape x{.s_q = 65536, .s_kv = 65536, .causal = false};
+TEST_CASE("without a mask, K/V of the head that a wave boundary cuts is read again") {
+  // One head of 131072 tokens, 64 MB: 1024 blocks on 264 slots, boundaries at 264, 528, 792.
+  AttentionShape x{.s_q = 131072, .s_kv = 131072, .causal = false};
+  const Tile t{.m = 128, .n = 64, .ctas_per_sm = 2};
+  const double stream = 131072. * 512;
+  CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread.value ==
+        doctest::Approx(3 * stream).epsilon(1e-3));
+  // 2 heads of 132 blocks fill a wave: no boundary cuts a head.
+  x = {.b = 16, .s_q = 132 * 128, .s_kv = 132 * 128, .causal = false};
+  CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread == Bytes{});
+
+  // DRAM reads over compulsory on an H200, 16K tokens in all, h·d = 2048:
+  // reports/h200-sxm-141gb/validate-kernels.csv
+  struct Row {
+    double b, h, s, d;
+    Tile tile;
+    double seen;
+  };
+  const Tile t64{.m = 128, .n = 128, .ctas_per_sm = 2}, t256{.m = 64, .n = 32, .ctas_per_sm = 2};
+  for (const Row& r : {Row{8, 32, 2048, 64, t64, 1.000}, Row{1, 32, 16384, 64, t64, 1.002},
+                       Row{8, 16, 2048, 128, t, 1.005}, Row{2, 16, 8192, 128, t, 1.092},
+                       Row{1, 16, 16384, 128, t, 1.246}, Row{8, 8, 2048, 256, t256, 1.029},
+                       Row{1, 8, 16384, 256, t256, 1.561}}) {
+    CAPTURE(r.s);
+    CAPTURE(r.d);
+    const AttentionShape shape{.b = r.b,
+                               .s_q = r.s,
+                               .s_kv = r.s,
+                               .h_q = r.h,
+                               .h_kv = r.h,
+                               .d_qk = r.d,
+                               .d_v = r.d,
+                               .causal = false};
+    const Work w = flash_v2(shape, kBf16, kH200, {.tile = r.tile}).work;
+    CHECK(1 + w.reread / w.hbm_read() == doctest::Approx(r.seen).epsilon(0.03));
+  }
+}
+
+TEST_CASE("with a mask, K/V is re-read only when one head exceeds L2") {
+  // bf16, d 128: K and V of a head are 512 B a token, so 33 MB is 64K tokens. At 128K tokens and
+  // 128 rows 1024 blocks of half the length on 264 slots are 1.94 fetches, by hand.
+  AttentionShape x{.s_q = 32768, .s_kv = 32768};
   const Tile t{.m = 128, .n = 64, .ctas_per_sm = 2};
   CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread == Bytes{});
   x.s_q = x.s_kv = 131072;
   const double stream = 131072. * 512;
   CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread.value ==
-        doctest::Approx(stream * (1024. / 264 - 1)));
+        doctest::Approx(stream * (1024. / 264 / 2 - 1)).epsilon(0.01));
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "model/shell_words.hpp"
 #include "model/user_error.hpp"
 
 using namespace kvroof;
@@ -35,18 +36,18 @@ Scenario scenario(const std::string& command, std::vector<Override> more = {}) {
 
 TEST_CASE("words are split as a POSIX shell splits them") {
   using Words = std::vector<std::string>;
-  CHECK(shell_words("a  b\tc\n d") == Words{"a", "b", "c", "d"});
-  CHECK(shell_words(R"(a 'b "c" \d' "e 'f' \"g\" \h")") ==
-        Words{"a", "b \"c\" \\d", "e 'f' \"g\" \\h"});
-  CHECK(shell_words(R"(a\ b --x='y z'w "")") == Words{"a b", "--x=y zw", ""});
-  CHECK(shell_words("vllm serve m \\\n  -tp 4 \\\r\n  -pp 2") ==
+  const auto words = [](std::string_view s) { return shell_words(s, "--engine-args"); };
+  CHECK(words("a  b\tc\n d") == Words{"a", "b", "c", "d"});
+  CHECK(words(R"(a 'b "c" \d' "e 'f' \"g\" \h")") == Words{"a", "b \"c\" \\d", "e 'f' \"g\" \\h"});
+  CHECK(words(R"(a\ b --x='y z'w "")") == Words{"a b", "--x=y zw", ""});
+  CHECK(words("vllm serve m \\\n  -tp 4 \\\r\n  -pp 2") ==
         Words{"vllm", "serve", "m", "-tp", "4", "-pp", "2"});
-  CHECK(shell_words("a b # the rest\nc#d") == Words{"a", "b", "c#d"});
-  CHECK(shell_words("").empty());
-  CHECK_THROWS_WITH_AS(shell_words("vllm 'serve"),
+  CHECK(words("a b # the rest\nc#d") == Words{"a", "b", "c#d"});
+  CHECK(words("").empty());
+  CHECK_THROWS_WITH_AS(words("vllm 'serve"),
                        "--engine-args: character 6: the quote ' is never closed", UserError);
   CHECK_THROWS_WITH_AS(
-      shell_words("vllm serve m | tee log"),
+      words("vllm serve m | tee log"),
       "--engine-args: character 14: expected one command, got the shell operator |", UserError);
 }
 

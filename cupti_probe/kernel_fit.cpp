@@ -1,0 +1,138 @@
+#include "cupti_probe/kernel_fit.hpp"
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "model/csv.hpp"
+#include "model/time.hpp"
+#include "model/user_error.hpp"
+
+namespace kvroof::probe {
+namespace {
+
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+
+// Scatter of repeated cold launches, and how far a constant may stray from its class for nothing.
+constexpr double kRowSigma = 0.05, kShareSigma = 0.4, kRampSigma = 1.1, kOverlapSigma = 2;
+
+/// Unbounded parameters <-> constants: logarithms, and the logit of the overlap.
+KernelFit constants(const VectorXd& p, bool overlap, const Machine& m) {
+  KernelFit fit{.compute = std::min(std::exp(p[0]), 1.05),
+                .memory = std::min(std::exp(p[1]), m.hbm.achieved / m.hbm.peak),
+                .ramp = Seconds{std::exp(p[2])}};
+  if (overlap) fit.overlap = 1 / (1 + std::exp(-p[3]));
+  return fit;
+}
+
+double mean_error(std::span<const TimedShape* const> shapes, const Machine& m,
+                  const KernelFit& fit) {
+  double sum = 0;
+  for (const TimedShape* s : shapes)
+    if (const auto t = kernel_time(s->stages, m, &fit)) sum += std::abs(*t / s->measured - 1);
+  return shapes.empty() ? 0 : sum / static_cast<double>(shapes.size());
+}
+
+}  // namespace
+
+std::optional<Seconds> kernel_time(std::span<const Op> stages, const Machine& machine,
+                                   const KernelFit* fit) {
+  Machine m = machine;
+  if (fit)
+    for (ClassFit& c : m.fit) c.compute = fit->compute, c.memory = fit->memory, c.ramp = fit->ramp;
+  Seconds sum;
+  try {
+    for (Op op : stages) {
+      if (fit && fit->overlap) op.execution.pipe_overlap = *fit->overlap;
+      const OpTime t = time(op, m, Launch::graph);
+      sum += t.expected - t.gap.launch;
+    }
+  } catch (const std::domain_error&) {
+    return std::nullopt;
+  }
+  return sum;
+}
+
+KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shapes,
+                     const Machine& machine) {
+  std::vector<const TimedShape*> train, test;
+  for (std::size_t i = 0; i < shapes.size(); ++i) (i % 2 ? test : train).push_back(&shapes[i]);
+  if (train.empty()) throw UserError("calibrate: no shapes of " + kernel);
+  const bool overlap = std::any_of(train.begin(), train.end(), [](const TimedShape* s) {
+    return std::any_of(s->stages.begin(), s->stages.end(),
+                       [](const Op& op) { return op.work.exps > 0; });
+  });
+  const ClassFit& start = machine.fit_of(train.front()->stages.front().op_class);
+  VectorXd prior(overlap ? 4 : 3), sigma(prior.size());
+  prior << std::log(start.compute), std::log(start.memory), std::log(start.ramp.value),
+      VectorXd::Zero(prior.size() - 3);
+  sigma << kShareSigma, kShareSigma, kRampSigma, VectorXd::Constant(sigma.size() - 3, kOverlapSigma);
+
+  const auto rows = static_cast<Eigen::Index>(train.size());
+  const auto residuals = [&](const VectorXd& p) {
+    VectorXd r(rows + p.size());
+    const KernelFit fit = constants(p, overlap, machine);
+    for (Eigen::Index i = 0; i < rows; ++i) {
+      const TimedShape& s = *train[static_cast<std::size_t>(i)];
+      const auto t = kernel_time(s.stages, machine, &fit);
+      r[i] = t ? std::log(*t / s.measured) / kRowSigma : 0;
+    }
+    r.tail(p.size()) = (p - prior).cwiseQuotient(sigma);
+    return r;
+  };
+
+  VectorXd p = prior, r = residuals(p);
+  double damping = 1;
+  for (int step = 0; step < 200 && damping < 1e9; ++step) {
+    constexpr double kStep = 1e-4;
+    MatrixXd jacobian(r.size(), p.size());
+    for (Eigen::Index c = 0; c < p.size(); ++c) {
+      VectorXd moved = p;
+      moved[c] += kStep;
+      jacobian.col(c) = (residuals(moved) - r) / kStep;
+    }
+    const MatrixXd normal = jacobian.transpose() * jacobian;
+    const VectorXd gradient = jacobian.transpose() * r;
+    const MatrixXd damped = normal + damping * MatrixXd::Identity(p.size(), p.size());
+    const VectorXd next = p - damped.ldlt().solve(gradient), at_next = residuals(next);
+    if (at_next.squaredNorm() < r.squaredNorm()) p = next, r = at_next, damping /= 3;
+    else damping *= 4;
+  }
+  KernelFit fit = constants(p, overlap, machine);
+  fit.kernel = kernel;
+  fit.fitted = static_cast<int>(train.size()), fit.judged = static_cast<int>(test.size());
+  fit.error_fitted = mean_error(train, machine, fit);
+  fit.error_judged = mean_error(test, machine, fit);
+  return fit;
+}
+
+std::vector<KernelFit> read_fits(const std::string& file) {
+  const Csv csv = read_csv(file);
+  if (!csv.has({"kernel", "compute", "memory", "ramp_s", "overlap"}))
+    throw UserError(file + ": expected the file that kvroof-probe calibrate --write makes");
+  std::vector<KernelFit> fits;
+  for (const CsvRow& row : csv.rows) {
+    const auto number = [&](const char* column) {
+      return to_number(row.cells[static_cast<std::size_t>(csv.column({column}))]);
+    };
+    const auto compute = number("compute"), memory = number("memory"), ramp = number("ramp_s");
+    if (!compute || !memory || !ramp)
+      throw UserError(file + ":" + std::to_string(row.line) + ": expected three numbers");
+    fits.push_back({.kernel = row.cells[static_cast<std::size_t>(csv.column({"kernel"}))],
+                    .compute = *compute,
+                    .memory = *memory,
+                    .ramp = Seconds{*ramp},
+                    .overlap = number("overlap")});
+  }
+  return fits;
+}
+
+const KernelFit* find_fit(std::span<const KernelFit> fits, std::string_view kernel) {
+  const auto it =
+      std::find_if(fits.begin(), fits.end(), [&](const KernelFit& f) { return f.kernel == kernel; });
+  return it == fits.end() ? nullptr : &*it;
+}
+
+}  // namespace kvroof::probe

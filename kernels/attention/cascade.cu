@@ -1,0 +1,238 @@
+// Cascade decode: the prefix that all requests share is attended to once.
+//                                                               model: model/attention/cascade.cpp
+//   q, o [b, s_q, h_q, d]   k, v [pages, h_kv, page, d]   bf16   table [b, max_pages] int32
+//   the first prefix / page entries of every row of the table name the same pages
+// Three kernels (arXiv:2501.01005, section 3.1.2):
+//   prefix   one block per (split of the prefix, kM packed rows, K/V head): packed row i is head
+//            kv_head·G + i % G of token i / G of the whole batch, so the b·s_q·G rows of a K/V head
+//            fill tiles of the prefill loop (kernels/flash_loop.cuh) and read the prefix together
+//   suffix   the loop of paged_decode (kernels/split_kv.cuh) over each request's own pages
+//   merge    O = sum_i 2^(lse_i - L)·O_i / sum_i 2^(lse_i - L) over the splits of both
+//            (kernels/combine.cuh)
+//   HBM read   prefix K and V once, suffix K and V once, tables, q      written   o, lse, partials
+//   partials   (prefix splits + suffix splits)·(d + 1) fp32 a query row, handed over in L2
+#include <algorithm>
+#include <bit>
+#include <numeric>
+#include <random>
+
+#include "kernels/attention/entries.hpp"
+#include "kernels/check.hpp"
+#include "kernels/flash_tiles.cuh"
+#include "kernels/split_kv.hpp"
+#include "model/attention/cascade.hpp"
+#include "model/attention/split_kv.hpp"
+
+namespace kvroof::kernels {
+namespace {
+
+struct PrefixParams {
+  SplitParams split;  // splits: of the prefix; parts: of prefix and suffix together
+  PagedCache cache;
+  int prefix;  // tokens
+};
+
+/// Rows of the shared pages of one K/V head.
+struct PagedRows {
+  const bf16 *k, *v;
+  const int* pages;
+  int page_shift, h_kv, kv_head, d;
+  __device__ std::int64_t element(int j) const {
+    const int in_page = j & ((1 << page_shift) - 1);
+    return ((static_cast<std::int64_t>(pages[j >> page_shift]) * h_kv + kv_head << page_shift) +
+            in_page) *
+           d;
+  }
+  __device__ const bf16* k_row(int j) const { return k + element(j); }
+  __device__ const bf16* v_row(int j) const { return v + element(j); }
+};
+
+/// Tiles [begin, end) of kN keys; only the last of the prefix can be ragged.
+template <int kN>
+struct RangeTiles {
+  int begin, end, s_kv;
+  __device__ int count() const { return end - begin; }
+  __device__ int tile(int i) const { return begin + i; }
+  __device__ bool plain(int tile) const { return (tile + 1) * kN <= s_kv; }
+  template <int kTiles>
+  __device__ __forceinline__ void mask(float (&s)[kTiles][4], int tile, int, int key) const {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t)
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        if (tile * kN + key + 8 * t + e % 2 >= s_kv) s[t][e] = -INFINITY;
+  }
+};
+
+template <class T>
+__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_prefix(const PrefixParams p) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  auto& smem = *reinterpret_cast<FlashSmem<T>*>(shared);
+  const SplitParams& x = p.split;
+  const int split = blockIdx.x, first_row = blockIdx.y * T::kM, kv_head = blockIdx.z;
+  const int group = x.h_q / x.h_kv, rows = ::min(T::kM, x.b * x.s_q * group - first_row);
+  const int key_tiles = (p.prefix + T::kN - 1) / T::kN;
+  const RangeTiles<T::kN> tiles{key_tiles * split / x.splits, key_tiles * (split + 1) / x.splits,
+                                p.prefix};
+  const auto row = [&](int r) -> std::int64_t {  // number of the row in q and o
+    const int i = first_row + r;
+    return static_cast<std::int64_t>(i / group) * x.h_q + kv_head * group + i % group;
+  };
+  const PagedRows kv{p.cache.k, p.cache.v, p.cache.table, p.cache.page_shift,
+                     x.h_kv,    kv_head,   T::kD};
+  const float scale = x.scale * 1.4426950408889634f;  // exponents to base 2
+
+  FlashWarp<T> w;
+  flash_loop<T>(
+      w, smem, 0, rows, [&](int r) { return x.q + row(r) * T::kD; }, kv, p.prefix, tiles, scale);
+
+  // O / l and lse to this split's place, fp32: a quad of lanes fills whole sectors.
+  const int lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * 16 * T::kRowTiles;
+#pragma unroll
+  for (int m = 0; m < T::kRowTiles; ++m)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int r = warp_row + 16 * m + 8 * half + lane / 4;
+      if (r >= rows) continue;
+      const std::int64_t part = row(r) * x.parts + split;
+      const float inverse = w.softmax[m].inverse_sum(half);
+      if (lane % 4 == 0) x.part_lse2[part] = w.softmax[m].lse2(half, scale);
+      float* o = x.part_o + part * T::kD + 2 * (lane % 4);
+#pragma unroll
+      for (int t = 0; t < T::kColTiles; ++t)
+        *reinterpret_cast<float2*>(o + 8 * t) =
+            make_float2(w.o[m][t][2 * half] * inverse, w.o[m][t][2 * half + 1] * inverse);
+    }
+}
+
+template <class T>
+void launch_prefix(const PrefixParams& p, cudaStream_t stream) {
+  constexpr int kSmem = sizeof(FlashSmem<T>);
+  static const cudaError_t ready =
+      cudaFuncSetAttribute(attend_prefix<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+  CUDA_CHECK(ready);
+  const SplitParams& x = p.split;
+  const int rows = x.b * x.s_q * (x.h_q / x.h_kv);
+  const dim3 grid(x.splits, (rows + T::kM - 1) / T::kM, x.h_kv);
+  attend_prefix<T><<<grid, T::kThreads, kSmem, stream>>>(p);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+/// Pages of the batch in any order; the first `shared` of every request are those of request 0.
+std::vector<int> shared_table(std::int64_t b, int pages, int shared) {
+  std::vector<int> pool(static_cast<std::size_t>(shared + b * (pages - shared)));
+  std::iota(pool.begin(), pool.end(), 0);
+  std::shuffle(pool.begin(), pool.end(), std::mt19937_64(fresh_seed()));
+  std::vector<int> table;
+  for (std::int64_t r = 0; r < b; ++r)
+    for (int i = 0; i < pages; ++i)
+      table.push_back(pool[static_cast<std::size_t>(i < shared ? i : r * (pages - shared) + i)]);
+  return table;
+}
+
+Case make(const Args& args) {
+  const AttentionShape x = attention_shape(args);
+  AttentionData data = decode_data(x, args);
+  reference::Attention& c = data.call;
+  const auto page = static_cast<std::uint32_t>(arg(args, "block_size", 16));
+  // Engines share whole pages; what is left of the prefix belongs to each request.
+  const auto longest = static_cast<std::uint32_t>(x.s_kv - x.s_q);
+  const auto wanted = std::min(static_cast<std::uint32_t>(arg(args, "prefix", 0)), longest);
+  const int shared = static_cast<int>(wanted / page), prefix = shared * static_cast<int>(page);
+  if (shared == 0) throw std::invalid_argument("cascade: no whole page of the prefix is shared");
+  const int own = static_cast<int>(x.s_kv) - prefix, d = static_cast<int>(x.d_qk);
+  const int pages = shared + (own + static_cast<int>(page) - 1) / static_cast<int>(page);
+
+  const std::vector<int> table = shared_table(c.b, pages, shared);
+  const std::size_t pool = static_cast<std::size_t>(shared + c.b * (pages - shared)) *
+                           static_cast<std::size_t>(c.h_kv * page * c.d_qk);
+  data.k = Buffer(2 * pool), data.v = Buffer(2 * pool);
+  c.k_rows = {.token_stride = c.d_qk,
+              .head_stride = page * c.d_qk,
+              .table = table,
+              .max_pages = pages,
+              .page_size = static_cast<int>(page),
+              .page_stride = c.h_kv * page * c.d_qk};
+  c.v_rows = c.k_rows;
+  refill(data);
+
+  const std::int64_t rows = c.b * c.s_q * c.h_q / c.h_kv;  // of a K/V head
+  const attention::Tile tile =
+      with_flash_tile(d, rows, [&]<class T>() { return flash_model_tile<T>(); });
+  AttentionShape suffix = x;
+  suffix.s_kv = own;
+  const attention::CascadePlan plan{
+      .prefix = tile,
+      .suffix = decode_kernel_tile(d),
+      .prefix_splits = attention::split_count(
+          {.blocks = x.h_kv * std::ceil(1.0 * static_cast<double>(rows) / tile.m),
+           .key_tiles = std::ceil(1.0 * prefix / tile.n),
+           .slots = 1.0 * on_chip().num_sms * tile.ctas_per_sm}),
+      .suffix_splits = static_cast<double>(choose_splits(suffix, args, 2))};
+  const int parts = static_cast<int>(plan.prefix_splits + plan.suffix_splits);
+
+  Buffer partials;
+  SplitParams merge = split_params(data, parts, partials);
+  merge.parts = parts;
+  SplitParams first = merge, second = merge;
+  first.splits = static_cast<int>(plan.prefix_splits);
+  second.splits = static_cast<int>(plan.suffix_splits);
+  second.part_o += std::int64_t{first.splits} * d, second.part_lse2 += first.splits;
+
+  const Buffer device_table = to_device(table);
+  const Buffer own_lengths = to_device(std::vector<int>(static_cast<std::size_t>(c.b), own));
+  PagedCache cache{data.k.as<bf16>(),
+                   data.v.as<bf16>(),
+                   device_table.as<int>(),
+                   own_lengths.as<int>(),
+                   pages,
+                   std::countr_zero(page),
+                   static_cast<int>(c.h_kv)};
+  const PrefixParams prefix_params{first, cache, prefix};
+  cache.table += shared;
+  const auto launch = [=, keep = std::vector{data.q, data.k, data.v, data.o, data.lse, partials,
+                                             device_table, own_lengths}](cudaStream_t stream) {
+    with_flash_tile(d, rows, [&]<class T>() { launch_prefix<T>(prefix_params, stream); });
+    launch_attend(second, cache, d, stream);
+    launch_combine(merge, d, stream);
+  };
+  const attention::Cost cost = attention::cascade(x, {}, on_chip(), prefix, page, plan);
+  return {.name = "cascade " + shape_name(x) + " prefix" + std::to_string(prefix) + " splits" +
+                  std::to_string(first.splits) + "+" + std::to_string(second.splits),
+          .op = {.name = "cascade",
+                 .op_class = OpClass::decode_attention,
+                 .work = cost.work,
+                 .execution = cost.execution,
+                 .handed_over = cost.handed_over},
+          .launch = launch,
+          .verify = [=] { return verify_attention(data, launch); },
+          .kernels_per_launch = 3};
+}
+
+}  // namespace
+
+Entry cascade_entry() {
+  const auto shape = [](double b, double h_q, double prefix, double own, double d) {
+    return Args{{"b", b},           {"h_q", h_q},           {"h_kv", 8},
+                {"prefix", prefix}, {"s_kv", prefix + own}, {"d", d}};
+  };
+  return {.name = "cascade",
+          .title = "decode over a shared prefix: once for the batch, then each request's own",
+          .shapes =
+              {shape(8, 32, 512, 64, 128),     // 4 MB of cache: L2
+               shape(32, 32, 2048, 128, 128),  // 25 MB
+               shape(64, 32, 2048, 256, 128),  // 75 MB
+               shape(64, 32, 8192, 512, 128),  // 168 MB
+               shape(64, 64, 8192, 512, 128),
+               shape(32, 32, 32768, 256, 128),
+               shape(128, 32, 4096, 1024, 128),
+               shape(256, 32, 1024, 512, 128),
+               shape(16, 64, 131072, 64, 128),
+               shape(64, 32, 2000, 48, 128),
+               shape(64, 32, 8192, 1024, 64),
+               shape(32, 16, 8192, 1024, 256),
+               {{"b", 32}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4}, {"prefix", 8192}, {"s_kv", 8704}}},
+          .make = make};
+}
+
+}  // namespace kvroof::kernels
