@@ -28,7 +28,6 @@ struct ValidateOptions {
 };
 int validate(const ValidateOptions& options, const std::string& command);
 
-<<<<<<< HEAD
 struct CalibrateOptions {
   std::string hardware, profile;     // an id, or a file
   std::vector<std::string> records;  // of validate
@@ -42,7 +41,7 @@ struct SeedsOptions {
   bool counters = true;
 };
 int seeds(const SeedsOptions& options, const std::string& command);
-=======
+
 struct LadderOptions {
   std::string hardware, profile;  // an id, or a file
   double tokens = 16384;
@@ -50,7 +49,6 @@ struct LadderOptions {
   bool counters = true;
 };
 int ladder(const LadderOptions& options, const std::string& command);
->>>>>>> h/hopper1
 
 struct ProfileKernelOptions {
   std::string kernel, group = "roofline", csv;

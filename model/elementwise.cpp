@@ -73,4 +73,24 @@ Work quantise(double tokens, double d, ElementSize from, ElementSize to) {
   return w;
 }
 
+Work moe_route(double tokens, double experts, double pairs, ElementSize a) {
+  Work w;
+  w.read.activations = Elements{tokens * experts} * a;
+  w.written.activations = Bytes{8 * pairs};
+  w.launches = 1;
+  return w;
+}
+
+Work moe_permute(double tokens, double pairs, double d, ElementSize a) {
+  Work w;
+  w.read.activations = Elements{tokens * d} * a;
+  w.written.activations = Elements{pairs * d} * a;
+  w.launches = 1;
+  return w;
+}
+
+Work moe_finalize(double tokens, double pairs, double d, ElementSize a) {
+  return moe_permute(pairs, tokens, d, a);
+}
+
 }  // namespace kvroof::elementwise

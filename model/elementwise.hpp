@@ -31,4 +31,12 @@ Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool l
 /// Converts activations to a narrow format before a quantised product.
 Work quantise(double tokens, double d, ElementSize from, ElementSize to);
 
+/// Around the products of routed experts, a kernel each, `pairs` (token, expert) assignments:
+///   route     top-k of the router's scores: reads tokens·experts·a, writes 8 bytes a pair
+///   permute   rows into the order of their experts: reads tokens·d·a, writes pairs·d·a
+///   finalize  weighted sum of a token's experts: reads pairs·d·a, writes tokens·d·a
+Work moe_route(double tokens, double experts, double pairs, ElementSize a);
+Work moe_permute(double tokens, double pairs, double d, ElementSize a);
+Work moe_finalize(double tokens, double pairs, double d, ElementSize a);
+
 }  // namespace kvroof::elementwise

@@ -1,5 +1,6 @@
 #include "model/engine.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace kvroof {
@@ -15,8 +16,21 @@ constexpr std::string_view kSource =
 constexpr std::array<EngineTraits, 3> kEngines{{
     {"vllm", MemoryRule::total, 0.92, 16, 256, 8192, Bytes{0.5e9}, Bytes{0.3e9}, Seconds{1e-3},
      Seconds{0}, kSource},
-    {"sglang", MemoryRule::static_share, 0.88, 1, 256, 8192, Bytes{0.5e9}, Bytes{0.3e9},
-     Seconds{1e-3}, Seconds{0}, kSource},
+    {"sglang",
+     MemoryRule::static_share,
+     0.88,
+     1,
+     256,
+     8192,
+     Bytes{0.5e9},
+     Bytes{0.3e9},
+     Seconds{1e-3},
+     Seconds{0},
+     kSource,
+     {},
+     {},
+     {},
+     true},
     {"trtllm", MemoryRule::free_after_weights, 0.90, 32, 2048, 8192, Bytes{0.5e9}, Bytes{0.3e9},
      Seconds{1e-3}, Seconds{0}, kSource},
 }};
@@ -29,6 +43,32 @@ const EngineTraits* find_engine(std::string_view name) {
   for (const EngineTraits& e : kEngines)
     if (e.name == name) return &e;
   return nullptr;
+}
+
+Machine with_kernels_of(const EngineTraits& engine, Machine m) {
+  const auto share = [](double of_gpu, double factor) { return std::min(1.0, of_gpu * factor); };
+  for (std::size_t i = 0; i < m.fit.size(); ++i) {
+    const KernelFactors& k = engine.kernels[i];
+    m.fit[i].compute = share(m.fit[i].compute, k.compute);
+    m.fit[i].memory = share(m.fit[i].memory, k.memory);
+    m.fit[i].ramp *= k.ramp;
+    m.fit[i].tail = share(m.fit[i].tail, k.tail);
+  }
+  const auto combine = [](auto& of_gpu, const auto& of_engine) {
+    for (std::size_t i = 0; i < of_gpu.size(); ++i) {
+      of_gpu[i].compute *= of_engine[i].compute;
+      of_gpu[i].memory *= of_engine[i].memory;
+      of_gpu[i].convert += of_engine[i].convert;
+    }
+  };
+  combine(m.format, engine.formats);
+  combine(m.moe_format, engine.moe_formats);
+  const KernelFactors& k = engine.kernels[static_cast<std::size_t>(OpClass::collective)];
+  for (Link* link : {&m.nvlink, &m.pcie, &m.nic}) {
+    link->efficiency = share(link->efficiency, k.memory);
+    link->latency *= k.ramp, link->base *= k.ramp;
+  }
+  return m;
 }
 
 }  // namespace kvroof

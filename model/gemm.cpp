@@ -17,8 +17,9 @@ GemmTile gemm_tile(double m, double n, double k, const OnChip& chip) {
     int m, n;
     double reuse;
   };  // reuse: rate of the tile's main loop over the best tile's
-  constexpr Candidate candidates[] = {{128, 256, 1.0}, {256, 128, 1.0}, {128, 128, 0.95},
-                                      {64, 256, 0.95}, {64, 128, 0.85}, {64, 64, 0.7}};
+  constexpr Candidate candidates[] = {{128, 256, 1.0},  {256, 128, 1.0},  {128, 128, 0.95},
+                                      {128, 192, 0.98}, {192, 128, 0.98}, {64, 256, 0.95},
+                                      {64, 192, 0.9},   {64, 128, 0.85},  {64, 64, 0.7}};
   if (m <= 64) {
     GemmTile tile{.m = static_cast<int>(round_up(std::max(m, 1.0), 16)), .n = 64, .k = 64};
     const double tiles = std::ceil(n / tile.n);
@@ -29,6 +30,10 @@ GemmTile gemm_tile(double m, double n, double k, const OnChip& chip) {
   }
   GemmTile best;
   double least = INFINITY;
+  // A part of k costs the tile's FP32 partial results a trip through L2: 8 bytes an element at 64
+  // bytes a clock and SM is what 256 steps along k take the tensor cores (4096 FLOP a clock).
+  constexpr double kReduction = 256, kMostSplits = 8;
+  const double splits = std::clamp(std::floor(k / (4 * 64)), 1.0, kMostSplits);
   for (const Candidate& c : candidates)
     for (const int pair : {2, 1}) {
       if (pair == 2 && c.m == c.n) continue;  // small tiles: multicast buys little
@@ -36,8 +41,12 @@ GemmTile gemm_tile(double m, double n, double k, const OnChip& chip) {
       (c.m < c.n ? t.cluster_m : t.cluster_n) = pair;
       const double tiles =
           pair * std::ceil(m / (t.m * t.cluster_m)) * std::ceil(n / (t.n * t.cluster_n));
-      const double cost = std::ceil(tiles / chip.num_sms) * c.m * c.n / c.reuse;
-      if (cost < least) least = cost, best = t;
+      for (t.split_k = 1; t.split_k <= splits; ++t.split_k) {
+        const double steps = k / t.split_k + (t.split_k > 1 ? kReduction : 0);
+        const double cost =
+            std::ceil(tiles * t.split_k / chip.num_sms) * c.m * c.n * steps / c.reuse;
+        if (cost < least) least = cost, best = t;
+      }
     }
   return best;
 }

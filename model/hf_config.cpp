@@ -79,9 +79,9 @@ LlmConfig llm_from_config(const Node& outer, const Node& quant_file, const LlmOp
   s.vocab = c.need({"vocab_size"}, hf::kVocab);
   s.max_positions = c.get("max_position_embeddings", hf::kPositions,
                           c.get("n_positions", hf::kPositions, 0, 1), 1);
-  if (a->model_type == "gpt2") s.learned_positions = s.max_positions;
+  if (a->model_type == "gpt2" || a->model_type == "opt") s.learned_positions = s.max_positions;
   s.tied_embeddings = c.flag("tie_word_embeddings", a->tied);
-  s.final_norm_bias = a->model_type == "gpt2" || a->model_type == "falcon";
+  s.final_norm_bias = a->plain || a->model_type == "falcon";
   hf::read_layers(c, *a, n_layers, s);
   hf::read_formats(c, outer, quant_file, out);
   if (c.get("num_nextn_predict_layers", hf::kLayers, 0) > 0)

@@ -60,17 +60,18 @@ AttentionKind attention_of(Config& c, const Architecture& a) {
                            d_model));
     d = std::min(d_model / h_q, static_cast<int>(kHeadDim.max));
   }
-  const bool gpt2 = a.model_type == "gpt2";
+  const bool biased = a.plain && a.model_type != "gptj";
   const bool bias = c.flag(a.model_type == "falcon" ? "bias" : "attention_bias", false);
-  return GroupedAttention{.h_q = h_q,
-                          .h_kv = h_kv,
-                          .d_qk = d,
-                          .d_v = d,
-                          .qkv_bias = gpt2 || a.qkv_bias || bias,
-                          // Qwen2's attention_bias names its qkv bias; its o_proj has none.
-                          .o_bias = gpt2 || (bias && a.model_type != "qwen2"),
-                          .qk_norm = a.qk_norm,
-                          .sinks = a.model_type == "gpt_oss"};
+  return GroupedAttention{
+      .h_q = h_q,
+      .h_kv = h_kv,
+      .d_qk = d,
+      .d_v = d,
+      .qkv_bias = biased || a.qkv_bias || bias,
+      // Qwen2's and GLM-4.5's attention_bias names their qkv bias; o_proj has none.
+      .o_bias = biased || (bias && a.model_type != "qwen2" && a.model_type != "glm4_moe"),
+      .qk_norm = a.qk_norm || c.flag("use_qk_norm", false),
+      .sinks = a.model_type == "gpt_oss"};
 }
 
 bool contains(const Node* list, int value) {
@@ -79,9 +80,9 @@ bool contains(const Node* list, int value) {
 }
 
 DenseMlp dense_mlp(Config& c, const Architecture& a) {
-  if (a.model_type == "gpt2")
+  if (a.plain)
     return {.d_ff = c.get("n_inner", kInner,
-                          c.get("intermediate_size", kInner,
+                          c.get(c.has("ffn_dim") ? "ffn_dim" : "intermediate_size", kInner,
                                 4 * c.need({"hidden_size", "n_embd"}, kWidth), 1),
                           1),
             .gated = false,
@@ -115,7 +116,7 @@ MlpKind mlp_of(Config& c, const Architecture& a, int i) {
                   .top_k = c.need({"num_experts_per_tok"}, kExperts),
                   .d_ff_expert = c.need({"moe_intermediate_size"}, kInner)};
   }
-  if (a.latent) {
+  if (a.latent || a.model_type == "glm4_moe") {
     const bool dense = !c.has("n_routed_experts") ||
                        i < c.get("first_k_dense_replace", kLayers, 0) ||
                        i % c.get("moe_layer_freq", kLayers, 1, 1) != 0;
@@ -174,8 +175,9 @@ void read_layers(Config& c, const Architecture& a, int n_layers, LlmShape& s) {
         return c.refuse("layer_types", fmt::format("expected full_attention, sliding_attention or "
                                                    "chunked_attention, got {}",
                                                    described(n)));
-  const bool layer_norm = a.model_type == "falcon" || a.model_type == "gpt2";
-  const bool parallel = a.model_type == "falcon" && c.flag("parallel_attn", true);
+  const bool layer_norm = a.model_type == "falcon" || a.plain;
+  const bool parallel =
+      a.model_type == "gptj" || (a.model_type == "falcon" && c.flag("parallel_attn", true));
   const bool two_norms = a.model_type == "falcon" && c.flag("new_decoder_architecture", false);
   const AttentionKind attention = attention_of(c, a);
   for (int i = 0; i < n_layers; ++i) {

@@ -22,6 +22,7 @@ enum class Locality {
 struct Architecture {
   std::string_view model_type;
   bool latent = false;  // MLA
+  bool plain = false;   // LayerNorm, a two-matrix MLP with biases (GPT-2 and its contemporaries)
   bool qkv_bias = false, qk_norm = false;
   bool tied = false;  // when tie_word_embeddings is absent
   int norms = 2;
@@ -43,7 +44,11 @@ inline constexpr std::array kArchitectures{
                  .norms = 4,
                  .locality = Locality::pattern},
     Architecture{.model_type = "falcon", .tied = true},
-    Architecture{.model_type = "gpt2", .tied = true},
+    Architecture{.model_type = "gpt2", .plain = true, .tied = true},
+    Architecture{.model_type = "gptj", .plain = true},
+    Architecture{.model_type = "opt", .plain = true, .tied = true},
+    Architecture{.model_type = "bloom", .plain = true, .tied = true},
+    Architecture{.model_type = "glm4_moe"},
     Architecture{.model_type = "deepseek_v2", .latent = true},
     Architecture{.model_type = "deepseek_v3", .latent = true},
     Architecture{.model_type = "kimi_k2", .latent = true},

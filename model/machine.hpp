@@ -30,14 +30,26 @@ struct Roof {
 /// top.
 ///   ramp    fill and drain of one kernel (prologue, first loads, epilogue), launch gap excluded
 ///   block   fill and drain of a thread block that its neighbours on the SM do not hide, once a
-///   wave spread  relative standard deviation of measured over predicted time
+///           wave
+///   tail    share of the idle slots of a last, part-filled wave that stays idle: a library with
+///           many tile shapes picks one that fills it better
+///   spread  relative standard deviation of measured over predicted time
 struct ClassFit {
   double compute = 1, memory = 1;
   Seconds ramp;
+  double tail = 1;
   double spread = 0;
   Source source = Source::assumed;
   Seconds block;
   bool operator==(const ClassFit&) const = default;
+};
+
+/// Products in a narrow format against BF16 products: factors on the two shares of a ClassFit (the
+/// peak itself is already the format's), and the time to scale and convert one product's input.
+struct FormatFit {
+  double compute = 1, memory = 1;
+  Seconds convert;
+  bool operator==(const FormatFit&) const = default;
 };
 
 /// Per direction and GPU. Times of a collective: latency by algorithm + bytes / (bandwidth *
@@ -76,6 +88,7 @@ struct Machine {
   Bytes l2_effective;  // capacity before re-reads leave L2
   Bytes memory;        // as the driver reports it
   std::array<ClassFit, kNumOpClasses> fit{};
+  std::array<FormatFit, kNumMathTypes> format{}, moe_format{};  // of gemm and of moe_gemm
   LaunchCost launch;
   Link nvlink, pcie, nic;
   double power_watts = 0;
@@ -83,6 +96,10 @@ struct Machine {
 
   const Roof<Throughput>& roof(MathType m) const { return tensor[static_cast<std::size_t>(m)]; }
   const ClassFit& fit_of(OpClass c) const { return fit[static_cast<std::size_t>(c)]; }
+  FormatFit format_of(OpClass c, MathType m) const {
+    const auto i = static_cast<std::size_t>(m);
+    return c == OpClass::gemm ? format[i] : c == OpClass::moe_gemm ? moe_format[i] : FormatFit{};
+  }
 };
 
 }  // namespace kvroof

@@ -236,11 +236,17 @@ void Builder::mix(const MoeMlp& m) {
   const Collective dispatch{CollectiveKind::all_to_all, static_cast<int>(ranks),
                             Elements{t / par.tensor * m.top_k * d_} * act_};
   if (par.expert && par.data > 1) collective("moe_dispatch", dispatch);
+  // A rank gathers the rows of the tokens that chose one of its experts.
+  const double here = all_tokens * std::min(1.0, m.top_k / ranks);
+  add("moe_route", OpClass::elementwise,
+      elementwise::moe_route(all_tokens, all_experts, all_tokens * m.top_k, act_));
+  add("moe_permute", OpClass::elementwise, elementwise::moe_permute(here, pairs, d_, act_));
   add("experts_gate_up", OpClass::moe_gemm,
       experts_gemm(e, (m.gated ? 2 : 1) * e.d_ff, d_, f, l_.on_chip), math);
   add("experts_activation", OpClass::elementwise,
       elementwise::activation(e.assignments, e.d_ff, act_, m.gated, p_.fused_elementwise));
   add("experts_down", OpClass::moe_gemm, experts_gemm(e, d_, e.d_ff, f, l_.on_chip), math);
+  add("moe_finalize", OpClass::elementwise, elementwise::moe_finalize(here, pairs, d_, act_));
   if (par.expert && par.data > 1) collective("moe_combine", dispatch);
   if (m.d_ff_shared > 0) gated_mlp(t, m.d_ff_shared, m.gated, m.bias, true);
 }

@@ -1,5 +1,6 @@
 #include "model/time.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -50,11 +51,20 @@ struct Pipes {
   }
 };
 
+/// The link a collective's slowest pair uses: NVLink inside its domain, PCIe between bridged pairs
+/// of one host (eight GPUs), the network beyond.
+const Link& link_between(const Machine& m, const Collective& c) {
+  constexpr int kHost = 8;
+  if (c.ranks <= m.nvlink.domain || m.nvlink.domain <= 1) {
+    const bool leaves_host = c.kind == CollectiveKind::send && c.ranks > m.nvlink.domain;
+    return leaves_host ? m.nic : m.nvlink;
+  }
+  if (c.kind == CollectiveKind::send) return m.nic;
+  return m.nvlink.domain < kHost && c.ranks <= kHost ? m.pcie : m.nvlink;
+}
+
 OpTime time_collective(const Op& op, const Machine& m) {
-  const Link& link =
-      op.collective.kind == CollectiveKind::send && op.collective.ranks > m.nvlink.domain
-          ? m.nic
-          : m.nvlink;
+  const Link& link = link_between(m, op.collective);
   OpTime t;
   t.bound = t.floor_bound = Bound::link;
   if (trivial(op.collective)) return t;
@@ -85,8 +95,11 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const Work& w = op.work;
   const ClassFit& fit = m.fit_of(op.op_class);
   const double overlap = op.execution.pipe_overlap;
-  const Throughput peak = tensor_peak(op, m), rate = fit.compute * peak;
-  const Bandwidth hbm = m.hbm.peak, hbm_rate = fit.memory * m.hbm.peak;
+  const FormatFit format = m.format_of(op.op_class, op.math);
+  const Throughput peak = tensor_peak(op, m),
+                   rate = std::min(1.0, format.compute * fit.compute) * peak;
+  const Bandwidth hbm = m.hbm.peak,
+                  hbm_rate = std::min(1.0, format.memory * fit.memory) * m.hbm.peak;
 
   // Floor: paper FLOPs and compulsory bytes at datasheet peaks; what is handed over may stay on
   // chip.
@@ -98,7 +111,7 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const bool spills = op.handed_over > m.l2_effective && op.kept == Kept{};
   const Bytes bytes = (spills ? w.hbm() : least) + w.reread;
   const double slots = static_cast<double>(m.num_sms) * op.execution.ctas_per_sm;
-  const double waves = wave_factor(w.ctas, slots);
+  const double waves = 1 + fit.tail * (wave_factor(w.ctas, slots) - 1);
   const Bandwidth reach{std::min(w.ctas > 0 ? w.ctas : slots, 1.0 * m.num_sms) * kSmBytesPerClock *
                         m.boost_clock.value};
   const Bandwidth drawn = min(hbm_rate, reach);
@@ -120,7 +133,14 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
     p.counted = Seconds{op.execution.sm_cycles /
                         (m.sm_clock.value * (m.roof(op.math).achieved / m.roof(op.math).peak))};
   const Seconds body = p.body(overlap);
-  const Seconds ramp = w.launches * fit.ramp + std::ceil(w.ctas / slots) * fit.block;
+  // What a decode kernel launches after itself merges its splits: as short as an elementwise
+  // kernel.
+  const Seconds after =
+      op.op_class == OpClass::decode_attention ? m.fit_of(OpClass::elementwise).ramp : fit.ramp;
+  const Seconds first = fit.ramp + format.convert;
+  const Seconds ramp = std::min(w.launches, 1.0) * first +
+                       std::max(0.0, w.launches - 1) * (after + format.convert) +
+                       std::ceil(w.ctas / slots) * fit.block;
   const Seconds busy = body + ramp;
   // In a graph the next kernel starts one node period later; in a stream the host must keep up too.
   const Seconds gaps = w.launches * m.launch.graph_node;

@@ -11,6 +11,7 @@
 #include "model/attention/flash_v4.hpp"
 #include "model/attention/gqa_decode.hpp"
 #include "model/attention/linear.hpp"
+#include "model/attention/masked_mha.hpp"
 #include "model/attention/mla_decode.hpp"
 #include "model/attention/mla_prefill.hpp"
 #include "model/attention/naive.hpp"
@@ -46,6 +47,8 @@ constexpr std::array kVariants{
             ragged)},
     Variant{"gqa_decode", Phase::decode, "unsplit decode, a block per K/V head (MHA, MQA, GQA)",
             "arXiv:1911.02150; arXiv:2305.13245 section 2", gqa_decode},
+    Variant{"masked_mha", Phase::decode, "CUDA cores, a block per query head, nothing shared",
+            "FasterTransformer; TensorRT-LLM before XQA", masked_mha},
     Variant{"flash_decoding", Phase::decode, "split-KV decode and a combine kernel",
             "https://crfm.stanford.edu/2023/10/12/flashdecoding.html", flash_decoding},
     Variant{"paged_decode", Phase::decode, "decode through a block table", "arXiv:2309.06180",

@@ -38,6 +38,8 @@ int main(int argc, char** argv) {
   cli::add_schema(app, exit_code);
   cli::add_claims(app, exit_code);
   cli::add_simulate(app, exit_code);
+  cli::add_accuracy(app, exit_code);
+  cli::add_calibrate(app, exit_code);
   cli::add_sweep(app, exit_code);
   cli::add_merge(app, exit_code);
   cli::add_plan(app, exit_code);

@@ -21,6 +21,8 @@ void add_compare(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
 void add_merge(CLI::App& app, int& exit_code);
 void add_claims(CLI::App& app, int& exit_code);
+void add_accuracy(CLI::App& app, int& exit_code);
+void add_calibrate(CLI::App& app, int& exit_code);
 void add_lint(CLI::App& app, int& exit_code);
 void add_plot(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);

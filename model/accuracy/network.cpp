@@ -1,0 +1,47 @@
+// Vidur's network profile: all-reduce and send/receive between GPUs of one machine, NCCL through
+// PyTorch.
+#include "model/accuracy/answers.hpp"
+#include "model/accuracy/nccl.hpp"
+#include "model/accuracy/published.hpp"
+#include "model/time.hpp"
+
+namespace kvroof::accuracy {
+namespace {
+
+std::vector<Read> read(const Csv& csv) {
+  return read_published(csv, [](Measurement& m) -> std::string {
+    m.engine = "NCCL";
+    m.mode = Mode::kernel;
+    m.more["bytes"] = number_after(m.words["batch"], "message bytes=", 0);
+    m.configuration = m.hardware + "|" + m.metric + "|" + std::to_string(m.num_gpus);
+    if (!(m.more["bytes"] > 0)) return "no message size";
+    if (m.num_gpus < 2) return "fewer than two GPUs";
+    if (m.metric != "all_reduce_time" && m.metric != "send_recv_time")
+      return "metric " + m.metric + " is not one of this profile";
+    return {};
+  });
+}
+
+std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
+  return answer_each(rows, [&](const Measurement& m) {
+    const Machine* gpu = context.machine(m.hardware);
+    if (!gpu) throw std::runtime_error("no hardware profile for " + m.hardware);
+    const bool all_reduce = m.metric == "all_reduce_time";
+    const bool pair = mentions(m.hardware, "pairwise");
+    if (pair && all_reduce && m.num_gpus > 2)
+      throw std::runtime_error("GPUs linked in pairs: the path between pairs is not modelled");
+    return nccl_time(*gpu, {.kind = all_reduce ? CollectiveKind::all_reduce : CollectiveKind::send,
+                            .ranks = all_reduce ? m.num_gpus : 2,
+                            .payload = Bytes{m.more.at("bytes")}})
+        .value;
+  });
+}
+
+}  // namespace
+
+FileFormat network_format() {
+  return {"Vidur network profile", [](const Csv& csv) { return is_published(csv, "Vidur"); }, read,
+          predict};
+}
+
+}  // namespace kvroof::accuracy

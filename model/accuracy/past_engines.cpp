@@ -1,0 +1,54 @@
+#include "model/accuracy/past_engines.hpp"
+
+#include <algorithm>
+
+namespace kvroof::accuracy {
+namespace {
+
+// Host time of one operator in eager PyTorch. Half of the configurations of SplitwiseSim's table:
+// Llama-2-70B and BLOOM-176B at batch 1 on 8 GPUs take 36 to 50 ms a token whatever the GPU.
+constexpr Seconds kEagerOperator{40e-6};
+// The same from C++: DeepSpeed-MII at batch 1 in half of LLM-Inference-Bench's configurations.
+constexpr Seconds kCompiledOperator{20e-6};
+// Host time per sequence and step: LLM-Inference-Bench's vLLM rows at batch 64 over those at batch
+// 1, half of the configurations.
+constexpr Seconds kPythonSequence{80e-6};
+
+}  // namespace
+
+Setup eager(Setup s) {
+  s.policy.cuda_graphs = false;
+  s.machine.launch.stream = kEagerOperator;
+  return s;
+}
+
+Seconds eager_pass_overhead() { return 40 * kEagerOperator; }
+
+Setup ungraphed(Setup s) {
+  s.policy.cuda_graphs = false;
+  s.machine.launch.stream = kCompiledOperator;
+  return s;
+}
+
+Setup python_scheduler(Setup s) {
+  s.engine.step_per_request = max(s.engine.step_per_request, kPythonSequence);
+  return s;
+}
+
+Setup early_trtllm(Setup s, double version) {
+  if (version > 0.105) return s;  // v0.11
+  const bool shared = std::all_of(s.llm.layers.begin(), s.llm.layers.end(), [&](const auto& g) {
+    const auto* a = std::get_if<GroupedAttention>(&g.attention);
+    return a && version > 0.055 && a->d_qk == 128 && a->h_q == 8 * a->h_kv;
+  });
+  if (!shared) s.policy.decode_attention = "masked_mha";
+  return s;
+}
+
+Setup without_windows(Setup s) {
+  for (LayerGroup& g : s.llm.layers)
+    if (auto* a = std::get_if<GroupedAttention>(&g.attention)) a->window = 0;
+  return s;
+}
+
+}  // namespace kvroof::accuracy

@@ -1,0 +1,31 @@
+// Engines as they were when a table was made: what they did differently from the engines modelled
+// by default, each a physical difference with one constant.
+#pragma once
+#include "model/predict.hpp"
+
+namespace kvroof::accuracy {
+
+/// Python launches every kernel of a step one by one: no graphs, and an operator costs the host
+/// more than the GPU at small batches. vLLM of 2023, Hugging Face transformers.
+Setup eager(Setup setup);
+
+/// Host time of what a Python loop does around one pass of a network: masks, positions, top-k,
+/// sampling, about forty operators.
+Seconds eager_pass_overhead();
+
+/// vLLM before its V1 engine: scheduler, sampler and detokeniser in Python touched every sequence
+/// in every step.
+Setup python_scheduler(Setup setup);
+
+/// DeepSpeed-MII: C++ operators without graphs.
+Setup ungraphed(Setup setup);
+
+/// TensorRT-LLM before v0.11 shared K/V among the query heads of a group only where its XQA kernel
+/// existed: groups of eight, heads of 128, from v0.6. Elsewhere, and for every network in v0.5,
+/// masked multi-head attention ran on CUDA cores, a head at a time. `version` as version_number().
+Setup early_trtllm(Setup setup, double version);
+
+/// TensorRT-LLM keeps the whole cache of networks with a sliding window unless told otherwise.
+Setup without_windows(Setup setup);
+
+}  // namespace kvroof::accuracy
