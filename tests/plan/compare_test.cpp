@@ -15,10 +15,11 @@ using doctest::Approx;
 namespace {
 
 Prediction on(const char* gpu, int tensor, Dtype kv) {
-  Setup s{.llm = load_llm("llama-3.1-70b").shape,
-          .machine = to_machine(load_profile(find_profile(gpu, search_roots()))),
-          .engine = *find_engine("vllm"),
-          .point = {.batch = 16, .prompt = 4096, .output = 256}};
+  Setup s;
+  s.llm = load_llm("llama-3.1-70b").shape;
+  s.machine = to_machine(load_profile(find_profile(gpu, search_roots())));
+  s.engine = *find_engine("vllm");
+  s.point = {.batch = 16, .prompt = 4096, .output = 256};
   s.policy.parallel.tensor = tensor, s.policy.kv = kv;
   return predict(s);
 }
