@@ -54,7 +54,8 @@ std::optional<Seconds> kernel_time(std::span<const Op> stages, const Machine& ma
   try {
     for (Op op : stages) {
       if (fit && fit->overlap) op.execution.pipe_overlap = *fit->overlap;
-      const OpTime t = time(op, m, Launch::graph);
+      // Cycles that are counted pipe by pipe know what the kernel reaches: nothing is left to fit.
+      const OpTime t = time(op, op.execution.sm_cycles > 0 ? machine : m, Launch::graph);
       sum += t.expected - t.gap.launch;
     }
   } catch (const std::domain_error&) {
