@@ -62,7 +62,7 @@ std::map<std::string, double> prices_of(const Options& o) {
 
 struct Problem {
   Resolved resolved;
-  plan::Demand demand;
+  plan::Goal demand;
   plan::Choices choices;
 };
 
@@ -106,7 +106,7 @@ Problem problem(Inputs in, const Options& o) {
     p.choices.kv.push_back(read_scenario(other, ignored).policy.kv);
   }
 
-  plan::Demand& d = p.demand;
+  plan::Goal& d = p.demand;
   d.slo = objectives(s.slo);
   if (!std::isfinite(d.slo.ttft_p99) && !std::isfinite(d.slo.tpot_p99))
     throw UserError(
@@ -153,7 +153,8 @@ std::string seconds(double s) { return std::isfinite(s) ? reports::text(Seconds{
 /// Why an option that could serve was not taken.
 std::string loses(const Option& o, const Option& best) {
   if (!o.serves()) return "no: " + o.refusal;
-  if (o.usd_per_hour <= best.usd_per_hour) return "";
+  if (o.usd_per_hour <= best.usd_per_hour)
+    return o.gpus > best.gpus ? fmt::format("same price, {} more GPUs", o.gpus - best.gpus) : "";
   return fmt::format("{:.0f} % dearer: {:.3g} req/s a GPU",
                      100 * (o.usd_per_hour / best.usd_per_hour - 1),
                      o.prefill ? o.capacity / o.gpus : o.capacity / o.setup.policy.parallel.gpus());
@@ -182,7 +183,7 @@ Json option_json(const Option& o, const Option* best) {
 }
 
 /// The nearest that can be had, and what would have to change. Exit 1: the answer is no.
-void print_impossible(std::ostream& out, const plan::Plan& p, const plan::Demand& d) {
+void print_impossible(std::ostream& out, const plan::Plan& p, const plan::Goal& d) {
   out << "NO option meets it.\n";
   for (const Option& o : p.options) out << "  " << plan::title(o) << ": " << o.refusal << '\n';
   const auto r = plan::reach(p);
@@ -205,7 +206,7 @@ void print_impossible(std::ostream& out, const plan::Plan& p, const plan::Demand
 }
 
 void print_table(std::ostream& out, const Problem& q, const plan::Plan& p, const Options& o) {
-  const plan::Demand& d = q.demand;
+  const plan::Goal& d = q.demand;
   out << fmt::format(
       "Serve {:.4g} req/s of {} ({:.0f} in / {:.0f} out) with TTFT p99 <= {}, TPOT "
       "p99 <= {}\n\n",
@@ -246,7 +247,7 @@ void print_table(std::ostream& out, const Problem& q, const plan::Plan& p, const
       "p99){}\n",
       100 * d.max_load, d.spare ? fmt::format(", {} spare groups", d.spare) : "");
   if (!p.sensitivity.empty()) {
-    out << "\nsensitive to (the three cheapest of one pool, sized anew)\n";
+    out << "\nsensitive to (the leading options, simulated and sized anew)\n";
     reports::Grid t("l");
     t.row({"", "GPUs", "$/h", "cheapest then"});
     for (const plan::Sensitivity& s : p.sensitivity)
