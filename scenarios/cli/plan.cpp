@@ -24,7 +24,7 @@ using plan::Option;
 
 struct Options {
   std::vector<std::string> gpus, prices, kv, models;
-  std::vector<int> tensor{1, 2, 4, 8}, pipeline{1}, slots;
+  std::vector<int> tensor{1, 2, 4, 8}, pipeline{1, 2}, slots;
   double max_load = .8;
   int spare = 0, most_gpus = 8, threads = 0, rows = 12;
   bool aggregated_only = false, all = false;
