@@ -45,11 +45,11 @@ double mean_error(std::span<const TimedShape* const> shapes, const Machine& m,
 std::optional<Seconds> kernel_time(std::span<const Op> stages, const Machine& machine,
                                    const KernelFit* fit) {
   Machine m = machine;
-  if (fit)
-    for (ClassFit& c : m.fit) {
-      c.compute = fit->compute, c.memory = fit->memory;
-      c.ramp = fit->ramp, c.block = fit->block;
-    }
+  if (fit) {  // nothing that was fitted on engines' kernels stays
+    m.fit.fill(
+        {.compute = fit->compute, .memory = fit->memory, .ramp = fit->ramp, .block = fit->block});
+    m.format = {}, m.moe_format = {};
+  }
   Seconds sum;
   try {
     for (Op op : stages) {
