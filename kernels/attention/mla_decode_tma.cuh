@@ -252,6 +252,7 @@ __device__ __forceinline__ int sees(const Params& p, const Errand& errand, int r
 template <int kCluster>
 __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+  barrier_sync(kStepRead, kAll);
   Ring<kStages> ring;
   int count = 0;  // of tiles: neighbours use different barriers
   for (int piece = 0;; piece = (piece + 1) % 4) {
@@ -411,6 +412,7 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
   const Step& step = smem.step;
   const bool feeds = part == 0 && threadIdx.x % 128 == 0;
   if (feeds) Feeder<kCluster>{smem, p}.start();
+  barrier_sync(kStepRead, kAll);  // the first errand is written
   float o[128];
   int stage = 0, count = 0;
   for (int piece = 0;;) {
@@ -432,17 +434,14 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
     }
     const Descriptor probabilities = k_major(smem.tile[stage][kRope]);
     const Descriptor values = mn_major(half, kKeys);
-    if (feeds) {  // where the tile before was; and q, at the first tile
-      Feeder<kCluster> feeder{smem, p};
-      if (first && count > 0) feeder.refill();
-      feeder.refill();
-    }
+    if (feeds && first) Feeder<kCluster>{smem, p}.refill();  // where q was
     ++count;
     if (!last) barrier_sync(kScoresDone + count % 2, kAll);
     issue_output(o, probabilities, values, first);
     wgmma::wait<0>();
     wgmma::pin(o);
     release<kCluster>(smem.used[stage], 1);
+    if (feeds) Feeder<kCluster>{smem, p}.refill();
     stage = (stage + 1) % kStages;
     if (!last) continue;
 
