@@ -151,6 +151,8 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
       if (m.engine == loop) s = eager(s);
     if (mentions(m.words.at("source"), "(2024") && m.engine == "vLLM") s = python_scheduler(s);
     if (m.engine == "DeepSpeed-MII") s = ungraphed(s);
+    if (m.engine == "TensorRT-LLM" || m.engine == "TRT-LLM")
+      s = executor(s, *context.machine(m.hardware));
     const int gpus = s.policy.parallel.gpus();
     switch (static_cast<Kind>(static_cast<int>(m.more.at("kind")))) {
       case Kind::batch_of_one: {

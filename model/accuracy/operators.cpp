@@ -8,6 +8,7 @@
 #include "model/accuracy/answers.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/operator_row.hpp"
+#include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 
 namespace kvroof::accuracy {
@@ -60,7 +61,7 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
   return answer_each(rows, [&](const Measurement& m) {
     if (m.hardware != last || !gpu) gpu = context.machine(m.hardware), last = m.hardware;
     if (!gpu) throw std::runtime_error("no hardware profile for " + m.hardware);
-    return operator_time(unpacked(m.words.at("row")), *gpu).value;
+    return operator_time(unpacked(m.words.at("row")), with_narrow_formats(*gpu)).value;
   });
 }
 
