@@ -7,11 +7,21 @@
 namespace kvroof::probe {
 namespace {
 
-constexpr std::string_view kUnaligned =
-    "rows of k·2 = 8208 bytes start inside a 32-byte sector: a 128-byte box touches five";
+constexpr std::string_view kReads = "HBM read, p90 error";
 
 constexpr Exception kTable[] = {
-    {"gemm_bf16", "L2 to SM", "k=4104", 0.25, kUnaligned},
+    {"gemm_bf16", "L2 to SM", "k=4104", 0.25,
+     "rows of k·2 = 8208 bytes start inside a sector: a box of 128 bytes touches five of 32"},
+    {"gemm_bf16", kReads, "", 0.07,
+     "after some 20 waves the CTAs have drifted apart: one shape reads 2.39 to 2.58 GB from run to "
+     "run"},
+    {"gemm_fp8", kReads, "", 0.13,
+     "waves of 27 to 31 MB move about what L2 holds: how far the CTAs drift decides what hits"},
+    {"flash_v2", kReads, "", 0.06,
+     "blocks of a wave do not end together, so that the head a boundary cuts is partly still in "
+     "L2"},
+    {"gqa_decode", kReads, "", 0.04,
+     "32 query heads on one K/V head fill two row tiles, whose blocks read the same K/V apart"},
 };
 
 bool holds(std::string_view when, std::string_view args) {
@@ -31,10 +41,12 @@ std::span<const Exception> exceptions() { return kTable; }
 
 Check excused(Check check, std::string_view kernel, std::string_view args,
               std::span<const Exception> table) {
-  if (check.verdict != Verdict::off || !check.ratio()) return check;
+  if (check.verdict != Verdict::off || !check.measured) return check;
+  // A line over all shapes measures the error itself.
+  const double error = check.predicted ? std::abs(check.ratio().value_or(2) - 1) : *check.measured;
   for (const Exception& e : table)
     if (e.kernel == kernel && e.quantity == check.quantity && holds(e.when, args) &&
-        std::abs(*check.ratio() - 1) <= e.limit) {
+        error <= e.limit) {
       check.verdict = Verdict::known;
       check.note = e.reason;
       return check;

@@ -52,9 +52,9 @@ E named(std::string_view text, std::string_view key, int count) {
 }  // namespace
 
 std::string op_text(const Op& op) {
-  std::string text = fmt::format("class={} math={} ctas_per_sm={} mma_sync={}", name(op.op_class),
-                                 name(op.math), op.execution.ctas_per_sm,
-                                 static_cast<int>(op.execution.mma_sync));
+  std::string text =
+      fmt::format("class={} math={} ctas_per_sm={} mma_sync={}", name(op.op_class), name(op.math),
+                  op.execution.ctas_per_sm, static_cast<int>(op.execution.mma_sync));
   each_number(op, [&](const char* key, double value) {
     if (value != 0) text += fmt::format(" {}={}", key, value);
   });

@@ -26,7 +26,7 @@ auto with_head_size(int d, const F& f) {
 }
 
 template <class T, class Cache>
-void launch_tile(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
+void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
   constexpr int kSmem = sizeof(SplitSmem<T>);
   static const cudaError_t ready = cudaFuncSetAttribute(
       attend_split<T, Cache>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
@@ -39,7 +39,7 @@ void launch_tile(const SplitParams& p, const Cache& cache, cudaStream_t stream) 
 
 template <class Cache>
 void launch(const SplitParams& p, const Cache& cache, int d, cudaStream_t stream) {
-  with_head_size(d, [&]<int kD>() { launch_tile<DecodeTile<kD>>(p, cache, stream); });
+  with_head_size(d, [&]<int kD>() { launch_attend<DecodeTile<kD>>(p, cache, stream); });
   if (p.splits > 1) launch_combine(p, d, stream);
 }
 
@@ -50,10 +50,6 @@ void launch_split(const SplitParams& p, const DenseCache& cache, int d, cudaStre
 }
 void launch_split(const SplitParams& p, const PagedCache& cache, int d, cudaStream_t stream) {
   launch(p, cache, d, stream);
-}
-
-void launch_attend(const SplitParams& p, const PagedCache& cache, int d, cudaStream_t stream) {
-  with_head_size(d, [&]<int kD>() { launch_tile<DecodeTile<kD>>(p, cache, stream); });
 }
 
 void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {

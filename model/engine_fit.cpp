@@ -144,16 +144,18 @@ EngineFit read_engine_fit(const std::string& path) {
   return f;
 }
 
-EngineTraits load_engine(std::string_view name, const std::vector<std::string>& roots) {
+EngineTraits load_engine(std::string_view name, std::string_view architecture,
+                         const std::vector<std::string>& roots) {
   const EngineTraits* known = find_engine(name);
   const EngineTraits traits = known ? *known : *find_engine("vllm");
   const std::string id = known ? std::string(name) : "generic";
-  for (const std::string& root : roots) {
-    const auto file = std::filesystem::path(root) / "hw_profiles" / "engines" / (id + ".yaml");
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(file, ignored))
-      return with_constants(traits, read_engine_fit(file.string()).log_factor);
-  }
+  for (const std::string& stem : {id + "-" + std::string(architecture), id})
+    for (const std::string& root : roots) {
+      const auto file = std::filesystem::path(root) / "hw_profiles" / "engines" / (stem + ".yaml");
+      std::error_code ignored;
+      if (std::filesystem::is_regular_file(file, ignored))
+        return with_constants(traits, read_engine_fit(file.string()).log_factor);
+    }
   return traits;
 }
 

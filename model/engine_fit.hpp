@@ -39,9 +39,10 @@ EngineTraits with_constants(EngineTraits engine,
 std::string print_engine_fit(const EngineFit& fit);
 EngineFit read_engine_fit(const std::string& path);  // UserError with every fault
 
-/// The engine with the fitted constants that hw_profiles/engines/<name>.yaml holds in the first
-/// root that has it; the plain traits where none has. An unknown name gets vLLM's rules and the
-/// constants of "generic", shared by all engines.
-EngineTraits load_engine(std::string_view name, const std::vector<std::string>& roots);
+/// The engine with fitted constants: those of hw_profiles/engines/<name>-<architecture>.yaml, else
+/// of <name>.yaml, in the first root that has one; the plain traits where none has. An unknown name
+/// gets vLLM's rules and the constants of "generic", shared by all engines.
+EngineTraits load_engine(std::string_view name, std::string_view architecture,
+                         const std::vector<std::string>& roots);
 
 }  // namespace kvroof

@@ -15,7 +15,6 @@ namespace {
 
 /// Modelled, no kernel in the tree: the reason. A row is removed when its kernel arrives.
 const std::map<std::string, std::string, std::less<>> kNoKernel = {
-    {"flash_v4", "Blackwell's tcgen05 cannot be run on the GPU at hand"},
     {"mla_decode", "not written yet"},
     {"masked_mha", "a kernel of the past, kept to predict what was measured with it"},
     {"mla_prefill", "flash_v3 runs its (192, 128) heads; no entry of its own yet"},

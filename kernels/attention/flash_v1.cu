@@ -294,7 +294,8 @@ Case make(const Args& args) {
                  .op_class = OpClass::prefill_attention,
                  .work = cost.work,
                  .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+                 .handed_over = cost.handed_over,
+                 .kept = cost.kept},
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

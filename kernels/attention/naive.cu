@@ -18,15 +18,16 @@ namespace {
 
 struct NaiveParams {
   const bf16 *q, *k, *v;
-  bf16 *o, *s;  // s [b·h_q, s_q, columns], columns = s_kv rounded up to 8
-  int h_q, h_kv, s_q, s_kv, columns;
+  bf16 *o, *s;                    // s [b·h_q, s_q, columns], columns = s_kv rounded up to 8
+  int group, s_q, s_kv, columns;  // group: h_q / h_kv
   bool causal;
   float scale;
 
-  __device__ int kv_matrix(int matrix) const {
-    return matrix / h_q * h_kv + matrix % h_q / (h_q / h_kv);
-  }
+  /// K/V head of a query head, requests counted through. A division runs on the XU pipe.
+  __device__ int kv_matrix(int matrix) const { return group == 1 ? matrix : matrix / group; }
 };
+
+constexpr int kRowThreads = 256;  // of the softmax, a block a row
 
 template <int kD>
 using ScoreTile = FlashTile<kD, 128, 64, 4, false, 1>;
@@ -95,17 +96,17 @@ __device__ float block_reduce(float x, bool sum) {
 
 /// P = softmax of one row of S, in place; hidden scores become 0. The row stays in shared memory
 /// between the maximum, the sum and the division: one read and one write of memory.
-__global__ __launch_bounds__(256) void row_softmax(const NaiveParams p) {
+__global__ __launch_bounds__(kRowThreads) void row_softmax(const NaiveParams p) {
   extern __shared__ __align__(1024) unsigned char shared[];
   uint4* kept = reinterpret_cast<uint4*>(shared);
-  const std::int64_t row = blockIdx.x;
-  const int t = static_cast<int>(row % p.s_q);
+  const int t = blockIdx.x;
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * p.s_q + t;
   const int end = p.causal ? ::min(p.s_kv, t + p.s_kv - p.s_q + 1) : p.s_kv;
   uint4* s = reinterpret_cast<uint4*>(p.s + row * p.columns);
   constexpr float kLog2e = 1.4426950408889634f;
 
   float top = -INFINITY;
-  for (int i = threadIdx.x; i < p.columns / 8; i += 256) {
+  for (int i = threadIdx.x; i < p.columns / 8; i += kRowThreads) {
     kept[i] = s[i];
     const bf16* x = reinterpret_cast<const bf16*>(&kept[i]);
     for (int e = 0; e < 8; ++e)
@@ -113,7 +114,7 @@ __global__ __launch_bounds__(256) void row_softmax(const NaiveParams p) {
   }
   top = block_reduce(top, false);
   float sum = 0;
-  for (int i = threadIdx.x; i < p.columns / 8; i += 256) {
+  for (int i = threadIdx.x; i < p.columns / 8; i += kRowThreads) {
     bf16* x = reinterpret_cast<bf16*>(&kept[i]);
     for (int e = 0; e < 8; ++e) {
       const float y = 8 * i + e < end ? exp2_approx((__bfloat162float(x[e]) - top) * kLog2e) : 0.f;
@@ -123,7 +124,7 @@ __global__ __launch_bounds__(256) void row_softmax(const NaiveParams p) {
   }
   sum = block_reduce(sum, true);
   const float inverse = sum > 0 ? 1 / sum : 0.f;
-  for (int i = threadIdx.x; i < p.columns / 8; i += 256) {
+  for (int i = threadIdx.x; i < p.columns / 8; i += kRowThreads) {
     uint4 y = kept[i];
     bf16* x = reinterpret_cast<bf16*>(&y);
     for (int e = 0; e < 8; ++e) x[e] = __float2bfloat16(__bfloat162float(x[e]) * inverse);
@@ -198,7 +199,7 @@ void launch_naive(const NaiveParams& p, int matrices, cudaStream_t stream) {
   allow(output_product<kD>, sizeof(OutputSmem<kD>));
   const dim3 score_grid((p.columns + 63) / 64, (p.s_q + 127) / 128, matrices);
   score_product<kD><<<score_grid, 128, sizeof(ScoreSmem<kD>), stream>>>(p);
-  row_softmax<<<matrices * p.s_q, 256, row_bytes, stream>>>(p);
+  row_softmax<<<dim3(p.s_q, matrices), kRowThreads, row_bytes, stream>>>(p);
   output_product<kD><<<dim3((p.s_q + 63) / 64, matrices), 128, sizeof(OutputSmem<kD>), stream>>>(p);
   CUDA_CHECK(cudaGetLastError());
 }
@@ -212,10 +213,17 @@ Case make(const Args& args) {
   const int columns = (whole(x.s_kv) + 7) / 8 * 8, matrices = whole(x.b * x.h_q);
   const Buffer s(static_cast<std::size_t>(matrices) * static_cast<std::size_t>(x.s_q) *
                  static_cast<std::size_t>(columns) * 2);
-  const NaiveParams p{data.q.as<bf16>(), data.k.as<bf16>(), data.v.as<bf16>(),
-                      data.o.as<bf16>(), s.as<bf16>(),      whole(x.h_q),
-                      whole(x.h_kv),     whole(x.s_q),      whole(x.s_kv),
-                      columns,           x.causal,          static_cast<float>(data.call.scale)};
+  const NaiveParams p{data.q.as<bf16>(),
+                      data.k.as<bf16>(),
+                      data.v.as<bf16>(),
+                      data.o.as<bf16>(),
+                      s.as<bf16>(),
+                      whole(x.group()),
+                      whole(x.s_q),
+                      whole(x.s_kv),
+                      columns,
+                      x.causal,
+                      static_cast<float>(data.call.scale)};
   const int d = whole(x.d_qk);
   const auto launch = [=,
                        keep = std::vector{data.q, data.k, data.v, data.o, s}](cudaStream_t stream) {
@@ -226,19 +234,24 @@ Case make(const Args& args) {
       .m = 128, .n = 64, .ctas_per_sm = 2, .mma_rows = 32, .mma_sync = true};
   const attention::Tile output{.m = 64, .n = d, .ctas_per_sm = 2, .mma_rows = 16, .mma_sync = true};
   const attention::OnChip chip = on_chip();
-  attention::Cost cost = attention::naive_scores(x, {}, chip, score);
-  for (const attention::Cost& next :
-       {attention::naive_softmax(x, {}, chip, score), attention::naive_output(x, {}, chip, output)})
-    cost.work += next.work, cost.handed_over += next.handed_over;
+  std::vector<Op> stages;
+  Op sum{.name = "naive", .op_class = OpClass::prefill_attention};
+  for (attention::Cost cost :
+       {attention::naive_scores(x, {}, chip, score), attention::naive_softmax(x, {}, chip, score),
+        attention::naive_output(x, {}, chip, output)}) {
+    if (cost.work.exps > 0)  // 1 / l in every thread of a row's block
+      cost.work.exps += x.b * x.h_q * x.s_q * kRowThreads;
+    Op& op = stages.emplace_back(sum);
+    op.work = cost.work, op.execution = cost.execution, op.handed_over = cost.handed_over;
+  }
+  sum.execution = stages.front().execution;
+  for (const Op& op : stages) sum.work += op.work, sum.handed_over += op.handed_over;
   return {.name = "naive " + shape_name(x),
-          .op = {.name = "naive",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = sum,
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); },
-          .kernels_per_launch = 3};
+          .kernels_per_launch = 3,
+          .stages = stages};
 }
 
 }  // namespace

@@ -105,8 +105,8 @@ __device__ __forceinline__ void store_row(T* out, const float (&d)[kCount], int 
     }
     transpose_in_quad(w);
     if (valid)
-      *reinterpret_cast<uint4*>(out + 32 * i + 8 * (threadIdx.x % 4)) =
-          make_uint4(w[0], w[1], w[2], w[3]);
+      __stcs(reinterpret_cast<uint4*>(out + 32 * i + 8 * (threadIdx.x % 4)),
+             make_uint4(w[0], w[1], w[2], w[3]));  // leaves L2 before K and V do
   }
 }
 

@@ -5,7 +5,7 @@
 #include <array>
 #include <cmath>
 
-#include "model/accuracy/silicon_row.hpp"
+#include "model/accuracy/service_times.hpp"
 #include "model/accuracy/tally.hpp"
 #include "model/ops.hpp"
 
@@ -56,7 +56,7 @@ std::vector<Sample> samples(Context& context, std::span<const Measurement> rows)
     auto setup = context.setup(m);
     if (!std::holds_alternative<Setup>(setup)) continue;
     Setup& s = std::get<Setup>(setup);
-    s.point = {.batch = m.concurrency, .prompt = m.isl, .output = m.osl};
+    if (capped(s, m)) continue;
     const Lowering l = lower(s.llm, s.policy, s.machine);
     Sample x{.engine = engine_of(m.engine),
              .model = context.llm_name(m.llm),
@@ -73,126 +73,184 @@ std::vector<Sample> samples(Context& context, std::span<const Measurement> rows)
   return out;
 }
 
+namespace {
+
+using Index = Eigen::Index;
+constexpr auto kN = static_cast<Index>(kNumEngineConstants);
+
+/// Where the log factors of one engine on one generation stand in the vector of unknowns.
+struct Place {
+  std::string engine, name;  // "trtllm", "trtllm-hopper"
+  Index of_engine = 0, own = 0;
+  std::vector<std::size_t> samples;
+};
+
+/// Shared block, one block per engine, one per engine and generation.
+struct Layout {
+  std::vector<std::pair<std::string, Index>> engines;
+  std::vector<Place> places;
+  Index size = kN;
+};
+
+Layout layout_of(const std::vector<const Sample*>& data) {
+  std::map<std::string, Index> engines;
+  std::map<std::string, Place> places;
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    engines[data[i]->engine];
+    Place& p = places[data[i]->kernels()];
+    p.engine = data[i]->engine, p.name = data[i]->kernels();
+    p.samples.push_back(i);
+  }
+  Layout l;
+  for (auto& [name, at] : engines) {
+    at = l.size, l.size += kN;
+    l.engines.emplace_back(name, at);
+  }
+  for (auto& [name, p] : places) {
+    p.of_engine = engines.at(p.engine), p.own = l.size, l.size += kN;
+    l.places.push_back(std::move(p));
+  }
+  return l;
+}
+
+using Factors = std::array<double, kNumEngineConstants>;
+
+Factors factors_at(const Eigen::VectorXd& x, const Place& p) {
+  Factors out{};
+  for (Index i = 0; i < kN; ++i)
+    out[static_cast<std::size_t>(i)] = x[i] + x[p.of_engine + i] + x[p.own + i];
+  return out;
+}
+
+/// log(predicted/measured) of the samples of one place.
+void residuals(const std::vector<const Sample*>& data, const Place& p, const Factors& factors,
+               Eigen::VectorXd& out) {
+  const EngineTraits t = with_constants(prior_traits(p.engine), factors);
+  std::map<std::string, Machine> machines;
+  for (std::size_t k = 0; k < p.samples.size(); ++k) {
+    const Sample& s = *data[p.samples[k]];
+    auto it = machines.find(s.machine.id);
+    if (it == machines.end())
+      it = machines.emplace(s.machine.id, with_kernels_of(t, s.machine)).first;
+    out[static_cast<Index>(k)] = std::log(predicted(s, t, it->second) / s.measured);
+  }
+}
+
+/// The robust misfit that the weights below minimise: Student's t with 4 degrees of freedom, and
+/// the priors.
+double misfit(const std::vector<const Sample*>& data, const Layout& layout,
+              const Eigen::VectorXd& x, const Eigen::VectorXd& precision, double scale) {
+  double sum = 0.5 * precision.dot(x.cwiseProduct(x));
+  for (const Place& p : layout.places) {
+    Eigen::VectorXd r(static_cast<Index>(p.samples.size()));
+    residuals(data, p, factors_at(x, p), r);
+    for (Index k = 0; k < r.size(); ++k) {
+      const double z = r[k] / scale;
+      sum += data[p.samples[static_cast<std::size_t>(k)]]->weight * 2.5 * std::log1p(z * z / 4);
+    }
+  }
+  return sum;
+}
+
+double median_size(std::vector<double> r) {
+  for (double& v : r) v = std::abs(v);
+  const auto middle = r.begin() + static_cast<std::ptrdiff_t>(r.size() / 2);
+  std::nth_element(r.begin(), middle, r.end());
+  return *middle;
+}
+
+}  // namespace
+
 std::map<std::string, EngineFit> fit(const std::vector<const Sample*>& data,
                                      const FitOptions& options) {
-  std::vector<std::string> names;
-  for (const Sample* s : data)
-    if (std::find(names.begin(), names.end(), s->engine) == names.end()) names.push_back(s->engine);
-  std::sort(names.begin(), names.end());
-  const std::size_t n = kNumEngineConstants, size = n * (1 + names.size());
-  const auto index = [&](const std::string& e) {
-    return static_cast<std::size_t>(std::find(names.begin(), names.end(), e) - names.begin());
-  };
-  Eigen::VectorXd x = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(size));
-  const auto of_engine = [&](const Eigen::VectorXd& v, std::size_t e) {
-    std::array<double, kNumEngineConstants> out{};
-    for (std::size_t i = 0; i < n; ++i)
-      out[i] = v[static_cast<Eigen::Index>(i)] + v[static_cast<Eigen::Index>(n * (e + 1) + i)];
-    return out;
-  };
-  // Residuals log(predicted/measured) of the samples of engine e.
-  std::vector<std::vector<std::size_t>> of(names.size());
-  for (std::size_t i = 0; i < data.size(); ++i) of[index(data[i]->engine)].push_back(i);
-  const auto residuals = [&](std::size_t e, const std::array<double, kNumEngineConstants>& factors,
-                             std::vector<double>& out) {
-    const EngineTraits t = with_constants(prior_traits(names[e]), factors);
-    std::map<std::string, Machine> machines;
-    for (std::size_t i : of[e]) {
-      const Sample& s = *data[i];
-      auto it = machines.find(s.machine.id);
-      if (it == machines.end())
-        it = machines.emplace(s.machine.id, with_kernels_of(t, s.machine)).first;
-      out[i] = std::log(predicted(s, t, it->second) / s.measured);
-    }
-  };
-
-  Eigen::VectorXd precision(static_cast<Eigen::Index>(size));
-  for (std::size_t i = 0; i < size; ++i) {
-    const double sd =
-        (i < n ? options.prior : options.deviation) * engine_constants()[i % n].looseness;
-    precision[static_cast<Eigen::Index>(i)] = 1 / (sd * sd);
+  const Layout layout = layout_of(data);
+  Eigen::VectorXd x = Eigen::VectorXd::Zero(layout.size), precision(layout.size);
+  for (Index i = 0; i < layout.size; ++i) {
+    const Index block = i / kN;
+    const double sd = block == 0                                           ? options.prior
+                      : block <= static_cast<Index>(layout.engines.size()) ? options.deviation
+                                                                           : options.generation;
+    const double loose = engine_constants()[static_cast<std::size_t>(i % kN)].looseness;
+    precision[i] = 1 / (sd * sd * loose * loose);
   }
-  std::vector<double> r(data.size()), moved(data.size());
   Eigen::MatrixXd normal;
   double scale = 0.1;
   // Downwards: a share that is at its limit of 1 has no slope upwards.
   constexpr double kStep = -0.02;
   for (int iteration = 0; iteration < options.iterations; ++iteration) {
-    normal = Eigen::MatrixXd::Zero(x.size(), x.size());
-    Eigen::VectorXd gradient = Eigen::VectorXd::Zero(x.size());
-    for (std::size_t e = 0; e < names.size(); ++e) {
-      auto factors = of_engine(x, e);
-      residuals(e, factors, r);
-      Eigen::MatrixXd jacobian(static_cast<Eigen::Index>(of[e].size()),
-                               static_cast<Eigen::Index>(n));
-      for (std::size_t i = 0; i < n; ++i) {
-        const double kept = factors[i];
-        factors[i] += kStep;
-        residuals(e, factors, moved);
-        factors[i] = kept;
-        for (std::size_t k = 0; k < of[e].size(); ++k)
-          jacobian(static_cast<Eigen::Index>(k), static_cast<Eigen::Index>(i)) =
-              (moved[of[e][k]] - r[of[e][k]]) / kStep;
+    normal = Eigen::MatrixXd::Zero(layout.size, layout.size);
+    Eigen::VectorXd gradient = Eigen::VectorXd::Zero(layout.size);
+    std::vector<double> all;
+    for (const Place& p : layout.places) {
+      const auto rows = static_cast<Index>(p.samples.size());
+      Factors factors = factors_at(x, p);
+      Eigen::VectorXd r(rows), moved(rows), w(rows);
+      residuals(data, p, factors, r);
+      Eigen::MatrixXd jacobian(rows, kN);
+      for (Index i = 0; i < kN; ++i) {
+        double& factor = factors[static_cast<std::size_t>(i)];
+        const double kept = factor;
+        factor += kStep;
+        residuals(data, p, factors, moved);
+        factor = kept;
+        jacobian.col(i) = (moved - r) / kStep;
       }
-      Eigen::VectorXd w(static_cast<Eigen::Index>(of[e].size())), y(w.size());
-      for (std::size_t k = 0; k < of[e].size(); ++k) {
-        const double v = r[of[e][k]];
+      for (Index k = 0; k < rows; ++k) {
         // Student's t with 4 degrees of freedom: what no constant explains does not pull them.
-        w[static_cast<Eigen::Index>(k)] =
-            data[of[e][k]]->weight * 5 / (4 + (v / scale) * (v / scale)) / (scale * scale);
-        y[static_cast<Eigen::Index>(k)] = v;
+        const double z = r[k] / scale;
+        w[k] = data[p.samples[static_cast<std::size_t>(k)]]->weight * 5 / (4 + z * z) /
+               (scale * scale);
+        all.push_back(r[k]);
       }
       const Eigen::MatrixXd weighted = w.asDiagonal() * jacobian;
       const Eigen::MatrixXd block = jacobian.transpose() * weighted;
-      const Eigen::VectorXd g = weighted.transpose() * y;
-      const auto at = static_cast<Eigen::Index>(n * (e + 1)), m = static_cast<Eigen::Index>(n);
-      normal.block(0, 0, m, m) += block;
-      normal.block(0, at, m, m) += block;
-      normal.block(at, 0, m, m) += block;
-      normal.block(at, at, m, m) += block;
-      gradient.segment(0, m) += g;
-      gradient.segment(at, m) += g;
+      const Eigen::VectorXd g = weighted.transpose() * r;
+      const Index at[] = {0, p.of_engine, p.own};
+      for (const Index i : at) {
+        gradient.segment(i, kN) += g;
+        for (const Index j : at) normal.block(i, j, kN, kN) += block;
+      }
     }
     normal.diagonal() += precision;
     gradient += precision.cwiseProduct(x);
     Eigen::VectorXd step = normal.ldlt().solve(gradient);
     const double longest = step.cwiseAbs().maxCoeff();
     if (longest > 0.5) step *= 0.5 / longest;
+    const double before = misfit(data, layout, x, precision, scale);
+    while (longest > 1e-3 && step.cwiseAbs().maxCoeff() > 1e-3 &&
+           misfit(data, layout, x - step, precision, scale) > before)
+      step /= 2;
     x -= step;
-    std::vector<double> size_of;
-    for (double v : r) size_of.push_back(std::abs(v));
-    std::nth_element(size_of.begin(),
-                     size_of.begin() + static_cast<std::ptrdiff_t>(size_of.size() / 2),
-                     size_of.end());
-    scale = std::max(0.03, 1.4826 * size_of[size_of.size() / 2]);
+    scale = std::max(0.03, 1.4826 * median_size(std::move(all)));
     if (longest < 1e-3) break;
   }
+
   const Eigen::MatrixXd covariance =
-      normal.ldlt().solve(Eigen::MatrixXd::Identity(x.size(), x.size()));
+      normal.ldlt().solve(Eigen::MatrixXd::Identity(layout.size, layout.size));
   std::map<std::string, EngineFit> out;
-  const auto make = [&](const std::string& name, const Eigen::MatrixXd& pick, int rows) {
+  const auto make = [&](const std::string& name, std::initializer_list<Index> blocks,
+                        std::size_t rows) {
+    Eigen::MatrixXd pick = Eigen::MatrixXd::Zero(kN, layout.size);
+    for (const Index at : blocks) pick.block(0, at, kN, kN).setIdentity();
     const Eigen::VectorXd v = pick * x;
     const Eigen::MatrixXd c = pick * covariance * pick.transpose();
     EngineFit f;
-    f.engine = name, f.rows = rows, f.residual = scale;
-    for (std::size_t i = 0; i < n; ++i) {
-      const auto k = static_cast<Eigen::Index>(i);
-      f.log_factor[i] = v[k], f.standard_error[i] = std::sqrt(c(k, k));
-      f.covariance.emplace_back();
-      for (std::size_t j = 0; j < n; ++j)
-        f.covariance.back().push_back(c(k, static_cast<Eigen::Index>(j)));
+    f.engine = name, f.rows = static_cast<int>(rows), f.residual = scale;
+    for (Index i = 0; i < kN; ++i) {
+      const auto k = static_cast<std::size_t>(i);
+      f.log_factor[k] = v[i], f.standard_error[k] = std::sqrt(c(i, i));
+      const Eigen::VectorXd row = c.row(i);
+      f.covariance.emplace_back(row.data(), row.data() + row.size());
     }
     out[name] = std::move(f);
   };
-  const auto m = static_cast<Eigen::Index>(n);
-  Eigen::MatrixXd shared = Eigen::MatrixXd::Zero(m, x.size());
-  shared.block(0, 0, m, m).setIdentity();
-  make("generic", shared, static_cast<int>(data.size()));
-  for (std::size_t e = 0; e < names.size(); ++e) {
-    Eigen::MatrixXd own = shared;
-    own.block(0, static_cast<Eigen::Index>(n * (e + 1)), m, m).setIdentity();
-    make(names[e], own, static_cast<int>(of[e].size()));
+  make("generic", {0}, data.size());
+  for (const auto& [name, at] : layout.engines) {
+    std::size_t rows = 0;
+    for (const Place& p : layout.places) rows += p.engine == name ? p.samples.size() : 0;
+    make(name, {0, at}, rows);
   }
+  for (const Place& p : layout.places) make(p.name, {0, p.of_engine, p.own}, p.samples.size());
   return out;
 }
 

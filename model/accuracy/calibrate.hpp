@@ -15,6 +15,7 @@ namespace kvroof::accuracy {
 struct Sample {
   std::string engine, model, configuration;
   bool sparse = false;  // experts or latent attention
+  std::string kernels() const { return engine + "-" + machine.architecture; }
   std::string group() const { return machine.id + " · " + engine + " · " + model; }
   const Measurement* row = nullptr;
   Machine machine;
@@ -31,12 +32,15 @@ struct Sample {
 double predicted(const Sample& s, const EngineTraits& traits, const Machine& machine);
 
 struct FitOptions {
-  int iterations = 20;
-  double prior = 0.35;     // standard deviation of a shared log factor
-  double deviation = 0.2;  // of an engine's own deviation from it
+  int iterations = 30;
+  double prior = 0.35;       // standard deviation of a shared log factor
+  double deviation = 0.2;    // of an engine's own deviation from it
+  double generation = 0.05;  // of an engine's kernels for one GPU generation from the engine's
 };
 
-/// Shared log factors and one deviation per engine; "generic" holds the shared ones alone.
+/// Shared log factors, one deviation per engine, and one per engine and GPU generation, since an
+/// engine brings other kernels for each. Keys: "generic" holds the shared ones alone, "trtllm"
+/// those of an engine, "trtllm-hopper" all three.
 std::map<std::string, EngineFit> fit(const std::vector<const Sample*>& samples, const FitOptions&);
 
 /// The traits a fit starts from: the engine's own rules, vLLM's for an unknown one.

@@ -114,9 +114,12 @@ std::variant<Setup, std::string> Context::setup(const Measurement& m, const Pool
   Setup& s = std::get<0>(answer);
   s.llm = *shape, s.machine = *gpu;
   const std::string name = engine_of(m.engine);
-  auto known = engines_.find(name);
+  auto known = engines_.find(name + gpu->architecture);
   if (known == engines_.end())
-    known = engines_.emplace(name, load_engine(name, search_roots())).first;
+    known =
+        engines_
+            .emplace(name + gpu->architecture, load_engine(name, gpu->architecture, search_roots()))
+            .first;
   s.engine = known->second;
   s.policy.engine = s.engine.name;
   s.policy.block_size = s.engine.block_size;

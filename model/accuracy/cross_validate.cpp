@@ -36,12 +36,13 @@ std::vector<Held> evaluate(const Fits& fits, const std::vector<const Sample*>& s
   std::map<std::string, Served> engines;
   std::vector<Held> out;
   for (const Sample* s : samples) {
-    auto e = engines.find(s->engine);
+    auto e = engines.find(s->kernels());
     if (e == engines.end()) {
-      auto f = fits.find(s->engine);
+      auto f = fits.find(s->kernels());
+      if (f == fits.end()) f = fits.find(s->engine);
       if (f == fits.end()) f = fits.find("generic");
       e = engines
-              .emplace(s->engine,
+              .emplace(s->kernels(),
                        Served{with_constants(prior_traits(s->engine), f->second.log_factor), {}})
               .first;
     }

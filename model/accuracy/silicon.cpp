@@ -49,6 +49,14 @@ void add_harness(Measurement& m, const std::string& source) {
   if (!snapshot && !source.starts_with("db-dump")) return;
   m.more["shortest"] = 0.8;
   if (m.engine == "trtllm") m.more["one_prompt_per_step"] = 1;
+  // The scripts let SGLang look for requests every 10 steps, every 30 from 16 requests on, and
+  // TensorRT-LLM answer every 10 steps.
+  const bool latent = m.llm.find("DeepSeek") != std::string::npos;
+  const bool blackwell = m.hardware.find('b') == 0;
+  if (m.engine == "sglang" && latent && blackwell)
+    m.more["poll_steps"] = m.concurrency < 16 ? 10 : 30;
+  if (m.engine == "trtllm" && (latent || m.llm.find("gpt-oss") != std::string::npos))
+    m.more["answer_steps"] = 10;
   // perf-changelog.yaml, pull requests 594, 620, 632, 642: with DeepSeek on TensorRT-LLM these
   // images were left to the configurations with multi-token prediction; those without had moved on.
   // MTP predicts 3 tokens, 1 with attention data parallelism. nvidia-master.yaml lists no MTP for
@@ -130,6 +138,11 @@ void read_row(const Csv& csv, const CsvRow& row, std::vector<Read>& out) {
   }
   add_harness(m, c.text("silicon_data_source"));
   m.configuration = configuration_of(m);
+  if (const auto ttft = c.number("silicon_ttft_ms"), tpot = c.number("silicon_tpot_ms");
+      ttft && tpot && *ttft > 0 && *tpot > 0) {
+    const double decode = *tpot * std::max(1.0, m.osl - 1);
+    m.more["running_share"] = decode / (*ttft + decode);
+  }
   const std::pair<const char*, const char*> metrics[] = {{"ttft", "silicon_ttft_ms"},
                                                          {"tpot", "silicon_tpot_ms"}};
   for (const auto& [metric, column] : metrics) {

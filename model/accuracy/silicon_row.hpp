@@ -2,8 +2,7 @@
 #pragma once
 #include <string_view>
 
-#include "model/accuracy/context.hpp"
-#include "model/serving/closed_loop.hpp"
+#include "model/accuracy/service_times.hpp"
 
 namespace kvroof::accuracy {
 
@@ -25,13 +24,6 @@ Layout untangle(Layout columns, int tag);
 
 /// Equal for rows that differ in nothing a prediction sees: the unit of a held-out split.
 std::string configuration_of(const Measurement& m);
-
-/// The steps of the row's closed loop: mean lengths, the requests that fit the cache at once,
-/// speculative tokens.
-std::vector<serving::StepShare> closed_loop_steps(const Setup& setup, const Measurement& m);
-
-/// Requests of one replica that run at once: all, or what its cache holds.
-double running_requests(const Setup& setup, const Measurement& m);
 
 Answer answer_silicon(Context& context, const Measurement& m);
 

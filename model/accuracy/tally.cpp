@@ -66,8 +66,8 @@ Tally tally(std::vector<Outcome> outcomes, Context& context) {
   std::map<std::pair<std::string, std::string>, int> refused;
   for (const Outcome& o : outcomes) {
     const Measurement& m = o.row;
-    Sum& s = sums[{m.file, context.hardware_name(m.hardware), context.llm_name(m.llm), m.engine,
-                   m.metric}];
+    Sum& s = sums[{m.file, context.hardware_name(m.hardware), context.llm_name(m.llm),
+                   m.engine + (m.mode == Mode::disaggregated ? " disaggregated" : ""), m.metric}];
     ++s.rows;
     if (const auto* predicted = std::get_if<double>(&o.answer))
       s.errors.push_back(*predicted / m.value - 1);

@@ -22,6 +22,8 @@ struct ErrorFigures {
 };
 ErrorFigures error_figures(std::vector<double> errors);
 
+/// Rows of one deployment family; `engine` says "disaggregated" where prefill and decode have pools
+/// of their own.
 struct Group {
   std::string file, hardware, model, engine, metric;
   int rows = 0, answered = 0;

@@ -22,6 +22,17 @@ Cost flash_v4(const AttentionShape& x, const Formats& f, const OnChip& chip, con
   return c;
 }
 
+Step flash_v4_step(double d_qk, double d_v, const PipeRates& rates, double poly_share) {
+  return step_cycles(flash_v4_tile(), d_qk, d_v, 2, rates,
+                     {.warpgroups = 2,
+                      .rows_each = 128,
+                      .products = 0,
+                      .rescales = false,
+                      .poly_share = poly_share,
+                      .poly_slots = kPackedPolySlots,
+                      .fma_displaces = 0});
+}
+
 ExpCycles exp_cycles(const Tile& t, const PipeRates& rates, double poly_share) {
   const double scores = 1.0 * t.m * t.n;
   return {.exp = (1 - poly_share) * scores / rates.exps,

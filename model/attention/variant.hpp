@@ -25,6 +25,9 @@ struct Formats {
 ///                64 wgmma, 128 tcgen05, the rows of one warp with mma.sync
 ///   row_lanes    lanes that each compute a row's correction exp(m_old - m_new): 1 by the papers'
 ///                count, 4 in an MMA accumulator layout
+///   row_ends     XU operations that end a row (1 / l and log l), the lanes that repeat them
+///   counted;
+///                0 by the papers' count
 ///   overlap      see Execution::pipe_overlap
 struct Tile {
   int m = 128, n = 128;
@@ -32,6 +35,7 @@ struct Tile {
   bool p_in_smem = false;  // P passes through shared memory between the products
   int mma_rows = 64;
   int row_lanes = 1;
+  int row_ends = 0;
   bool mma_sync = false;
   double overlap = 0;
   constexpr bool operator==(const Tile&) const = default;
@@ -69,10 +73,12 @@ struct Options {
 
 ///   handed_over   part of read + written that is an intermediate small enough for this L2 to keep
 ///                 (scores, partial results): it may never reach HBM
+///   kept          see Op::kept
 struct Cost {
   Work work;
   Execution execution;
   Bytes handed_over;
+  Kept kept;
 };
 
 /// part: a step of attention that is no attention by itself

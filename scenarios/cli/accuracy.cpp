@@ -20,7 +20,7 @@ using accuracy::Tally;
 
 struct Options {
   std::vector<std::string> paths;
-  std::string format = "table", file, report;
+  std::string format = "table", file, report, rows;
   std::size_t worst = 0;
 };
 
@@ -104,6 +104,30 @@ std::string to_csv(const Tally& t) {
   return out;
 }
 
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + '"';
+}
+
+/// Every row: what was measured, what predicted, or why not.
+std::string rows_csv(const Tally& t) {
+  std::string out =
+      "file,line,hardware,engine,version,model,mode,metric,isl,osl,concurrency,gpus,measured,"
+      "predicted,error,refused\n";
+  for (const accuracy::Outcome& o : t.outcomes) {
+    const accuracy::Measurement& m = o.row;
+    out +=
+        fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{:.6g},", quoted(m.file), m.line,
+                    quoted(m.hardware), quoted(m.engine), quoted(m.engine_version), quoted(m.llm),
+                    name(m.mode), m.metric, m.isl, m.osl, m.concurrency, m.num_gpus, m.value);
+    if (const auto* v = std::get_if<double>(&o.answer))
+      out += fmt::format("{:.6g},{:.4f},\n", *v, *v / m.value - 1);
+    else out += ",," + quoted(std::get<std::string>(o.answer)) + "\n";
+  }
+  return out;
+}
+
 std::string to_table(const Tally& t, std::size_t worst) {
   std::string out = fmt::format(
       "{:<34} {:<18} {:<18} {:<8} {:<14} {:>5} {:>8} {:>8} {:>8} {:>8} {:>7}\n", "file", "hardware",
@@ -150,10 +174,12 @@ void add_accuracy(CLI::App& app, int& exit_code) {
   verb->add_option("-o,--output", o->file, "write there instead of to stdout");
   verb->add_option("--report", o->report,
                    "write the Markdown table there too (reports/accuracy.md)");
+  verb->add_option("--rows", o->rows, "write every row with its prediction or refusal there (CSV)");
   verb->add_option("--worst", o->worst, "rows with the largest errors, listed (0)");
   verb->callback([o, &exit_code] {
     const Tally t = accuracy::assess(o->paths);
     if (!o->report.empty()) Output(o->report).stream() << to_markdown(t);
+    if (!o->rows.empty()) Output(o->rows).stream() << rows_csv(t);
     Output out(o->file);
     if (o->format == "json") out.stream() << to_json(t, *o).dump(2) << '\n';
     else if (o->format == "csv") out.stream() << to_csv(t);

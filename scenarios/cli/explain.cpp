@@ -232,7 +232,7 @@ void explain(const Resolved& r, const std::string& what, const std::string& op) 
     return sensitivity(c, [](const Prediction& x) { return x.ttft.value; });
   }
   if (what == "tpot") {
-    formula("tpot", "decode step + host time + (requests − 1)/output_len · prefill",
+    formula("tpot", "decode step + host time + what prompts of the other requests add",
             fmt::format("{} + {} + {} = {}", text(p.decode.step.expected),
                         text(p.tpot - p.decode.step.expected - p.interference),
                         text(p.interference), text(p.tpot)));

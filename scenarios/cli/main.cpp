@@ -42,6 +42,8 @@ int main(int argc, char** argv) {
   cli::add_calibrate(app, exit_code);
   cli::add_sweep(app, exit_code);
   cli::add_merge(app, exit_code);
+  cli::add_plan(app, exit_code);
+  cli::add_compare(app, exit_code);
   cli::add_lint(app, exit_code);
   cli::add_plot(app, exit_code);
   cli::add_report(app, exit_code);

@@ -145,7 +145,8 @@ Resolved resolve(Scenario scenario, const Inputs& in, Catalog& catalog) {
   setup.machine = to_machine(r.profile, in.datasheet_roof ? RoofKind::datasheet : RoofKind::best);
   if (s.cost.gpu_hour_usd) setup.machine.gpu_hour_usd = *s.cost.gpu_hour_usd;
   setup.policy = s.policy;
-  setup.engine = load_engine(std::string_view(s.engine).substr(0, s.engine.find('@')), roots);
+  setup.engine = load_engine(std::string_view(s.engine).substr(0, s.engine.find('@')),
+                             setup.machine.architecture, roots);
   if (!in.datasheet_roof) setup.machine = with_kernels_of(setup.engine, setup.machine);
   if (!s.kernel_calls().empty()) return r;
 
