@@ -133,7 +133,7 @@ std::vector<Answer> predict_rows(Context& context, std::span<const Measurement> 
     double replicas = 1;
     const serving::Service& r = runs(m.configuration, [&] {
       Setup s = stated ? setup_of(context, m) : best_cut(context, m);
-      if (!mentions(m.engine, "vLLM")) s = executor(s, *gpu);
+      if (m.engine != "vllm") s = executor(s, *gpu);
       serving::Service out = replica_run(s, m);
       replicas = m.num_gpus / static_cast<double>(s.policy.parallel.gpus());
       const double beams = m.more.at("beams");

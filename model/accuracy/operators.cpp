@@ -42,6 +42,7 @@ std::vector<Read> read(const Csv& csv) {
       lint_rows::Row r(csv, cells);
       m.hardware = r.text({"device"});
       m.engine = r.text({"framework"});
+      if (const std::string known = engine_of(m.engine); known != "generic") m.engine = known;
       m.engine_version = r.text({"version"});
       const OperatorRow row = operator_row(r, table, column.operation);
       m.llm = row.group();

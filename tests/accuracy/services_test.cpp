@@ -98,11 +98,11 @@ TEST_CASE("GPUStack: the command line decides engine, cut and limits") {
           "random 2K; n=500 dur=1s; cmd: vllm serve x -tp 4 --speculative-config y\"\n",
       "GPUStack performance lab");
   REQUIRE(rows.size() == 2);
-  CHECK(rows[0].m.engine == "SGLang");
+  CHECK(rows[0].m.engine == "sglang");
   CHECK(rows[0].m.pool.tp == 4);
   CHECK(rows[0].m.more.at("max_num_seqs") == 32);
   CHECK(rows[0].value() > 0);
-  CHECK(rows[1].m.engine == "vLLM");
+  CHECK(rows[1].m.engine == "vllm");
   CHECK(rows[1].reason() == "speculative decoding without the accepted length");
 }
 
