@@ -149,8 +149,9 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
     Setup s = setup_of(context, m);
     for (std::string_view loop : {"transformers", "PyTorch Lightning", "AutoAWQ"})
       if (m.engine == loop) s = eager(s);
-    if (mentions(m.words.at("source"), "(2024") && m.engine == "vLLM") s = python_scheduler(s);
+    if (mentions(m.words.at("source"), "(2024") && m.engine == "vllm") s = python_scheduler(s);
     if (m.engine == "DeepSpeed-MII") s = ungraphed(s);
+    if (m.engine == "trtllm") s = executor(s, *context.machine(m.hardware));
     const int gpus = s.policy.parallel.gpus();
     switch (static_cast<Kind>(static_cast<int>(m.more.at("kind")))) {
       case Kind::batch_of_one: {

@@ -10,6 +10,8 @@ namespace {
 constexpr Seconds kStart{8e-6}, kHop{1.2e-6};
 // vLLM's and SGLang's eager rows over their graph rows at small sizes, H100.
 constexpr Seconds kEagerCall{20e-6};
+// Vidur's small all-reduces on A100 and H100 over the NCCL tables, half of the rows.
+constexpr Seconds kProcessGroupCall{30e-6};
 
 }  // namespace
 
@@ -20,5 +22,7 @@ Seconds nccl_time(const Machine& m, const Collective& c) {
 }
 
 Seconds eager_call() { return kEagerCall; }
+
+Seconds process_group_call() { return kProcessGroupCall; }
 
 }  // namespace kvroof::accuracy

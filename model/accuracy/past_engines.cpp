@@ -14,7 +14,28 @@ constexpr Seconds kCompiledOperator{20e-6};
 // 1, half of the configurations.
 constexpr Seconds kPythonSequence{80e-6};
 
+// Per sequence and step of TensorRT-LLM's executor: bookkeeping and sampling. Half of the in-flight
+// batching rows v0.11 to v0.15.
+constexpr Seconds kExecutorSequence{8e-6};
+// Products of at least 16 MB of weights in TensorRT-LLM's tables of H100 and B200, half of the
+// rows.
+constexpr FormatFit kFp8{.compute = 0.85}, kFp4{.compute = 0.8, .memory = 0.75};
+
 }  // namespace
+
+Machine with_narrow_formats(Machine m) {
+  m.format[static_cast<std::size_t>(MathType::fp8)] = kFp8;
+  m.format[static_cast<std::size_t>(MathType::fp4)] = kFp4;
+  return m;
+}
+
+Setup executor(Setup s, const Machine& own) {
+  const EngineTraits* plain = find_engine("trtllm");
+  s.engine = *plain;
+  s.engine.step_per_request = kExecutorSequence;
+  s.machine = with_narrow_formats(own);
+  return s;
+}
 
 Setup eager(Setup s) {
   s.policy.cuda_graphs = false;
