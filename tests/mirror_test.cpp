@@ -15,9 +15,7 @@ namespace {
 
 /// Modelled, no kernel in the tree: the reason. A row is removed when its kernel arrives.
 const std::map<std::string, std::string, std::less<>> kNoKernel = {
-    {"mla_decode", "not written yet"},
     {"masked_mha", "a kernel of the past, kept to predict what was measured with it"},
-    {"mla_prefill", "flash_v3 runs its (192, 128) heads; no entry of its own yet"},
     {"sparse_topk", "modelled by bytes; selection kernels are outside the scope"},
     {"linear", "modelled by bytes; state updates are outside the scope"},
 };
