@@ -35,13 +35,13 @@ Work residual_norm(double tokens, double d, ElementSize a, bool bias, bool fused
   return with_weights(w, bias ? 2 * d : d, a, blocks > 0 ? blocks : tokens);
 }
 
-Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused) {
+Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused, double blocks) {
   const double x = tokens * d_ff;
   Work w = !gated  ? passes(x, x, a, 8 * x, 1)
            : fused ? passes(2 * x, x, a, 8 * x, 1)
                    : passes(3 * x, 2 * x, a, 8 * x, 2);
   w.exps = 2 * x;
-  w.ctas = tokens;
+  w.ctas = blocks > 0 ? blocks : tokens;
   return w;
 }
 

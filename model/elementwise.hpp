@@ -17,8 +17,9 @@ Work norm(double tokens, double d, ElementSize a, bool bias, double blocks = 0);
 
 /// y = act(gate)·up. Fused: reads 2·d_ff, writes d_ff per token. Unfused (act, then product): 5
 /// passes. gated = false: one activation, 2 passes either way. A sigmoid takes two instructions of
-/// the XU pipe, an exponential and a reciprocal; both count as exps.
-Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused);
+/// the XU pipe, an exponential and a reciprocal; both count as exps. blocks = 0: a block a token.
+Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused,
+                double blocks = 0);
 
 /// What rotating and appending read beside q, k and v: `rows` distinct rows of cos and sin of `row`
 /// bytes, `indices` bytes a token and kernel for positions and slots.

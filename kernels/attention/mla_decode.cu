@@ -167,14 +167,14 @@ __device__ __forceinline__ void mla_store(MlaWarp<T>& w, MlaSmem<T>& smem, const
 #pragma unroll
     for (int c = 0; c < T::kColGroups; ++c) state.sum[half] += smem.partial[c][row];
     const float inverse = state.inverse_sum(half);
+    const std::int64_t part = rows.row(p, row) * p.splits + split;
 #pragma unroll
     for (int t = 0; t < 2 * T::kColSteps; ++t) {
       const float x = w.o[m][t][2 * half] * inverse, y = w.o[m][t][2 * half + 1] * inverse;
       if (p.splits > 1) {
         const int col = w.col_group * T::kWarpCols + 8 * t + 2 * (w.lane % 4);
         if (row < rows.count)
-          *reinterpret_cast<float2*>(p.part_o + (rows.row(p, row) * p.splits + split) * T::kDv +
-                                     col) = make_float2(x, y);
+          *reinterpret_cast<float2*>(p.part_o + part * T::kDv + col) = make_float2(x, y);
       } else {
         char* at = reinterpret_cast<char*>(smem.q.data) +
                    Tile::offset(row, w.col_group * T::kWarpCols / 8 + t);
@@ -183,17 +183,18 @@ __device__ __forceinline__ void mla_store(MlaWarp<T>& w, MlaSmem<T>& smem, const
     }
     if (w.col_group != 0 || w.lane % 4 != 0 || row >= rows.count) return;
     const float lse2 = state.lse2(half, scale);
-    if (p.splits > 1) p.part_lse2[rows.row(p, row) * p.splits + split] = lse2;
-    else if (p.lse != nullptr) p.lse[rows.row(p, row)] = lse2 * 0.6931471805599453f;
+    if (p.splits > 1) p.part_lse2[part] = lse2;
+    else if (p.lse != nullptr) p.lse[part] = lse2 * 0.6931471805599453f;
   });
   if (p.splits > 1) return;
   __syncthreads();
-  constexpr int kChunks = T::kDv / 8;
-  for (int i = threadIdx.x; i < rows.count * kChunks; i += T::kThreads) {
-    const int row = i / kChunks, chunk = i % kChunks;
-    const char* from = reinterpret_cast<const char*>(smem.q.data) + Tile::offset(row, chunk);
-    *reinterpret_cast<uint4*>(p.o + rows.row(p, row) * T::kDv + 8 * chunk) =
-        *reinterpret_cast<const uint4*>(from);
+  for (int row = threadIdx.x / 32; row < rows.count; row += T::kWarps) {
+    bf16* out = p.o + rows.row(p, row) * T::kDv;
+#pragma unroll
+    for (int chunk = w.lane; chunk < T::kDv / 8; chunk += 32) {
+      const char* from = reinterpret_cast<const char*>(smem.q.data) + Tile::offset(row, chunk);
+      *reinterpret_cast<uint4*>(out + 8 * chunk) = *reinterpret_cast<const uint4*>(from);
+    }
   }
 }
 

@@ -12,8 +12,9 @@ Entry swiglu_entry();
 
 std::vector<Entry> elementwise_entries();
 
-/// What an intermediate of this size, written by one kernel and read by the next, keeps off HBM:
-/// twice its bytes where L2 holds it, else nothing.
-Bytes kept_on_chip(Bytes intermediate);
+/// What an intermediate, written by one kernel and read by the next, keeps off HBM: twice its bytes
+/// where L2 holds all that the first kernel writes, else nothing. (Inputs are read as streams and
+/// leave L2 first.)
+Bytes kept_on_chip(Bytes intermediate, Bytes written);
 
 }  // namespace kvroof::kernels

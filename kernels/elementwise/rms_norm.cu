@@ -139,7 +139,8 @@ Case make(const Args& args) {
                  .op_class = OpClass::elementwise,
                  .work = work,
                  .execution = {.ctas_per_sm = 2048 / threads_of(p.d)},
-                 .handed_over = two ? kept_on_chip(Bytes{2 * t * columns}) : Bytes{}},
+                 .handed_over =
+                     two ? kept_on_chip(Bytes{2 * t * columns}, Bytes{2 * t * columns}) : Bytes{}},
           .launch = launch,
           .verify = verify,
           .kernels_per_launch = two ? 2 : 1};

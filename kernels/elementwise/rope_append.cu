@@ -7,6 +7,7 @@
 // One block a token: its heads share the table row of its position.
 //   HBM fused   read qkv, table rows, slots    written q, k, v     unfused   + k written and read
 // arXiv:2104.09864 eq. 34, in the half-split form of GPT-NeoX and Llama.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -19,6 +20,7 @@
 #include "kernels/elementwise/entries.hpp"
 #include "kernels/elementwise/vector.cuh"
 #include "kernels/reference.hpp"
+#include "kernels/split_kv.hpp"
 #include "model/elementwise.hpp"
 
 namespace kvroof::kernels {
@@ -62,7 +64,7 @@ __device__ __forceinline__ void for_pairs(int heads, int d, const F& f) {
     f(i / per_head, i % per_head * 8);
 }
 
-__global__ void rope_append(const RopeAppendParams p) {
+__global__ __launch_bounds__(1024) void rope_append(const RopeAppendParams p) {
   const int token = blockIdx.x, half = p.d / 2, slot = p.slots[token];
   const bf16* qkv = p.qkv + static_cast<std::int64_t>(token) * (p.h_q + 2 * p.h_kv) * p.d;
   const float2* turns = p.turns + static_cast<std::int64_t>(p.positions[token]) * half;
@@ -77,7 +79,7 @@ __global__ void rope_append(const RopeAppendParams p) {
   });
 }
 
-__global__ void rope(const RopeAppendParams p) {
+__global__ __launch_bounds__(1024) void rope(const RopeAppendParams p) {
   const int token = blockIdx.x, half = p.d / 2;
   const bf16* qkv = p.qkv + static_cast<std::int64_t>(token) * (p.h_q + 2 * p.h_kv) * p.d;
   const float2* turns = p.turns + static_cast<std::int64_t>(p.positions[token]) * half;
@@ -91,7 +93,7 @@ __global__ void rope(const RopeAppendParams p) {
   });
 }
 
-__global__ void append(const RopeAppendParams p) {
+__global__ __launch_bounds__(1024) void append(const RopeAppendParams p) {
   const int token = blockIdx.x, half = p.d / 2, slot = p.slots[token];
   const std::int64_t row = token;
   const bf16* k = p.k_turned + row * p.h_kv * p.d;
@@ -107,7 +109,7 @@ __global__ void append(const RopeAppendParams p) {
 template <class Kernel>
 void launch_heads(Kernel* kernel, int heads, const RopeAppendParams& p, cudaStream_t stream) {
   if (p.d % 16 != 0) throw std::invalid_argument("rope_append: d must be a multiple of 16");
-  const int threads = std::min(512, (heads * p.d / 16 + 31) / 32 * 32);
+  const int threads = std::min(1024, (heads * p.d / 16 + 31) / 32 * 32);
   kernel<<<p.tokens, threads, 0, stream>>>(p);
   CUDA_CHECK(cudaGetLastError());
 }
@@ -219,6 +221,13 @@ Verdict verify_append(const Data& x, const std::function<void(cudaStream_t)>& la
   return compare(turned(0, x.h_q), to_floats(x.q_out, Dtype::bf16), 4e-3);
 }
 
+/// Rows of the table that are read, while L2 holds them from one token to the next.
+double distinct_positions(const Data& x) {
+  std::vector<int> sorted = x.positions;
+  std::sort(sorted.begin(), sorted.end());
+  return static_cast<double>(std::unique(sorted.begin(), sorted.end()) - sorted.begin());
+}
+
 Case make(const Args& args) {
   const Data x = rope_data(args);
   const bool fused = arg(args, "fused", 1) != 0;
@@ -238,24 +247,25 @@ Case make(const Args& args) {
   const auto launch = [=, keep = x](cudaStream_t stream) {
     fused ? launch_rope_append(p, stream) : launch_rope_append_unfused(p, stream);
   };
-  std::vector<int> distinct = x.positions;
-  std::sort(distinct.begin(), distinct.end());
-  const auto rows = std::unique(distinct.begin(), distinct.end()) - distinct.begin();
   const double tokens = x.tokens, q = 1.0 * x.h_q * x.d, kv = 2.0 * x.h_kv * x.d;
+  const Bytes all{2 * tokens * (2 * q + 2 * kv)};
   const elementwise::RopeTable table{
-      .rows = static_cast<double>(rows), .row = Bytes{4.0 * x.d}, .indices = Bytes{8}};
-  return {.name = std::string("rope_append ") + (fused ? "fused" : "unfused") + " tokens" +
-                  std::to_string(x.tokens) + " h" + std::to_string(x.h_q) + "/" +
-                  std::to_string(x.h_kv) + " d" + std::to_string(x.d),
-          .op = {.name = "rope_append",
-                 .op_class = OpClass::elementwise,
-                 .work = elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, ElementSize{2}, 0,
-                                                  fused, table),
-                 .execution = {.ctas_per_sm = 4},
-                 .handed_over = fused ? Bytes{} : kept_on_chip(Bytes{tokens * kv})},
-          .launch = launch,
-          .verify = [=] { return verify_append(x, launch); },
-          .kernels_per_launch = fused ? 1 : 2};
+      .rows = all <= on_chip().l2_effective ? distinct_positions(x) : tokens,
+      .row = Bytes{4.0 * x.d},
+      .indices = Bytes{8}};
+  return {
+      .name = std::string("rope_append ") + (fused ? "fused" : "unfused") + " tokens" +
+              std::to_string(x.tokens) + " h" + std::to_string(x.h_q) + "/" +
+              std::to_string(x.h_kv) + " d" + std::to_string(x.d),
+      .op = {.name = "rope_append",
+             .op_class = OpClass::elementwise,
+             .work = elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, ElementSize{2}, 0,
+                                              fused, table),
+             .handed_over =
+                 fused ? Bytes{} : kept_on_chip(Bytes{tokens * kv}, Bytes{tokens * (2 * q + kv)})},
+      .launch = launch,
+      .verify = [=] { return verify_append(x, launch); },
+      .kernels_per_launch = fused ? 1 : 2};
 }
 
 }  // namespace

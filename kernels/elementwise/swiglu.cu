@@ -3,6 +3,7 @@
 // Per element one exponential and one reciprocal, both on the XU pipe.
 //   HBM fused   read gate, up    written y      unfused   + silu(gate) written and read
 // arXiv:2002.05202.
+#include <cmath>
 #include <stdexcept>
 
 #include "kernels/check.hpp"
@@ -78,16 +79,18 @@ Case make(const Args& args) {
     return compare(reference::swiglu(gate, up), to_floats(y, Dtype::bf16), 4e-3);
   };
   const auto t = static_cast<double>(tokens), columns = static_cast<double>(d_ff);
-  return {.name = std::string("swiglu ") + (fused ? "fused" : "unfused") + " tokens" +
-                  std::to_string(tokens) + " d_ff" + std::to_string(d_ff),
-          .op = {.name = "swiglu",
-                 .op_class = OpClass::elementwise,
-                 .work = elementwise::activation(t, columns, ElementSize{2}, true, fused),
-                 .execution = {.ctas_per_sm = 2048 / kThreads},
-                 .handed_over = fused ? Bytes{} : kept_on_chip(Bytes{2 * t * columns})},
-          .launch = launch,
-          .verify = verify,
-          .kernels_per_launch = fused ? 1 : 2};
+  return {
+      .name = std::string("swiglu ") + (fused ? "fused" : "unfused") + " tokens" +
+              std::to_string(tokens) + " d_ff" + std::to_string(d_ff),
+      .op = {.name = "swiglu",
+             .op_class = OpClass::elementwise,
+             .work = elementwise::activation(t, columns, ElementSize{2}, true, fused,
+                                             t * std::ceil(columns / (8 * kThreads))),
+             .handed_over =
+                 fused ? Bytes{} : kept_on_chip(Bytes{2 * t * columns}, Bytes{2 * t * columns})},
+      .launch = launch,
+      .verify = verify,
+      .kernels_per_launch = fused ? 1 : 2};
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ TEST_CASE("paged_decode") { check("paged_decode", decode_shapes(25)); }
 TEST_CASE("quantised_kv") {
   std::vector<Args> shapes;
   for (const Args& base : decode_shapes(20))
-    for (const double format : {0., 1., 2.}) {
+    for (const double format : {0., 1., 2., 3., 4., 5.}) {
       Args x = base;
       x["d"] = 128, x["s_q"] = 1, x["format"] = format;
       shapes.push_back(x);
