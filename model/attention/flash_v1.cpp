@@ -17,10 +17,13 @@ Tile flash_v1_tile(double sram_elements, double d) {
 namespace {
 
 // Rows of one head, summed over the passes that find them in L2: those after a pass whose rows fit.
-// Pass j works on the rows that see key j·n; `row_bytes` are one row's, of all resident heads.
+// Pass j works on the rows that see a key of tile j; `row_bytes` are one row's, of all resident
+// heads.
 double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, const OnChip& chip) {
   const auto rows_of = [&](double pass) {
-    return x.causal ? std::clamp(x.s_kv - pass * t.n, 0.0, x.s_q) : x.s_q;
+    const double first = x.causal || x.window > 0 ? pass * t.n : 0;  // positions of the queries
+    const double end = x.window > 0 ? (pass + 1) * t.n + x.window - 1 : x.s_kv;
+    return std::max(0.0, std::min(x.s_kv, end) - std::max(x.s_kv - x.s_q, first));
   };
   double rows = 0;
   for (double pass = ceil_div(x.s_kv, t.n) - 1; pass >= 1; --pass) {
