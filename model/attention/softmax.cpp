@@ -14,7 +14,7 @@ Cost softmax(const AttentionShape& x, const Formats& f, const OnChip& chip, cons
   Work w;
   w.read.activations = w.written.activations = matrix;
   w.l2_to_sm = walks * matrix;
-  if (active > chip.l2_effective) w.reread = (walks - 1) * matrix;
+  w.reread = (walks - 1) * (1 - l2_hit(active, chip)) * matrix;
   const double scaling = std::min(1. * t.row_lanes, row / t.n),
                merging = o.online ? t.row_lanes : 0;
   w.exps = rows * ((o.online ? 2 + 1. / t.n : 2) * row + merging + scaling);

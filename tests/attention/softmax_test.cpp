@@ -22,8 +22,8 @@ TEST_CASE("walks after the first reach HBM only when the active rows exceed L2")
   const auto reread = [](double columns) {
     return softmax({.b = 4000, .s_kv = columns}, {}, {}, {}).work.reread.value;
   };
-  CHECK(reread(7000) == 0);
-  CHECK(reread(25000) == 4000. * 25000 * 2);
+  CHECK(reread(7000) < 0.02 * 4000. * 7000 * 2);
+  CHECK(reread(25000) == doctest::Approx(4000. * 25000 * 2).epsilon(1e-3));
 }
 
 TEST_CASE(
