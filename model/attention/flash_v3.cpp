@@ -42,7 +42,15 @@ Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, con
   const bool causal = x.causal || x.window > 0;
   const Tile t = o.tile.value_or(flash_v3_tile(x.d_qk, x.d_v, causal, local, f.math));
   const bool packed = x.group() > 1 && should_pack(x.s_q, x.group(), t.m);
-  return forward(x, f, chip, {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse});
+  Cost c = forward(x, f, chip, {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse});
+  if (!causal) {
+    const double rows = x.s_q * (packed ? x.group() : 1), streams = x.b * x.h_kv;
+    const double blocks = ceil_div(rows, t.m) * (packed ? 1 : x.group());
+    const Bytes kv = Elements{x.s_kv * (x.d_qk + x.d_v)} * f.kv_size();
+    const Bytes out = Elements{x.b * x.h_q * x.s_q * x.d_v} * f.act_size();
+    c.work.reread = wave_reread(kv, streams, blocks, out / (streams * blocks), t, chip);
+  }
+  return c;
 }
 
 Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o) {
