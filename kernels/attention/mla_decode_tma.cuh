@@ -449,7 +449,7 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
       const int row = fragment_row() + 8 * half;
       const std::int64_t at = (errand.out + row) * kLatent + 256 * part;
       if (errand.whole) {
-        store_row(p.o + at, o, half, factor[half], errand.row + row < p.rows);
+        store_row<bf16, 128, false>(p.o + at, o, half, factor[half], errand.row + row < p.rows);
       } else {
         float* out = p.part_o + at + fragment_column();
 #pragma unroll
