@@ -150,3 +150,24 @@ TEST_CASE("with a mask, K/V is re-read only when one head exceeds L2") {
   CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread.value ==
         doctest::Approx(stream * (1024. / 264 / 2 - 1)).epsilon(0.01));
 }
+
+TEST_CASE("backward: dQ's fp32 sum makes a second trip to HBM where L2 does not hold it") {
+  // d 128: q, k, v, o, dO, dq, dk, dv are 256 bytes a row, the sum 512, lse and D 4 each.
+  const auto backward = [](double s, double h_q, double h_kv) {
+    const AttentionShape x{.s_q = s, .s_kv = s, .h_q = h_q, .h_kv = h_kv, .causal = false};
+    return flash_v2(x, kBf16, kH200, {.backward = true});
+  };
+  const Cost small = backward(1024, 2, 2);  // 1 MB of sums
+  CHECK(small.work.hbm_read().value == 2048. * (5 * 256 + 512 + 8));
+  CHECK(small.work.hbm_written().value == 2048. * (3 * 256 + 512 + 4));
+  CHECK(small.handed_over.value == 2 * 2048. * (512 + 4));
+  const Cost large = backward(16384, 16, 16);  // 134 MB of sums, 67 MB of o
+  const double rows = 16. * 16384;
+  CHECK(large.work.hbm_read().value == rows * (6 * 256 + 2 * 512 + 8));
+  CHECK(large.work.hbm_written().value == rows * (3 * 256 + 2 * 512 + 4));
+  CHECK(large.handed_over == Bytes{});
+  // Eight heads that share K and V: one block walks over them, dK and dV are written once.
+  const Cost grouped = backward(16384, 16, 2);
+  CHECK((large.work.hbm_written() - grouped.work.hbm_written()).value == 14 * 16384. * 2 * 256);
+  CHECK(grouped.work.ctas == large.work.ctas / 8);
+}
