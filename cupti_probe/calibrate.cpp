@@ -1,6 +1,7 @@
 // kvroof-probe calibrate: what our kernels reach, from records of validate. Needs no GPU.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 
 #include "cupti_probe/kernel_fit.hpp"
@@ -19,6 +20,8 @@ int calibrate(const CalibrateOptions& options, const std::string& command) {
   std::vector<std::string> order;
   std::map<std::string, std::vector<TimedShape>> by_kernel;
   for (TimedShape& shape : read_timed_shapes(options.records)) {
+    const auto& only = options.kernels;
+    if (!only.empty() && std::find(only.begin(), only.end(), shape.kernel) == only.end()) continue;
     std::vector<TimedShape>& shapes = by_kernel[shape.kernel];
     if (shapes.empty()) order.push_back(shape.kernel);
     shapes.push_back(std::move(shape));

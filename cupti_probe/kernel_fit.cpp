@@ -45,16 +45,17 @@ double mean_error(std::span<const TimedShape* const> shapes, const Machine& m,
 std::optional<Seconds> kernel_time(std::span<const Op> stages, const Machine& machine,
                                    const KernelFit* fit) {
   Machine m = machine;
-  if (fit)
-    for (ClassFit& c : m.fit) {
-      c.compute = fit->compute, c.memory = fit->memory;
-      c.ramp = fit->ramp, c.block = fit->block;
-    }
+  if (fit) {  // nothing that was fitted on engines' kernels stays
+    m.fit.fill(
+        {.compute = fit->compute, .memory = fit->memory, .ramp = fit->ramp, .block = fit->block});
+    m.format = {}, m.moe_format = {};
+  }
   Seconds sum;
   try {
     for (Op op : stages) {
       if (fit && fit->overlap) op.execution.pipe_overlap = *fit->overlap;
-      const OpTime t = time(op, m, Launch::graph);
+      // Cycles that are counted pipe by pipe know what the kernel reaches: nothing is left to fit.
+      const OpTime t = time(op, op.execution.sm_cycles > 0 ? machine : m, Launch::graph);
       sum += t.expected - t.gap.launch;
     }
   } catch (const std::domain_error&) {

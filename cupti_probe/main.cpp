@@ -94,6 +94,7 @@ int run(int argc, char** argv) {
   verb->add_option("--csv", fit.records, "records of kvroof-probe validate")
       ->required()
       ->check(CLI::ExistingFile);
+  verb->add_option("--kernels", fit.kernels, "these kernels only")->delimiter(',');
   verb->add_option("--write", fit.write, "write the constants for validate --fits");
   verb->callback([&] {
     if (fit.hardware.empty() && fit.profile.empty())

@@ -30,6 +30,10 @@ void each_number(O& op, const F& f) {
   f("launches", op.work.launches);
   f("handed_over", op.handed_over.value);
   f("overlap", op.execution.pipe_overlap);
+  f("sm_cycles", op.execution.sm_cycles);
+  f("kept_read", op.kept.read.value);
+  f("kept_written", op.kept.written.value);
+  f("sm_cycles", op.execution.sm_cycles);
 }
 
 std::optional<std::string_view> value_of(std::string_view text, std::string_view key) {

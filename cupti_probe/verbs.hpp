@@ -31,6 +31,7 @@ int validate(const ValidateOptions& options, const std::string& command);
 struct CalibrateOptions {
   std::string hardware, profile;     // an id, or a file
   std::vector<std::string> records;  // of validate
+  std::vector<std::string> kernels;  // these only; empty: all
   std::string write;                 // the file for validate --fits
 };
 int calibrate(const CalibrateOptions& options, const std::string& command);

@@ -12,7 +12,7 @@ PlannedSplit plan_split(std::span<const int> keys, int tile, int workers, int cu
   for (const int k : keys) tiles.push_back((k + tile - 1) / tile);
   PlannedSplit planned{.split = attention::balanced_split(tiles, workers, cut_cost)};
   const std::vector<int>&stream_first = planned.split.stream_first,
-           &worker_first = planned.split.worker_first;
+        &worker_first = planned.split.worker_first;
 
   const auto holder = [](const std::vector<int>& first, int t) {  // the range that tile t lies in
     return static_cast<int>(std::upper_bound(first.begin(), first.end(), t) - first.begin()) - 1;

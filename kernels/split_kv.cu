@@ -58,12 +58,14 @@ void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {
   // The combine kernel may be set up while the last blocks before it still run (sm_90 and later).
   cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
   early.val.programmaticStreamSerializationAllowed = 1;
-  with_head_size(d, [&]<int kD>() {
+  const auto launch = [&]<int kD>() {
     cudaLaunchConfig_t config{};
     config.gridDim = c.rows, config.blockDim = CombineTile<kD>::kThreads, config.stream = stream;
     config.attrs = &early, config.numAttrs = gpu().major >= 9 ? 1 : 0;
     CUDA_CHECK(cudaLaunchKernelEx(&config, combine<kD>, c));
-  });
+  };
+  if (d == 512) return launch.template operator()<512>();  // MLA's latent
+  with_head_size(d, launch);
 }
 
 attention::Tile decode_kernel_tile(int d) {

@@ -11,11 +11,12 @@
 // registers. The h_q / h_kv heads of a group read the same K/V tiles, one after another, out of L2.
 //
 // What overlaps: named barriers let one warpgroup issue its products, S_j = Q·K_j and O +=
-// P_{j+1}·V_{j+1}, while the other is in its softmax (kPingPong). kOverlap also runs O += P·V under
-// the softmax of the same warpgroup; on an H200 under its power limit that costs 0-5 % at d 64 and
-// 128 and gains nothing at d 256, because packing P and rescaling O then follow the exponentials
-// instead of hiding under them, so it is off. Keys are walked from last to first: masked tiles come
-// first and the steady loop carries no mask.
+// P_{j-1}·V_{j-1}, while the other is in its softmax (ping_pong). `overlap` also runs O += P·V
+// under the softmax of the same warpgroup; on an H200 that costs 4 %
+// (reports/h200-sxm-141gb/ladder.csv), because packing P and rescaling O then follow the
+// exponentials instead of hiding under them, and FMA instructions displace wgmma; so it is off.
+// Keys are walked from the first to the last, so that blocks that start together read the same
+// tiles together; masked tiles come last, and the loop over the others carries no mask.
 //
 // Reads: Q once, K and V once per query tile (L2 serves the repeats). Writes: O and LSE once.
 #pragma once

@@ -4,7 +4,7 @@
 //   lazy            O is rescaled only when a row's maximum grows by more than 2^8
 //   longest_first   long causal tiles are handed out before short ones
 // Zadouri et al. 2026 (arXiv:2603.05451), sections 3.1 to 3.3. The loop is flash_v3's, shapes and
-// layouts too. What each is worth on an H200 stands in reports/h200-sxm-141gb/flash_v4.csv:
+// layouts too. What each is worth on an H200 stands in reports/h200-sxm-141gb/validate-hopper.csv:
 // polynomials cost here, because FMA instructions and wgmma compete for the same issue and register
 // ports. Blackwell's own kernel (tcgen05, tensor memory) is modelled but not written: no such GPU
 // at hand.
@@ -69,6 +69,10 @@ Case make_flash_v4(const Args& args) {
   attention::Cost cost = attention::flash_v4(
       hopper::model_shape(x), {}, {.num_sms = gpu().num_sms},
       {.tile = tile, .poly_share = choice.poly / 16., .rescale_share = choice.lazy ? 0. : 1.});
+  // A whole-numbered maximum is rounded up on the XU as well; with both options the branch around
+  // the corrections is real.
+  const double corrections = choice.poly == 0 ? 1 : choice.lazy ? 0 : 2;
+  cost.work.exps = hopper::xu_lanes(x, tile, choice.poly / 16., corrections);
   cost.execution.sm_cycles =
       hopper::forward_cycles(x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share),
                              {.rescales = !choice.lazy,

@@ -8,8 +8,8 @@
 
 #include "kernels/hopper/entries.hpp"
 #include "kernels/split_kv.hpp"
-#include "model/attention/split_kv.hpp"
 #include "model/attention/paged_decode.hpp"
+#include "model/attention/split_kv.hpp"
 
 namespace kvroof::kernels {
 namespace {
@@ -31,8 +31,8 @@ template <class T>
 void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
   constexpr int kSmem = sizeof(gqa_tma::Smem<T>);
   static_assert(kSmem <= 227 * 1024);
-  static const cudaError_t ready = cudaFuncSetAttribute(
-      gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+  static const cudaError_t ready =
+      cudaFuncSetAttribute(gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
   gqa_tma::decode<T><<<p.plan.num_workers, T::kThreads, kSmem, stream>>>(p);
   CUDA_CHECK(cudaGetLastError());
@@ -82,8 +82,8 @@ Case make(const Args& args) {
   for (std::int64_t r = 0; r < call.b; ++r)
     keys.insert(keys.end(), static_cast<std::size_t>(call.h_kv * row_blocks),
                 static_cast<int>(call.keys(r)));
-  const PlannedSplit planned = plan_split(keys, keys_of_block, gpu().num_sms,
-                                          static_cast<int>(arg(args, "cut", 2)));
+  const PlannedSplit planned =
+      plan_split(keys, keys_of_block, gpu().num_sms, static_cast<int>(arg(args, "cut", 2)));
   const std::size_t partial_rows = 2 * 16 * static_cast<std::size_t>(planned.plan.num_workers);
   const Buffer partials(partial_rows * static_cast<std::size_t>(d + 1) * sizeof(float));
   const Buffer tickets = to_device(std::vector<unsigned>(keys.size()));
@@ -124,14 +124,14 @@ Case make(const Args& args) {
                              .row_lanes = 4,
                              .mma_sync = true,
                              .overlap = 1};
-  const attention::Cost cost = attention::decode(
-      x, {}, on_chip(),
-      {.tile = tile,
-       .even = attention::EvenRanges{
-           .partial_rows = double{1} * planned.split.pieces * static_cast<double>(call.s_q) *
-                           x.group() / row_blocks,
-           .ctas = double{1} * planned.plan.num_workers,
-           .fused_combine = true}});
+  const attention::Cost cost =
+      attention::decode(x, {}, on_chip(),
+                        {.tile = tile,
+                         .even = attention::EvenRanges{
+                             .partial_rows = double{1} * planned.split.pieces *
+                                             static_cast<double>(call.s_q) * x.group() / row_blocks,
+                             .ctas = double{1} * planned.plan.num_workers,
+                             .fused_combine = true}});
   return {.name = "gqa_decode_tma " + shape_name(x) +
                   (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
                   std::to_string(planned.split.pieces),
@@ -152,10 +152,17 @@ Entry gqa_decode_tma_entry() {
   };
   return {.name = "gqa_decode_tma",
           .title = "GQA decode at the HBM read roof: TMA rings, equal ranges, fused combine",
-          .shapes = {shape(32, 32, 8192), shape(32, 64, 8192), shape(1, 32, 131072),
-                     shape(1, 64, 131072), shape(1, 32, 8192), shape(1, 64, 2048),
-                     shape(8, 64, 32768), shape(64, 32, 2048), shape(16, 32, 4096),
-                     shape(4, 32, 32768), {{"b", 8}, {"h_q", 32}, {"h_kv", 8}, {"s_kv", 32768}, {"d", 64}},
+          .shapes = {shape(32, 32, 8192),
+                     shape(32, 64, 8192),
+                     shape(1, 32, 131072),
+                     shape(1, 64, 131072),
+                     shape(1, 32, 8192),
+                     shape(1, 64, 2048),
+                     shape(8, 64, 32768),
+                     shape(64, 32, 2048),
+                     shape(16, 32, 4096),
+                     shape(4, 32, 32768),
+                     {{"b", 8}, {"h_q", 32}, {"h_kv", 8}, {"s_kv", 32768}, {"d", 64}},
                      {{"b", 4}, {"h_q", 16}, {"h_kv", 8}, {"s_kv", 16384}, {"d", 256}},
                      {{"b", 32}, {"h_q", 32}, {"h_kv", 8}, {"s_kv", 8192}, {"block_size", 64}},
                      {{"b", 4}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4}, {"s_kv", 16384}}},

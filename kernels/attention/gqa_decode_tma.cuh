@@ -1,8 +1,8 @@
 // GQA decode at the read roof of HBM, for Hopper.     model: model/attention/flash_decoding.cpp
 //   o = softmax(scale · q·K^T) · V      q, o [b, s_q, h_q, d]   k, v [b, h_kv, s_kv, d]   bf16
 //   or pages: k, v [pages, h_kv, page, d], token j of a request in page table[request, j / page]
-// The s_q·h_q / h_kv query rows of a K/V head are the rows of one mma tile (kernels/split_kv.cuh has
-// the same arithmetic, fed by cp.async).
+// The s_q·h_q / h_kv query rows of a K/V head are the rows of one mma tile (kernels/split_kv.cuh
+// has the same arithmetic, fed by cp.async).
 //
 // Three things keep the pins busy:
 //   bytes in flight   one block an SM with a ring of 192 KiB; each of its warps has its own part
@@ -28,7 +28,7 @@ struct Tile {
   static constexpr int kKeys = kD == 64 ? 32 : 16;  // of one warp
   static constexpr int kBlockKeys = kKeys * kWarps;
   static constexpr int kStages = 192 * 1024 / kWarps / (2 * kKeys * kD * 2);
-  static constexpr int kMergeRows = 8;  // merged at a time
+  static constexpr int kMergeRows = 8;        // merged at a time
   static constexpr int kColBlocks = kD / 64;  // of 128 bytes
 };
 
@@ -363,8 +363,7 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
       if (8 * half >= rows.count) break;
       const int r = lane / 4;
       if (lane % 4 == 0) {
-        smem.max2[warp][r] =
-            softmax.max[half] == -INFINITY ? -INFINITY : softmax.max[half] * scale;
+        smem.max2[warp][r] = softmax.max[half] == -INFINITY ? -INFINITY : softmax.max[half] * scale;
         smem.sum[warp][r] = softmax.sum[half];
       }
 #pragma unroll

@@ -18,9 +18,9 @@
 //   scores     S_j, softmax, P_j -> shared memory
 //   output 0/1 O[:, 256·w ...] += P_j · C_j
 //
-// The tensor cores must have work while P_j+1 is in its softmax: the output warpgroups start P_j·C_j
-// when S_j+1 is finished, so that it runs under softmax j+1 instead of beside S_j+1.
-// O is rescaled only when a maximum rises by more than 8 (2^8 fits P and l; arXiv:2603.05451).
+// The tensor cores must have work while P_j+1 is in its softmax: the output warpgroups start
+// P_j·C_j when S_j+1 is finished, so that it runs under softmax j+1 instead of beside S_j+1. O is
+// rescaled only when a maximum rises by more than 8 (2^8 fits P and l; arXiv:2603.05451).
 //
 // Ring. An element is the q of a piece or one tile of 64 keys; K and V are the same bytes, and P
 // takes the place of the rope block, which only S needs. The first thread of output warpgroup 0
@@ -47,7 +47,7 @@ using hopper::shared_address;
 
 constexpr int kRows = 64, kKeys = 64, kLatent = 512, kRow = 576;
 constexpr int kStages = 3, kRope = 8, kBlocks = 9;  // block 8 of a tile: the rotary columns
-constexpr int kParts = 2;                               // a tile arrives as blocks 4 .. 8 and 0 .. 3
+constexpr int kParts = 2;                           // a tile arrives as blocks 4 .. 8 and 0 .. 3
 __host__ __device__ constexpr int part_first(int part) { return part == 0 ? 4 : 0; }
 __host__ __device__ constexpr int part_blocks(int part) { return part == 0 ? 5 : 4; }
 constexpr int kThreads = 384;
@@ -84,7 +84,7 @@ struct Feed {
 
 struct Smem {
   alignas(1024) Block tile[kStages][kBlocks];
-  alignas(1024) Block q;      // columns 448 .. 511 of q
+  alignas(1024) Block q;            // columns 448 .. 511 of q
   bf16 q_step[kRows / 8][2][8][8];  // columns 432 .. 447, in 8 x 8 matrices without swizzle
   Step step;
   Errand errand[4];
@@ -124,8 +124,7 @@ struct Feeder {
   /// Page of a tile of the present piece -> f.page, some time later.
   __device__ void look_up(int tile) {
     if (tile >= f.end || tile * kKeys >= f.keys) return;
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(
-                     shared_address(&f.page)),
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(&f.page)),
                  "l"(p.table + f.request * p.max_pages + (tile >> p.page_tiles_log2))
                  : "memory");
   }
@@ -173,8 +172,7 @@ struct Feeder {
     for (int part = 0; part < kParts; ++part) {
       Block& to = tile[part_first(part)];
       full[part].arrive_expect(part_blocks(part) * static_cast<int>(sizeof(Block)));
-      if (is_q)
-        load_tile(&to, p.q[part], full[part], f.row, 0, f.request, part_first(part));
+      if (is_q) load_tile(&to, p.q[part], full[part], f.row, 0, f.request, part_first(part));
       else if constexpr (kCluster == 1)
         load_tile(&to, p.cache[part], full[part], in_page * kKeys, 0, page, part_first(part));
       else if ((part + next) % kCluster == f.rank)
@@ -235,13 +233,11 @@ __device__ __forceinline__ void store_p(Block& p, const float (&s)[kKeys / 2]) {
   const std::uint32_t at = shared_address(p[row]) + ((lane / 16 ^ (row & 7)) << 4);
 #pragma unroll
   for (int i = 0; i < kKeys / 16; ++i)
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
-                     at ^ (i << 5)),
-                 "r"(pack2<bf16>(s[8 * i], s[8 * i + 1])),
-                 "r"(pack2<bf16>(s[8 * i + 2], s[8 * i + 3])),
-                 "r"(pack2<bf16>(s[8 * i + 4], s[8 * i + 5])),
-                 "r"(pack2<bf16>(s[8 * i + 6], s[8 * i + 7]))
-                 : "memory");
+    asm volatile(
+        "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(at ^ (i << 5)),
+        "r"(pack2<bf16>(s[8 * i], s[8 * i + 1])), "r"(pack2<bf16>(s[8 * i + 2], s[8 * i + 3])),
+        "r"(pack2<bf16>(s[8 * i + 4], s[8 * i + 5])), "r"(pack2<bf16>(s[8 * i + 6], s[8 * i + 7]))
+        : "memory");
 }
 
 /// Keys that a row sees, of those from this piece's first on.
@@ -252,6 +248,7 @@ __device__ __forceinline__ int sees(const Params& p, const Errand& errand, int r
 template <int kCluster>
 __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+  barrier_sync(kStepRead, kAll);
   Ring<kStages> ring;
   int count = 0;  // of tiles: neighbours use different barriers
   for (int piece = 0;; piece = (piece + 1) % 4) {
@@ -305,7 +302,9 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
             wgmma::Mma<kKeys>::rs<bf16, kMajor>(s, q[at < 31 ? at : 0], keys, true);
           else
             wgmma::Mma<kKeys>::ss<bf16, kMajor>(
-                s, block == 7 ? k_major(smem.q) + i * 32 : descriptor(smem.q_step, 128, 256, 0),
+                s,
+                block == 7 ? k_major(smem.q) + i * 32
+                           : descriptor(shared_address(smem.q_step), 128, 256, 0),
                 keys, true);
         }
       }
@@ -353,8 +352,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       store_p(smem.tile[stage][kRope], s);
       Step& step = smem.step;
       if (threadIdx.x % 128 == 0)
-        step.first = tile == 0, step.last = last,
-        step.valid = errand.keys - tile * kKeys;
+        step.first = tile == 0, step.last = last, step.valid = errand.keys - tile * kKeys;
       if (threadIdx.x % 32 == 0) step.moved[threadIdx.x / 32] = moved;
       if (moved && threadIdx.x % 4 == 0)
         step.correction[fragment_row()] = correction[0],
@@ -411,6 +409,7 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
   const Step& step = smem.step;
   const bool feeds = part == 0 && threadIdx.x % 128 == 0;
   if (feeds) Feeder<kCluster>{smem, p}.start();
+  barrier_sync(kStepRead, kAll);  // the first errand is written
   float o[128];
   int stage = 0, count = 0;
   for (int piece = 0;;) {
@@ -432,17 +431,14 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
     }
     const Descriptor probabilities = k_major(smem.tile[stage][kRope]);
     const Descriptor values = mn_major(half, kKeys);
-    if (feeds) {  // where the tile before was; and q, at the first tile
-      Feeder<kCluster> feeder{smem, p};
-      if (first && count > 0) feeder.refill();
-      feeder.refill();
-    }
+    if (feeds && first) Feeder<kCluster>{smem, p}.refill();  // where q was
     ++count;
     if (!last) barrier_sync(kScoresDone + count % 2, kAll);
     issue_output(o, probabilities, values, first);
     wgmma::wait<0>();
     wgmma::pin(o);
     release<kCluster>(smem.used[stage], 1);
+    if (feeds) Feeder<kCluster>{smem, p}.refill();
     stage = (stage + 1) % kStages;
     if (!last) continue;
 

@@ -24,8 +24,7 @@ __device__ __forceinline__ void arrive_at(Mbarrier& barrier, int rank) {
   asm volatile(
       "{\n.reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(
-          shared_address(&barrier)),
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(&barrier)),
       "r"(rank)
       : "memory");
 }
@@ -46,10 +45,10 @@ __device__ __forceinline__ void load_tile_to(std::uint16_t blocks, void* tile,
 /// The same tile into L2 only, ahead of its load.
 __device__ __forceinline__ void prefetch_tile(const CUtensorMap& map, int row, int h, int b,
                                               int block = 0) {
-  asm volatile("cp.async.bulk.prefetch.tensor.5d.L2.global.tile [%0, {%1, %2, %5, %3, %4}];" ::"l"(
-                   &map),
-               "r"(0), "r"(row), "r"(h), "r"(b), "r"(block)
-               : "memory");
+  asm volatile(
+      "cp.async.bulk.prefetch.tensor.5d.L2.global.tile [%0, {%1, %2, %5, %3, %4}];" ::"l"(&map),
+      "r"(0), "r"(row), "r"(h), "r"(b), "r"(block)
+      : "memory");
 }
 
 }  // namespace kvroof::kernels::hopper

@@ -33,6 +33,11 @@ __device__ __forceinline__ Descriptor descriptor(std::uint32_t tile, int leading
           static_cast<std::uint64_t>(stride >> 4) << 32 | swizzle << 62};
 }
 
+__device__ __forceinline__ Descriptor descriptor(const void* tile, int leading, int stride,
+                                                 std::uint64_t swizzle) {
+  return descriptor(shared_address(tile), leading, stride, swizzle);
+}
+
 /// Contraction runs along the 128-byte rows (Q and K of Q·K^T). The leading offset is not read; a
 /// step of 32 bytes of contraction is +32 bytes in the row, the next 128-byte block +rows·128.
 __device__ __forceinline__ Descriptor k_major(std::uint32_t tile) {

@@ -60,7 +60,7 @@ Case make_ladder(const Args& args) {
   attention::Cost cost =
       attention::flash_v4(hopper::model_shape(x), {}, {.num_sms = gpu().num_sms},
                           {.tile = tile, .poly_share = poly, .rescale_share = step == 6 ? 0. : 1.});
-  cost.work.exps = hopper::xu_lanes(x, tile, poly);
+  cost.work.exps = hopper::xu_lanes(x, tile, poly, step == 6 ? 0 : 1);
   attention::StepPlan plan{
       .rescales = step != 6, .poly_share = poly, .poly_slots = attention::kPolySlots};
   if (step == 1) plan.products = 2;  // in step: a warpgroup waits for the products of both

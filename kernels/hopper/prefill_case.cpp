@@ -152,11 +152,13 @@ Verdict verify_prefill(const PrefillData& data, const std::function<void(cudaStr
   return of_lse.ok ? of_o : of_lse;
 }
 
-double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, double poly_share) {
+double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, double poly_share,
+                double corrections) {
   const attention::TileCount c = attention::count_tiles(model_shape(x), 1, t.m, t.n);
   const double masked = x.causal ? 1. * t.m / t.n + 1 : x.s_kv % t.n != 0;
   const double polynomial = poly_share * std::max(0., c.visited - c.q_tiles * (1 + masked));
-  return x.b * x.h_q * t.m * ((c.visited - polynomial) * t.n + 4 * (c.visited + 2 * c.q_tiles));
+  return x.b * x.h_q * t.m *
+         ((c.visited - polynomial) * t.n + 4 * (corrections * c.visited + 2 * c.q_tiles));
 }
 
 double forward_cycles(const flash_v3::Shape& x, const attention::Tile& tile, double element_bytes,

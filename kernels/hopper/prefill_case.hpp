@@ -40,7 +40,8 @@ double forward_cycles(const flash_v3::Shape&, const attention::Tile&, double ele
 /// four lanes of a row the correction of every tile (lazy rescaling predicates it off, but it is
 /// issued), the logarithm and the reciprocal. Polynomials take no part in a row tile's first and
 /// masked key tiles.
-double xu_lanes(const flash_v3::Shape&, const attention::Tile&, double poly_share = 0);
+double xu_lanes(const flash_v3::Shape&, const attention::Tile&, double poly_share = 0,
+                double corrections = 1);
 
 /// 16,384 tokens in all, h·d = 2048, 512 to 16K tokens a request, full and causal: what the papers
 /// plot (arXiv:2407.08608, section 4.1).

@@ -34,7 +34,7 @@ double predicted(const Sample& s, const EngineTraits& traits, const Machine& mac
 struct FitOptions {
   int iterations = 30;
   double prior = 0.35;       // standard deviation of a shared log factor
-  double deviation = 0.2;    // of an engine's own deviation from it
+  double deviation = 0.1;    // of an engine's own deviation from it
   double generation = 0.05;  // of an engine's kernels for one GPU generation from the engine's
 };
 

@@ -18,8 +18,8 @@ struct BalancedSplit {
 };
 
 /// At most `workers` ranges. Equal ranges, unless borders between streams alone come within
-/// `cut_cost` tiles of them (what a cut costs a worker: loading q twice, writing and merging partial
-/// results). Streams without a key count as one tile, so that their output is written.
+/// `cut_cost` tiles of them (what a cut costs a worker: loading q twice, writing and merging
+/// partial results). Streams without a key count as one tile, so that their output is written.
 BalancedSplit balanced_split(std::span<const int> tiles_of_stream, int workers, int cut_cost);
 
 }  // namespace kvroof::attention

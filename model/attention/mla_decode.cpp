@@ -22,7 +22,7 @@ Cost mla_decode(const AttentionShape& x, const Formats& f, const OnChip& chip, c
 }
 
 Cost mla_decode_planned(const AttentionShape& x, const Formats& f, const OnChip& chip,
-                const DecodePlan& plan) {
+                        const DecodePlan& plan) {
   const double tokens = x.b * x.h_kv * visible_tokens(x);
   const Bytes cache = tokens * mla_token_bytes(x.d_v, x.d_qk - x.d_v, f.kv);
   return decode(x, f, chip, plan, cache, Elements{tokens * x.d_qk});

@@ -24,6 +24,6 @@ Bytes mla_token_bytes(double d_c, double d_rope, Dtype kv);
 Cost mla_decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 /// The same for a kernel that has made its plan.
 Cost mla_decode_planned(const AttentionShape& x, const Formats& f, const OnChip& chip,
-                const DecodePlan& plan);
+                        const DecodePlan& plan);
 
 }  // namespace kvroof::attention

@@ -78,8 +78,9 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   w.launches = 1;
   Cost cost{.work = w, .execution = execution_of(t)};
   const double all_rows = x.b * x.h_q * x.s_q;
-  const double partial_rows =
-      plan.even ? plan.even->partial_rows : plan.splits > 1 ? plan.splits * all_rows : 0;
+  const double partial_rows = plan.even         ? plan.even->partial_rows
+                              : plan.splits > 1 ? plan.splits * all_rows
+                                                : 0;
   if (partial_rows == 0) return cost;
 
   const Bytes partials =
@@ -88,7 +89,7 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   cost.work.read.activations += partials;
   // every split loads its rows of q
   cost.work.l2_to_sm += partials + (plan.even ? partial_rows / all_rows : plan.splits - 1) * q;
-  cost.work.exps += partial_rows;                          // exp(lse_split - max)
+  cost.work.exps += partial_rows;  // exp(lse_split - max)
   cost.work.fp32 += Flops{2 * partial_rows * x.d_v};
   cost.work.launches = plan.even && plan.even->fused_combine ? 1 : 2;
   if (partials <= chip.l2_effective) cost.handed_over = 2 * partials;

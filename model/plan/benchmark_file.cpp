@@ -19,8 +19,10 @@ struct File {
 
   [[noreturn]] void fail(const std::string& key, const std::string& expected,
                          const Json& got) const {
-    throw UserError(
-        fmt::format("{}: {}: expected {}, got {}", name, key, expected, got.dump().substr(0, 60)));
+    // Printing a tree would recurse as deep as the file nests.
+    const std::string shown =
+        got.is_structured() ? got.is_array() ? "a list" : "a mapping" : got.dump().substr(0, 60);
+    throw UserError(fmt::format("{}: {}: expected {}, got {}", name, key, expected, shown));
   }
 
   /// Absent and null are nothing; a zero stands for "not measured" in both formats.

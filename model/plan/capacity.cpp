@@ -24,7 +24,7 @@ auto or_refusal(F f) {
 
 }  // namespace
 
-Group::Group(Setup given, Role part, const Demand& d) : setup(std::move(given)), role(part) {
+Group::Group(Setup given, Role part, const Goal& d) : setup(std::move(given)), role(part) {
   setup.point.prompt = d.prompt, setup.point.output = d.output;
   setup.point.context = 0, setup.point.lock_step = false, setup.point.batch = 1;
   lone_e2e = or_refusal([&] { return predict(setup); }).e2e.value;
@@ -39,7 +39,7 @@ Group::Group(Setup given, Role part, const Demand& d) : setup(std::move(given)),
   step = or_refusal([&] { return step_time(setup); });
 }
 
-Tails tails(const Group& g, const Demand& d, double rate) {
+Tails tails(const Group& g, const Goal& d, double rate) {
   // Long enough to fill the group several times over, short enough to be asked a dozen times.
   const auto n = static_cast<std::int64_t>(std::clamp(rate * g.lone_e2e * 10, 800., 3000.));
   serving::Trace t = d.traffic(rate, n);
@@ -70,7 +70,7 @@ bool meets(const Tails& t, Role role, const Objectives& slo) {
          (role == Role::prefill || t.tpot <= slo.tpot_p99);
 }
 
-Capacity capacity(const Group& g, const Demand& d) {
+Capacity capacity(const Group& g, const Goal& d) {
   const auto ok = [&](double rate) { return meets(tails(g, d, rate), g.role, d.slo); };
   double low = .05 * g.replicas / g.lone_e2e;  // two requests meet once in twenty
   Capacity c{.idle = tails(g, d, low)};

@@ -10,7 +10,7 @@
 namespace kvroof::plan {
 
 /// What is asked of a deployment.
-struct Demand {
+struct Goal {
   /// `requests` requests at `rate` per second; the same seed gives the same lengths at any rate.
   std::function<serving::Trace(double rate, std::int64_t requests)> traffic;
   double rate = 1;                // requests per second, over everything
@@ -26,7 +26,7 @@ enum class Role { both, prefill, decode };
 /// A group of GPUs that serves as one: what its simulation needs, built once. UserError when it
 /// cannot: it does not fit, cannot be cut so, or its GPU lacks a unit.
 struct Group {
-  Group(Setup setup, Role role, const Demand& demand);
+  Group(Setup setup, Role role, const Goal& demand);
   Setup setup;
   Role role;
   serving::Limits limits;
@@ -40,7 +40,7 @@ struct Tails {
   double ttft = 0, tpot = 0, mean_batch = 0;
   bool steady = true;  // the queue does not grow with the traffic
 };
-Tails tails(const Group& group, const Demand& demand, double rate);
+Tails tails(const Group& group, const Goal& demand, double rate);
 
 /// Whether the group's part of the objective is met.
 bool meets(const Tails& t, Role role, const Objectives& slo);
@@ -51,6 +51,6 @@ struct Capacity {
 };
 /// The largest rate that meets the objective, to about 3 %: steps of 4 up from an idle group, then
 /// halving in the logarithm. Simulated, since no closed form knows the tail.
-Capacity capacity(const Group& group, const Demand& demand);
+Capacity capacity(const Group& group, const Goal& demand);
 
 }  // namespace kvroof::plan

@@ -11,6 +11,7 @@ void add(OpSide& s, const Op& op, const OpTime& t) {
   if (t.floor > s.floor) s.floor_bound = t.floor_bound;
   s.flops += op.count * op.work.flops;
   s.moved += op.count * (op.work.read + op.work.written);
+  s.charged += op.count * (op.work.hbm() - min(op.handed_over, op.work.hbm()));
   s.floor += t.floor, s.expected += t.expected, s.gap += t.gap;
 }
 
@@ -24,8 +25,8 @@ Reasons reasons(const OpSide& a, const OpSide& b) {
   Reasons r;
   r.gap = b.gap;
   r.gap += -1.0 * a.gap;
-  const double was = a.floor_bound == Bound::hbm ? a.moved.total().value : a.flops.value;
-  const double is = a.floor_bound == Bound::hbm ? b.moved.total().value : b.flops.value;
+  const double was = a.floor_bound == Bound::hbm ? a.charged.value : a.flops.value;
+  const double is = a.floor_bound == Bound::hbm ? b.charged.value : b.flops.value;
   // An op that is new, gone or moves nothing of its own changes by its work.
   r.work = was > 0 && is > 0 ? (is / was - 1) * a.floor : b.floor - a.floor;
   r.rate = b.floor - a.floor - r.work;

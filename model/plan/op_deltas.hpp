@@ -11,6 +11,7 @@ namespace kvroof::plan {
 struct OpSide {
   Flops flops;
   Traffic moved;  // compulsory HBM bytes, read and written
+  Bytes charged;  // of them, what the floor charges: not what may stay on chip
   Seconds floor, expected;
   Gap gap;
   Bound floor_bound = Bound::hbm;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <thread>
 
 #include "model/shard.hpp"
@@ -88,7 +89,7 @@ struct Part {
   std::string refusal;
 };
 
-Part evaluate(const Setup& setup, Role role, const Demand& d) {
+Part evaluate(const Setup& setup, Role role, const Goal& d) {
   Part p{.setup = setup};
   try {
     const Group g(setup, role, d);
@@ -100,7 +101,7 @@ Part evaluate(const Setup& setup, Role role, const Demand& d) {
   return p;
 }
 
-int groups_for(double rate, double each, const Demand& d) {
+int groups_for(double rate, double each, const Goal& d) {
   return std::max(1, static_cast<int>(std::ceil(rate / (d.max_load * each) - 1e-9))) + d.spare;
 }
 
@@ -112,7 +113,7 @@ bool cheaper(const Option& a, const Option& b) {
 
 /// Both pools in one simulation at the whole rate; groups are added while a tail misses, twice at
 /// most, for the pools were sized apart.
-void check_pools(Option& o, const Demand& d) {
+void check_pools(Option& o, const Goal& d) {
   const Group prefill(*o.prefill, Role::prefill, d), decode(o.setup, Role::decode, d);
   const Bandwidth link =
       min(prefill.setup.machine.nic.bandwidth, decode.setup.machine.nic.bandwidth);
@@ -145,7 +146,7 @@ void check_pools(Option& o, const Demand& d) {
 }
 
 std::vector<Option> pools(const std::vector<Part>& prefill, const std::vector<Part>& decode,
-                          const Demand& d) {
+                          const Goal& d) {
   std::vector<Option> all;
   for (const Part& p : prefill)
     for (const Part& q : decode) {
@@ -186,87 +187,10 @@ void settle(Plan& p) {
   }
 }
 
-/// The leading options again under a changed assumption.
-Sensitivity under(std::string what, const Plan& p, const Demand& d,
-                  const std::function<void(Setup&)>& change) {
-  Sensitivity out{.what = std::move(what)};
-  Option best;
-  best.refusal = "none";
-  int tried = 0;
-  for (const Option& o : p.options) {
-    if (!o.serves() || o.prefill || tried++ == 3) continue;
-    Setup s = o.setup;
-    change(s);
-    const Part part = evaluate(s, Role::both, d);
-    if (!part.refusal.empty()) continue;
-    Option again{.setup = part.setup, .capacity = part.capacity.rate};
-    again.groups = groups_for(d.rate, again.capacity, d);
-    size_option(again, d);
-    if (cheaper(again, best)) best = again;
-  }
-  if (!best.serves()) return out;
-  out.best = title(best), out.gpus = best.gpus, out.usd_per_hour = best.usd_per_hour;
-  const auto first = std::find_if(p.options.begin(), p.options.end(),
-                                  [](const Option& o) { return o.serves() && !o.prefill; });
-  out.other = title(*first) != out.best;
-  return out;
-}
-
-std::vector<Sensitivity> sensitivities(const Plan& p, const Demand& d, int threads) {
-  struct Case {
-    const char* what;
-    std::function<void(Setup&, double)> change;
-    bool objective = false;
-  };
-  const std::vector<Case> cases = {
-      {"HBM bandwidth",
-       [](Setup& s, double k) { s.machine.hbm.peak *= k, s.machine.hbm.achieved *= k; }},
-      {"tensor FLOP/s",
-       [](Setup& s, double k) {
-         for (auto& roof : s.machine.tensor) roof.peak *= k, roof.achieved *= k;
-       }},
-      {"its price",
-       [&p](Setup& s, double k) {
-         if (s.machine.id == p.options[*p.cheapest].setup.machine.id) s.machine.gpu_hour_usd *= k;
-       }},
-      {"the limits", [](Setup&, double) {}, true}};
-  std::vector<Sensitivity> out(2 * cases.size());
-  for_all(out.size(), threads, [&](std::size_t i) {
-    const Case& c = cases[i / 2];
-    const double k = i % 2 ? 1.1 : .9;
-    Demand demand = d;
-    if (c.objective) demand.slo.ttft_p99 *= k, demand.slo.tpot_p99 *= k;
-    out[i] = under(fmt::format("{} {}10 %", c.what, i % 2 ? '+' : '-'), p, demand,
-                   [&](Setup& s) { c.change(s, k); });
-  });
-  return out;
-}
-
-}  // namespace
-
-std::string title(const Option& o) {
-  return o.prefill ? name_of(*o.prefill) + " prefill + " + name_of(o.setup) + " decode"
-                   : name_of(o.setup);
-}
-
-void size_option(Option& o, const Demand& d) {
-  const int each = o.setup.policy.parallel.gpus();
-  o.gpus = o.groups * each;
-  o.usd_per_hour = o.gpus * o.setup.machine.gpu_hour_usd;
-  if (o.prefill) {
-    const int gpus = o.prefill_groups * o.prefill->policy.parallel.gpus();
-    o.gpus += gpus, o.usd_per_hour += gpus * o.prefill->machine.gpu_hour_usd;
-    o.load = d.rate / o.capacity;
-  } else {
-    o.load = d.rate / (o.groups * o.capacity);
-  }
-  o.usd_per_million_output_tokens = o.usd_per_hour / 3600 / (d.rate * d.output) * mega;
-}
-
-Plan make_plan(const Setup& base, const Demand& d, const Choices& c, int threads) {
-  const std::vector<Setup> setups = groups_of(base, c);
+/// All options over these groups, sorted.
+Plan solve(const std::vector<Setup>& setups, const Goal& d, bool disaggregated, int threads) {
   const std::size_t n = setups.size();
-  std::vector<Part> both(n), prefill(c.disaggregated ? n : 0), decode(prefill.size());
+  std::vector<Part> both(n), prefill(disaggregated ? n : 0), decode(prefill.size());
   for_all(n + 2 * prefill.size(), threads, [&](std::size_t i) {
     if (i < n) both[i] = evaluate(setups[i], Role::both, d);
     else if (i < 2 * n) prefill[i - n] = evaluate(setups[i - n], Role::prefill, d);
@@ -283,6 +207,90 @@ Plan make_plan(const Setup& base, const Demand& d, const Choices& c, int threads
   for_all(pairs.size(), threads, [&](std::size_t i) { check_pools(pairs[i], d); });
   plan.options.insert(plan.options.end(), pairs.begin(), pairs.end());
   settle(plan);
+  return plan;
+}
+
+/// Groups of the leading options: what a small change can bring to the top.
+std::vector<Setup> leading(const Plan& p) {
+  std::vector<Setup> out;
+  const auto note = [&](const Setup& s) {
+    if (std::none_of(out.begin(), out.end(),
+                     [&](const Setup& o) { return name_of(o) == name_of(s); }))
+      out.push_back(s);
+  };
+  for (const Option& o : p.options) {
+    if (!o.serves() || out.size() >= 6) break;
+    note(o.setup);
+    if (o.prefill) note(*o.prefill);
+  }
+  return out;
+}
+
+std::vector<Sensitivity> sensitivities(const Plan& p, const Goal& d, bool disaggregated,
+                                       int threads) {
+  const Option& best = p.options[*p.cheapest];
+  struct Case {
+    std::string what;
+    std::function<void(Machine&, double)> change;
+    bool objective = false;
+  };
+  const auto price = [](const std::string& id) {
+    return [id](Machine& m, double k) {
+      if (m.id == id) m.gpu_hour_usd *= k;
+    };
+  };
+  std::vector<Case> cases = {
+      {"HBM bandwidth", [](Machine& m, double k) { m.hbm.peak *= k, m.hbm.achieved *= k; }},
+      {"tensor FLOP/s",
+       [](Machine& m, double k) {
+         for (auto& roof : m.tensor) roof.peak *= k, roof.achieved *= k;
+       }},
+      {"the limits", [](Machine&, double) {}, true},
+      {"price of " + best.setup.machine.id, price(best.setup.machine.id)}};
+  if (best.prefill && best.prefill->machine.id != best.setup.machine.id)
+    cases.push_back({"price of " + best.prefill->machine.id, price(best.prefill->machine.id)});
+  const std::vector<Setup> base = leading(p);
+  std::vector<Sensitivity> out(2 * cases.size());
+  for_all(out.size(), threads, [&](std::size_t i) {
+    const Case& c = cases[i / 2];
+    const double k = i % 2 ? 1.1 : .9;
+    Goal demand = d;
+    if (c.objective) demand.slo.ttft_p99 *= k, demand.slo.tpot_p99 *= k;
+    std::vector<Setup> setups = base;
+    for (Setup& s : setups) c.change(s.machine, k);
+    const Plan again = solve(setups, demand, disaggregated, 1);
+    out[i].what = fmt::format("{} {}10 %", c.what, i % 2 ? '+' : '-');
+    if (!again.cheapest) return;
+    const Option& then = again.options[*again.cheapest];
+    out[i].best = title(then), out[i].gpus = then.gpus, out[i].usd_per_hour = then.usd_per_hour;
+    out[i].other = out[i].best != title(best);
+  });
+  return out;
+}
+
+}  // namespace
+
+std::string title(const Option& o) {
+  return o.prefill ? name_of(*o.prefill) + " prefill + " + name_of(o.setup) + " decode"
+                   : name_of(o.setup);
+}
+
+void size_option(Option& o, const Goal& d) {
+  const int each = o.setup.policy.parallel.gpus();
+  o.gpus = o.groups * each;
+  o.usd_per_hour = o.gpus * o.setup.machine.gpu_hour_usd;
+  if (o.prefill) {
+    const int gpus = o.prefill_groups * o.prefill->policy.parallel.gpus();
+    o.gpus += gpus, o.usd_per_hour += gpus * o.prefill->machine.gpu_hour_usd;
+    o.load = d.rate / o.capacity;
+  } else {
+    o.load = d.rate / (o.groups * o.capacity);
+  }
+  o.usd_per_million_output_tokens = o.usd_per_hour / 3600 / (d.rate * d.output) * mega;
+}
+
+Plan make_plan(const Setup& base, const Goal& d, const Choices& c, int threads) {
+  Plan plan = solve(groups_of(base, c), d, c.disaggregated, threads);
   // Tails at the load each will have, of those that will be read.
   const std::size_t shown = std::min<std::size_t>(plan.options.size(), 12);
   for_all(shown, threads, [&](std::size_t i) {
@@ -290,8 +298,7 @@ Plan make_plan(const Setup& base, const Demand& d, const Choices& c, int threads
     if (o.serves() && !o.prefill)
       o.tails = tails(Group(o.setup, Role::both, d), d, d.rate / o.groups);
   });
-  if (plan.cheapest && !plan.options[*plan.cheapest].prefill)
-    plan.sensitivity = sensitivities(plan, d, threads);
+  if (plan.cheapest) plan.sensitivity = sensitivities(plan, d, c.disaggregated, threads);
   return plan;
 }
 

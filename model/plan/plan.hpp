@@ -53,10 +53,10 @@ struct Plan {
 /// Evaluates every choice on `threads` threads; the result does not depend on their number.
 /// Disaggregated: the best of all pairs of prefill and decode groups by price and by GPUs, each
 /// checked in one simulation of both pools.
-Plan make_plan(const Setup& base, const Demand& demand, const Choices& choices, int threads);
+Plan make_plan(const Setup& base, const Goal& demand, const Choices& choices, int threads);
 
 /// Price per hour and groups for a demand once the capacity is known.
-void size_option(Option& option, const Demand& demand);
+void size_option(Option& option, const Goal& demand);
 
 /// What an unreachable objective would need: the best any option does when idle, and the least it
 /// could do at the speed of light.

@@ -133,7 +133,7 @@ void add_calibrate(CLI::App& app, int& exit_code) {
   verb->add_option("--date", o->date, "date to write as provenance");
   verb->add_option("--prior", o->fit.prior, "standard deviation of a shared log factor (0.35)")
       ->check(CLI::Range(0.01, 5.0));
-  verb->add_option("--deviation", o->fit.deviation, "of an engine from the shared one (0.2)")
+  verb->add_option("--deviation", o->fit.deviation, "of an engine from the shared one (0.1)")
       ->check(CLI::Range(0.001, 5.0));
   verb->add_option("--format", o->format, "table | json")->check(CLI::IsMember({"table", "json"}));
   verb->callback([o, &exit_code] {

@@ -24,7 +24,7 @@ using plan::Option;
 
 struct Options {
   std::vector<std::string> gpus, prices, kv, models;
-  std::vector<int> tensor{1, 2, 4, 8}, pipeline{1}, slots;
+  std::vector<int> tensor{1, 2, 4, 8}, pipeline{1, 2}, slots;
   double max_load = .8;
   int spare = 0, most_gpus = 8, threads = 0, rows = 12;
   bool aggregated_only = false, all = false;
@@ -62,7 +62,7 @@ std::map<std::string, double> prices_of(const Options& o) {
 
 struct Problem {
   Resolved resolved;
-  plan::Demand demand;
+  plan::Goal demand;
   plan::Choices choices;
 };
 
@@ -106,7 +106,7 @@ Problem problem(Inputs in, const Options& o) {
     p.choices.kv.push_back(read_scenario(other, ignored).policy.kv);
   }
 
-  plan::Demand& d = p.demand;
+  plan::Goal& d = p.demand;
   d.slo = objectives(s.slo);
   if (!std::isfinite(d.slo.ttft_p99) && !std::isfinite(d.slo.tpot_p99))
     throw UserError(
@@ -141,6 +141,16 @@ Problem problem(Inputs in, const Options& o) {
   return p;
 }
 
+/// The title without what all options share.
+std::string label(std::string title, const plan::Choices& c) {
+  if (c.max_num_seqs.size() > 1) return title;
+  for (std::size_t at; (at = title.find(" slots")) != std::string::npos;) {
+    const std::size_t comma = title.rfind(", ", at);
+    title.erase(comma, at + 6 - comma);
+  }
+  return title;
+}
+
 std::string groups(const Option& o) {
   const int each = o.setup.policy.parallel.gpus();
   return o.prefill ? fmt::format("{} x {} + {} x {}", o.prefill_groups,
@@ -153,7 +163,8 @@ std::string seconds(double s) { return std::isfinite(s) ? reports::text(Seconds{
 /// Why an option that could serve was not taken.
 std::string loses(const Option& o, const Option& best) {
   if (!o.serves()) return "no: " + o.refusal;
-  if (o.usd_per_hour <= best.usd_per_hour) return "";
+  if (o.usd_per_hour <= best.usd_per_hour)
+    return o.gpus > best.gpus ? fmt::format("same price, {} more GPUs", o.gpus - best.gpus) : "";
   return fmt::format("{:.0f} % dearer: {:.3g} req/s a GPU",
                      100 * (o.usd_per_hour / best.usd_per_hour - 1),
                      o.prefill ? o.capacity / o.gpus : o.capacity / o.setup.policy.parallel.gpus());
@@ -182,13 +193,16 @@ Json option_json(const Option& o, const Option* best) {
 }
 
 /// The nearest that can be had, and what would have to change. Exit 1: the answer is no.
-void print_impossible(std::ostream& out, const plan::Plan& p, const plan::Demand& d) {
+void print_impossible(std::ostream& out, const plan::Plan& p, const Problem& q) {
+  const plan::Goal& d = q.demand;
   out << "NO option meets it.\n";
-  for (const Option& o : p.options) out << "  " << plan::title(o) << ": " << o.refusal << '\n';
+  for (const Option& o : p.options)
+    out << "  " << label(plan::title(o), q.choices) << ": " << o.refusal << '\n';
   const auto r = plan::reach(p);
   if (!r) return;
   out << fmt::format("\nidle GPUs do TTFT p99 {} at best ({}), TPOT p99 {} ({})\n",
-                     seconds(r->ttft), r->ttft_of, seconds(r->tpot), r->tpot_of);
+                     seconds(r->ttft), label(r->ttft_of, q.choices), seconds(r->tpot),
+                     label(r->tpot_of, q.choices));
   out << fmt::format("speed of light of these GPUs: {} to the first token, {} a token\n",
                      seconds(r->ttft_floor), seconds(r->tpot_floor));
   const auto change = [&](const char* what, double best, double limit, double floor) {
@@ -205,15 +219,15 @@ void print_impossible(std::ostream& out, const plan::Plan& p, const plan::Demand
 }
 
 void print_table(std::ostream& out, const Problem& q, const plan::Plan& p, const Options& o) {
-  const plan::Demand& d = q.demand;
+  const plan::Goal& d = q.demand;
   out << fmt::format(
       "Serve {:.4g} req/s of {} ({:.0f} in / {:.0f} out) with TTFT p99 <= {}, TPOT "
       "p99 <= {}\n\n",
       d.rate, q.resolved.setup.llm.id, d.prompt, d.output, seconds(d.slo.ttft_p99),
       seconds(d.slo.tpot_p99));
-  if (!p.cheapest) return print_impossible(out, p, d);
+  if (!p.cheapest) return print_impossible(out, p, q);
   const Option& best = p.options[*p.cheapest];
-  reports::Grid g("ll");
+  reports::Grid g("llrrrrrrrl");
   g.row({"", "option", "groups x GPUs", "GPUs", "load", "TTFT p99", "TPOT p99", "$/h", "$/Mtok out",
          "why not"});
   int shown = 0, silent = 0;
@@ -229,11 +243,11 @@ void print_table(std::ostream& out, const Problem& q, const plan::Plan& p, const
                              : i == *p.smallest ? "#"
                                                 : "";
     if (!x.serves()) {
-      g.row({mark, plan::title(x), "", "", "", "", "", "", "", loses(x, best)});
+      g.row({mark, label(plan::title(x), q.choices), "", "", "", "", "", "", "", loses(x, best)});
       continue;
     }
     const bool known = x.tails.ttft > 0;
-    g.row({mark, plan::title(x), groups(x), fmt::format("{}", x.gpus),
+    g.row({mark, label(plan::title(x), q.choices), groups(x), fmt::format("{}", x.gpus),
            fmt::format("{:.0f} %", 100 * x.load), known ? seconds(x.tails.ttft) : "",
            known ? seconds(x.tails.tpot) : "", fmt::format("{:.2f}", x.usd_per_hour),
            fmt::format("{:.3f}", x.usd_per_million_output_tokens), loses(x, best)});
@@ -246,12 +260,13 @@ void print_table(std::ostream& out, const Problem& q, const plan::Plan& p, const
       "p99){}\n",
       100 * d.max_load, d.spare ? fmt::format(", {} spare groups", d.spare) : "");
   if (!p.sensitivity.empty()) {
-    out << "\nsensitive to (the three cheapest of one pool, sized anew)\n";
-    reports::Grid t("l");
+    out << "\nsensitive to (the leading options, simulated and sized anew)\n";
+    reports::Grid t("lrrl");
     t.row({"", "GPUs", "$/h", "cheapest then"});
     for (const plan::Sensitivity& s : p.sensitivity)
       t.row({s.what, s.gpus ? fmt::format("{}", s.gpus) : "none",
-             s.gpus ? fmt::format("{:.2f}", s.usd_per_hour) : "", s.other ? s.best : "same"});
+             s.gpus ? fmt::format("{:.2f}", s.usd_per_hour) : "",
+             s.other ? label(s.best, q.choices) : "same"});
     t.print(out, "  ");
   }
   out << "\nprices:";

@@ -25,3 +25,15 @@ TEST_CASE("walks after the first reach HBM only when the active rows exceed L2")
   CHECK(reread(7000) == 0);
   CHECK(reread(25000) == 4000. * 25000 * 2);
 }
+
+TEST_CASE(
+    "a kernel's exponentials: one more a vector online, whole warps, and the threads that end a "
+    "row") {
+  // 1000 columns in vectors of 8 are 125 lanes, four warps: 1024 elements, 128 corrections; 128
+  // threads bring their sums together (online) and invert the sum.
+  const AttentionShape x{.s_kv = 1000, .h_q = 1, .h_kv = 1};
+  const Tile tile{.m = 1, .n = 8, .ctas_per_sm = 8, .row_lanes = 128};
+  CHECK(softmax(x, {}, {}, {.tile = tile, .online = true}).work.exps == 2 * 1024 + 128 + 128 + 128);
+  CHECK(softmax(x, {}, {}, {.tile = tile, .online = false}).work.exps == 2 * 1024 + 128);
+  CHECK(softmax(x, {}, {}, {.online = true}).work.exps == 3 * 1000);  // the paper's count
+}

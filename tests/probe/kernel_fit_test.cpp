@@ -72,7 +72,8 @@ TEST_CASE("an op reads back from its record") {
   op.work.written.activations = Bytes{7e9};
   op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
-  op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true};
+  op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
+  op.kept = {Bytes{29}, Bytes{31}};
   op.handed_over = Bytes{19};
   const Op back = read_op(op_text(op));
   CHECK(back.work == op.work);
@@ -80,5 +81,6 @@ TEST_CASE("an op reads back from its record") {
   CHECK(back.op_class == op.op_class);
   CHECK(back.math == op.math);
   CHECK(back.handed_over == op.handed_over);
+  CHECK(back.kept == op.kept);
   CHECK_THROWS_AS(read_op("flops=1"), UserError);
 }
