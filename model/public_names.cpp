@@ -71,6 +71,7 @@ std::vector<std::string> llm_candidates(std::string_view name) {
         shorter = true;
       }
   }
+  if (low == "deepseek-v3.1") out.emplace_back("deepseek-v3");  // the same shape, trained further
   if (low == "mistral-7b") out.emplace_back("mistral-7b-v0.1");
   return out;
 }

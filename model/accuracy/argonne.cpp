@@ -27,7 +27,7 @@ std::vector<Read> read(const Csv& csv) {
 
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   return answer_each(rows, [&](const Measurement& m) {
-    Setup s = setup_of(context, m);
+    Setup s = unfitted(setup_of(context, m), *context.machine(m.hardware));
     const double block = number_after(m.words.at("note"), "block size", 0);
     if (block >= 1) s.policy.block_size = static_cast<int>(block);
     if (m.isl + m.osl > s.llm.max_positions && s.llm.max_positions > 0)

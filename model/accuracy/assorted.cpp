@@ -147,6 +147,11 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
   Once<serving::Service> runs;
   return answer_each(rows, [&](const Measurement& m) {
     Setup s = setup_of(context, m);
+    // Pages of 2023 and 2024, and loops that serve nobody.
+    const bool serving = m.engine == "vllm" || m.engine == "sglang";
+    if (!serving || mentions(m.words.at("source"), "(2024") ||
+        mentions(m.words.at("source"), "buildkite"))
+      s = unfitted(s, *context.machine(m.hardware));
     for (std::string_view loop : {"transformers", "PyTorch Lightning", "AutoAWQ"})
       if (m.engine == loop) s = eager(s);
     if (mentions(m.words.at("source"), "(2024") && m.engine == "vllm") s = python_scheduler(s);

@@ -152,6 +152,23 @@ double misfit(const std::vector<const Sample*>& data, const Layout& layout,
   return sum;
 }
 
+/// A known fit as unknowns: shared, each engine's deviation, each generation's.
+void start_from(const std::map<std::string, EngineFit>& known, const Layout& layout,
+                Eigen::VectorXd& x) {
+  const auto put = [&](Index at, const std::string& name, const std::string& parent) {
+    const auto own = known.find(name), base = known.find(parent);
+    if (own == known.end()) return;
+    for (Index i = 0; i < kN; ++i) {
+      const auto k = static_cast<std::size_t>(i);
+      x[at + i] =
+          own->second.log_factor[k] - (base == known.end() ? 0 : base->second.log_factor[k]);
+    }
+  };
+  put(0, "generic", "");
+  for (const auto& [name, at] : layout.engines) put(at, name, "generic");
+  for (const Place& p : layout.places) put(p.own, p.name, p.engine);
+}
+
 double median_size(std::vector<double> r) {
   for (double& v : r) v = std::abs(v);
   const auto middle = r.begin() + static_cast<std::ptrdiff_t>(r.size() / 2);
@@ -173,6 +190,7 @@ std::map<std::string, EngineFit> fit(const std::vector<const Sample*>& data,
     const double loose = engine_constants()[static_cast<std::size_t>(i % kN)].looseness;
     precision[i] = 1 / (sd * sd * loose * loose);
   }
+  if (options.start) start_from(*options.start, layout, x);
   Eigen::MatrixXd normal;
   double scale = 0.1;
   // Downwards: a share that is at its limit of 1 has no slope upwards.

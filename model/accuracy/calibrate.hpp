@@ -32,6 +32,7 @@ struct Sample {
 double predicted(const Sample& s, const EngineTraits& traits, const Machine& machine);
 
 struct FitOptions {
+  const std::map<std::string, EngineFit>* start = nullptr;  // where to begin; else the defaults
   int iterations = 30;
   double prior = 0.35;       // standard deviation of a shared log factor
   double deviation = 0.1;    // of an engine's own deviation from it

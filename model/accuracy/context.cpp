@@ -13,6 +13,11 @@
 namespace kvroof::accuracy {
 namespace {
 
+EngineTraits plain_engine(const std::string& name) {
+  const EngineTraits* known = find_engine(name);
+  return known ? *known : *find_engine("vllm");
+}
+
 std::string lower_case(std::string_view text) {
   std::string out(text);
   std::transform(out.begin(), out.end(), out.begin(),
@@ -116,10 +121,11 @@ std::variant<Setup, std::string> Context::setup(const Measurement& m, const Pool
   const std::string name = engine_of(m.engine);
   auto known = engines_.find(name + gpu->architecture);
   if (known == engines_.end())
-    known =
-        engines_
-            .emplace(name + gpu->architecture, load_engine(name, gpu->architecture, search_roots()))
-            .first;
+    known = engines_
+                .emplace(name + gpu->architecture,
+                         kernels_ ? load_engine(name, gpu->architecture, search_roots())
+                                  : plain_engine(name))
+                .first;
   s.engine = known->second;
   s.policy.engine = s.engine.name;
   s.policy.block_size = s.engine.block_size;

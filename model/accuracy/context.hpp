@@ -13,7 +13,7 @@ namespace kvroof::accuracy {
 
 class Context {
  public:
-  /// `kernels` false leaves the GPUs as their profiles say, for a fit to start from.
+  /// `kernels` false leaves GPUs as their profiles say and engines without fitted constants.
   explicit Context(bool kernels = true) : kernels_(kernels) {}
 
   /// nullptr without a profile for the GPU, or without a config for the network. Names as in files.

@@ -29,6 +29,13 @@ Machine with_narrow_formats(Machine m) {
   return m;
 }
 
+Setup unfitted(Setup s, const Machine& own) {
+  const EngineTraits* plain = find_engine(s.engine.name);
+  s.engine = plain ? *plain : *find_engine("vllm");
+  s.machine = own;
+  return s;
+}
+
 Setup executor(Setup s, const Machine& own) {
   const EngineTraits* plain = find_engine("trtllm");
   s.engine = *plain;

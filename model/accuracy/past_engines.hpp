@@ -5,6 +5,10 @@
 
 namespace kvroof::accuracy {
 
+/// The engine without constants that were fitted on serving rows of 2025 and 2026, for tables made
+/// before. `own` is the GPU without an engine's factors.
+Setup unfitted(Setup setup, const Machine& own);
+
 /// Python launches every kernel of a step one by one: no graphs, and an operator costs the host
 /// more than the GPU at small batches. vLLM of 2023, Hugging Face transformers.
 Setup eager(Setup setup);

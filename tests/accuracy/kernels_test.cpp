@@ -98,6 +98,20 @@ TEST_CASE("all-reduce over NVLink: twice seven eighths of a gibibyte on eight A1
   CHECK(rows[2].reason() == "GPUs linked in pairs: the path between pairs is not modelled");
 }
 
+TEST_CASE("an exchange through staging buffers takes as long as its SMs need") {
+  const auto rows = table(
+      "framework,version,device,op_name,kernel_source,node_num,hidden_size,num_token,num_topk,"
+      "num_experts,dispatch_sms,dispatch_transmit_us,dispatch_notify_us,combine_sms,"
+      "combine_transmit_us,combine_notify_us\n"
+      "sglang,0.5.12,NVIDIA H100 80GB HBM3,normal,deepep,1,7168,4096,8,256,24,700,0,12,2000,0\n",
+      "operator tables");
+  REQUIRE(rows.size() == 2);
+  // 8·(1 − (7/8)^8) = 5.251 of 8 ranks hold a chosen expert; 7/8 of the copies leave the GPU:
+  // 4096·5.251·7168·2·7/8 = 269.8 MB at 24·26 GB/s there and 12·16 GB/s back.
+  CHECK(rows[0].value() == Approx(26e-6 + 269.8e6 / 624e9).epsilon(1e-3));
+  CHECK(rows[1].value() == Approx(40e-6 + 269.8e6 / 192e9).epsilon(1e-3));
+}
+
 TEST_CASE("speculation: below the accepted length, and lengths are never predicted") {
   const std::string head = "Spec-Bench leaderboard,u,A100 80GB,1,1,,,Vicuna-7B-v1.3,FP16,FP16,,,1,";
   const auto rows = published(
