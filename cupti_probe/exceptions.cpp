@@ -35,6 +35,17 @@ constexpr Exception kTable[] = {
      "causal tiles of more heads than L2 holds are at work at a time"},
     {"flash_v3_fp8", kReads, "", 0.06,
      "causal tiles of more heads than L2 holds are at work at a time"},
+    {"softmax", kReads, "", 0.25,
+     "rows at work that just fill L2: blocks are anywhere in their walks, so the share that hits "
+     "falls more slowly than l2_hit does"},
+    {"flash_v1", kReads, "", 0.20, "rows of 35 MB: a few MB more or less in L2 decide what hits"},
+    {"flash_v1", "HBM written", "h_q=132 s_q=512", 0.50, "the same: rows of 35 MB"},
+    {"flash_v1", "HBM written", "b=64 s_q=1024", 0.20, "the same: rows of 35 MB"},
+    {"flash_v1", "HBM written", "b=2 s_q=2048", 0.10,
+     "the same: its last passes shrink through L2"},
+    {"ragged", kReads, "", 0.10,
+     "row tiles of one cache fall out of step where their SMs carry different loads, by more than "
+     "L2 holds"},
 };
 
 bool holds(std::string_view when, std::string_view args) {
