@@ -189,7 +189,7 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
 
 FileFormat assorted_format() {
   return {"published figures", [](const Csv& csv) { return is_published(csv, ""); },
-          [](const Csv& csv) { return read_published(csv, finish); }, predict};
+          [](const Csv& csv) { return read_published(csv, finish); }, predict, true};
 }
 
 }  // namespace kvroof::accuracy

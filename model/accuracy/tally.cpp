@@ -105,8 +105,8 @@ std::vector<std::string> for_each_table(
 }
 
 Tally assess(const std::vector<std::string>& paths) {
-  // The fitted constants are those of engines as the first table has them, of 2025 and 2026; the
-  // others hold older engines, which differ from the GPU profiles in ways their own readers state.
+  // Constants fitted on rows of 2025 and 2026 hold for engines of those years; older tables differ
+  // from the GPU profiles in ways their own readers state.
   Context context, older(false);
   std::vector<Outcome> outcomes;
   auto unread = for_each_table(paths, [&](const Csv& csv, const FileFormat& format) {
@@ -122,8 +122,7 @@ Tally assess(const std::vector<std::string>& paths) {
         outcomes.push_back({std::move(std::get<Measurement>(r)), 0.0});
       }
     }
-    const std::vector<Answer> answers =
-        format.predict(format.name == silicon_format().name ? context : older, asked);
+    const std::vector<Answer> answers = format.predict(format.recent ? context : older, asked);
     for (std::size_t i = 0; i < place.size(); ++i) {
       Answer a = i < answers.size() ? answers[i] : Answer{std::string("no answer")};
       // Neither a prediction that is not a positive number nor a measured zero has an error.
