@@ -15,9 +15,7 @@
 namespace kvroof::accuracy {
 namespace {
 
-OnChip on_chip(const Machine& m) {
-  return {.num_sms = m.num_sms, .l2_effective = m.l2_effective};
-}
+OnChip on_chip(const Machine& m) { return {.num_sms = m.num_sms, .l2_effective = m.l2_effective}; }
 
 constexpr double kDeepSeekWidth = 7168;
 
