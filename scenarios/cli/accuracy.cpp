@@ -79,11 +79,13 @@ std::string to_markdown(const Tally& t) {
     out << fmt::format("| {} | {} | {} | {} | {} |\n", key.first, key.second, f.first,
                        f.second.size(),
                        figures(accuracy::error_figures(f.second), !f.second.empty()));
-  out << "\n## By group\n\n| file | hardware | model | engine | metric | rows | answered | MAPE | "
+  out << "\n## By group\n\nGroups of at least 20 rows; kernels and smaller groups: --format "
+         "csv.\n\n| file | hardware | model | engine | metric | rows | answered | MAPE | "
          "median | bias | within 20 % |\n|---|---|---|---|---|--:|--:|--:|--:|--:|--:|\n";
   for (const Group& g : t.groups)
-    out << fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", g.file, g.hardware, g.model,
-                       g.engine, g.metric, g.rows, g.answered, figures(g.errors, g.answered > 0));
+    if (g.rows >= 20 && g.metric != "latency")
+      out << fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", g.file, g.hardware, g.model,
+                         g.engine, g.metric, g.rows, g.answered, figures(g.errors, g.answered > 0));
   out << "\n## Refused\n\n| rows | file | reason |\n|--:|---|---|\n";
   for (const auto& r : t.refused)
     out << fmt::format("| {} | {} | {} |\n", r.count, r.file, r.reason);
