@@ -151,7 +151,7 @@ Entry gqa_decode_tma_entry() {
     return Args{{"b", b}, {"h_q", h_q}, {"h_kv", 8}, {"s_kv", s_kv}};
   };
   return {.name = "gqa_decode_tma",
-          .title = "GQA decode at the HBM read roof: TMA rings, equal ranges, fused combine",
+          .title = "GQA decode fed by TMA: rings, equal ranges of the cache, fused combine",
           .shapes = {shape(32, 32, 8192),
                      shape(32, 64, 8192),
                      shape(1, 32, 131072),

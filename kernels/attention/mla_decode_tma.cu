@@ -103,7 +103,8 @@ Case make(const Args& args) {
       .tile = {.m = 64, .n = 64, .p_in_smem = true, .mma_rows = 64, .row_lanes = 4, .overlap = 1},
       .even = attention::EvenRanges{
           .partial_rows = double{1} * planned.split.pieces * cluster * mla::kRows,
-          .ctas = double{1} * planned.plan.num_workers * cluster}};
+          .ctas = double{1} * planned.plan.num_workers * cluster,
+          .multicast = double{1} * cluster}};
   const attention::Cost cost = attention::mla_decode_planned(data.shape, {}, on_chip(), plan);
   Case c = mla_decode_case("mla_decode_tma", data,
                            {.tile = plan.tile, .splits = 1, .kernels = cut ? 2 : 1}, launch);

@@ -11,9 +11,9 @@
 // many cycles of shared memory (16 for A, N/4 for B) as of tensor time, and TMA writes 576 cycles a
 // tile beside it. So most of q lives in registers, of a warpgroup that does S and the softmax only:
 //
-//   shared memory, cycles a tile   S 32·16 + 4·32, O 8·(16 + 64), TMA 576, P 64: 1920 of 2176
+//   shared memory, cycles a tile   S 31·16 + 5·32, O 8·(16 + 64), TMA 576, P 64: 1936 of 2176
 //   registers a thread             scores 184, each half of O 160: the 504 that a launch can have
-//   shared memory, KiB             three tiles 3·72, one block of q 8: 224 of 227
+//   shared memory, KiB             three tiles 3·72, 80 columns of q 10: 226 of 227
 //
 //   scores     S_j, softmax, P_j -> shared memory
 //   output 0/1 O[:, 256·w ...] += P_j · C_j
@@ -26,8 +26,16 @@
 // takes the place of the rope block, which only S needs. The first thread of output warpgroup 0
 // loads an element while its own wgmma wait.
 //
-// Cluster of two (128 heads): both blocks need the same latent. Each loads half of the blocks of
-// 64 columns for both, so L2 is read once. Which cluster does what: balanced_split.hpp.
+// Cluster of two (128 heads): both blocks need the same latent. Each loads one of a tile's two
+// parts for both, in turn, so L2 is read once: 625 TFLOP/s, 473 without. Which cluster does what:
+// balanced_split.hpp.
+//
+// What it reaches (H200, reports/h200-sxm-141gb/decode_tma.csv): 128 heads 624 to 656 TFLOP/s, 64
+// heads 3.97 TB/s. By stall samples a tile takes about 3200 cycles: S 1400, softmax 1150, the rest
+// waits for the tile and starts wgmma; the scores warpgroup is the critical path. Tried and slower:
+// P·C beside S instead of under the softmax (-9 %), S in two halves of 32 keys so that a softmax
+// runs under the next S (-24 %: m64n32k16 cannot keep the tensor cores busy), an L2 prefetch of
+// whole tiles (-6 %).
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -449,7 +457,7 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
       const int row = fragment_row() + 8 * half;
       const std::int64_t at = (errand.out + row) * kLatent + 256 * part;
       if (errand.whole) {
-        store_row(p.o + at, o, half, factor[half], errand.row + row < p.rows);
+        store_row<bf16, 128, false>(p.o + at, o, half, factor[half], errand.row + row < p.rows);
       } else {
         float* out = p.part_o + at + fragment_column();
 #pragma unroll

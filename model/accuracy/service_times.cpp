@@ -41,7 +41,8 @@ serving::Loop loop_of(const Setup& s, const Measurement& m, double running) {
 
 /// Client, tokeniser and transport.
 double latency(const EngineTraits& e, const Measurement& m) {
-  return (e.request + m.isl * e.request_per_token).value;
+  return (e.request + m.isl * e.request_per_token).value + more(m, "client_latency", 0) +
+         m.isl * more(m, "client_per_token", 0);
 }
 
 /// Steps until the engine looks for the request, half of the period and the running one's, and

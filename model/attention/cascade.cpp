@@ -50,7 +50,7 @@ Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, doub
   // first of their own.
   const Bytes stream = second.work.read.kv;
   const Bytes of_prefix = plan.prefix_splits / parts * partials, of_suffix = partials - of_prefix;
-  const Bytes kept_prefix = stream + partials <= chip.l2_effective ? of_prefix : Bytes{};
+  const Bytes kept_prefix = l2_hit(stream + partials, chip) * of_prefix;
   const double kept_suffix = std::min(1.0, chip.l2_effective / (stream + of_suffix));
   c.handed_over = 2 * (kept_prefix + kept_suffix * of_suffix);
   return c;

@@ -16,16 +16,23 @@ Tile flash_v1_tile(double sram_elements, double d) {
 
 namespace {
 
-// Rows of one head, summed over the passes that find them in L2: those after a pass whose rows fit.
-// Pass j works on the rows that see key j·n; `row_bytes` are one row's, of all resident heads.
+// Rows of one head that a pass finds in L2, summed over the passes: those that the pass before it
+// left there. Pass j works on the rows that see a key of block j; `row_bytes` are one row's, of all
+// resident heads.
 double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, const OnChip& chip) {
-  const auto rows_of = [&](double pass) {
-    return x.causal ? std::clamp(x.s_kv - pass * t.n, 0.0, x.s_q) : x.s_q;
+  const double offset = x.s_kv - x.s_q;
+  const bool causal = x.causal || x.window > 0;
+  const auto first = [&](double pass) {
+    return causal ? std::clamp(pass * t.n - offset, 0.0, x.s_q) : 0;
+  };
+  const auto end = [&](double pass) {
+    if (x.window <= 0) return x.s_q;
+    return std::clamp((pass + 1) * t.n + x.window - 1 - offset, 0.0, x.s_q);
   };
   double rows = 0;
-  for (double pass = ceil_div(x.s_kv, t.n) - 1; pass >= 1; --pass) {
-    if (rows_of(pass - 1) * row_bytes > chip.l2_effective) break;
-    rows += rows_of(pass);
+  for (double pass = 1; pass < ceil_div(x.s_kv, t.n); ++pass) {
+    const double again = std::max(0.0, end(pass - 1) - first(pass));
+    rows += again * l2_hit((end(pass - 1) - first(pass - 1)) * row_bytes, chip);
   }
   return rows;
 }

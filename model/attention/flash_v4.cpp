@@ -13,7 +13,9 @@ Tile flash_v4_tile() { return {.m = 256, .n = 128, .mma_rows = 128, .overlap = k
 Cost flash_v4(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o) {
   const Tile t = o.tile.value_or(flash_v4_tile());
   const bool packed = x.group() > 1 && should_pack(x.s_q, x.group(), t.m);
-  Cost c = forward(x, f, chip, {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse});
+  Cost c =
+      forward(x, f, chip,
+              {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse, .q_leaves_l2 = true});
   const double tiles = c.work.exps / (1.0 * t.m * (t.n + t.row_lanes));
   const double scores = tiles * t.m * t.n, rows = tiles * t.m;
   const double share = o.poly_share.value_or(kPolyShare), kept = 1 - o.rescale_share;

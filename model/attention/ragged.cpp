@@ -9,11 +9,11 @@ namespace {
 // blocks meets (c - 1) / slots ends of a wave on average, and the blocks behind one read the stream
 // again, unless L2 holds all streams at work. A stream of more blocks than slots: see kv_reread.
 Bytes straggler_reread(const AttentionShape& x, const Formats& f, const Tile& t, double slots,
-                       Bytes l2) {
+                       const OnChip& chip) {
   const double blocks = ceil_div(x.s_q * x.group(), t.m);
   const Bytes stream = Elements{visible_tokens(x) * (x.d_qk + x.d_v)} * f.kv_size();
-  if (blocks > slots || slots / blocks * stream <= l2) return Bytes{};
-  return (blocks - 1) / slots * stream;
+  if (blocks > slots) return Bytes{};
+  return (blocks - 1) / slots * (1 - l2_hit(slots / blocks * stream, chip)) * stream;
 }
 
 }  // namespace
@@ -33,7 +33,7 @@ Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, c
     if (o.tree_mask) side += Bytes{g.requests * g.s_q * std::ceil(g.s_q / 8)};
     w.read.activations += side;
     w.l2_to_sm += x.h_kv * side;
-    stragglers += x.b * x.h_kv * straggler_reread(x, f, t, slots, chip.l2_effective);
+    stragglers += x.b * x.h_kv * straggler_reread(x, f, t, slots, chip);
     sum.work += w;
   }
   if (sum.work.ctas > slots) sum.work.reread += stragglers;

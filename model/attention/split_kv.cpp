@@ -70,7 +70,7 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   w.flops = product_flops(x, x.s_q * seen);
   w.read = {.kv = kv_bytes, .activations = q};
   w.written.activations = o;
-  w.l2_to_sm = scans * kv_bytes + q;
+  w.l2_to_sm = scans / (plan.even ? plan.even->multicast : 1) * kv_bytes + q;
   w.fp32 += dequant_work(scans * cached, f.kv, f.math);
   w.reread = x.b * x.h_kv *
              kv_reread(kv_bytes / (x.b * x.h_kv), scans * plan.splits, 1 / plan.splits, t, chip);

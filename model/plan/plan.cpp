@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <thread>
 
 #include "model/shard.hpp"
@@ -13,6 +14,8 @@
 
 namespace kvroof::plan {
 namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
 
 std::string name_of(const Setup& s) {
   const Parallelism& p = s.policy.parallel;
@@ -176,6 +179,21 @@ std::vector<Option> pools(const std::vector<Part>& prefill, const std::vector<Pa
   return best;
 }
 
+/// What keeps the best of the groups from its part; empty when one of them serves.
+std::string best_refusal(const std::vector<Part>& parts, Role role) {
+  const Part* best = nullptr;
+  for (const Part& p : parts) {
+    if (p.refusal.empty()) return {};
+    const auto tail = [&](const Part& x) {
+      const Tails& t = x.capacity.idle;
+      const double v = role == Role::prefill ? t.ttft : t.tpot;
+      return v > 0 ? v : kNever;  // those that do not fit never ran
+    };
+    if (!best || tail(p) < tail(*best)) best = &p;
+  }
+  return best ? name_of(best->setup) + ": " + best->refusal : "there is no group to choose from";
+}
+
 void settle(Plan& p) {
   std::stable_sort(p.options.begin(), p.options.end(), cheaper);
   p.cheapest.reset(), p.smallest.reset();
@@ -202,6 +220,12 @@ Plan solve(const std::vector<Setup>& setups, const Goal& d, bool disaggregated, 
         .setup = p.setup, .capacity = p.capacity.rate, .own = p.capacity, .refusal = p.refusal};
     if (o.serves()) o.groups = groups_for(d.rate, o.capacity, d), size_option(o, d);
     plan.options.push_back(std::move(o));
+  }
+  if (disaggregated) {
+    const std::string p = best_refusal(prefill, Role::prefill);
+    const std::string q = best_refusal(decode, Role::decode);
+    if (!p.empty()) plan.no_pools = "no group prefills in time; the best is " + p;
+    else if (!q.empty()) plan.no_pools = "no group decodes in time; the best is " + q;
   }
   std::vector<Option> pairs = pools(prefill, decode, d);
   for_all(pairs.size(), threads, [&](std::size_t i) { check_pools(pairs[i], d); });

@@ -47,6 +47,7 @@ struct Sensitivity {
 struct Plan {
   std::vector<Option> options;  // those that serve by price, then the others
   std::optional<std::size_t> cheapest, smallest;
+  std::string no_pools;  // why no pair of prefill and decode groups serves; empty: one does
   std::vector<Sensitivity> sensitivity;
 };
 

@@ -198,6 +198,7 @@ void print_impossible(std::ostream& out, const plan::Plan& p, const Problem& q) 
   out << "NO option meets it.\n";
   for (const Option& o : p.options)
     out << "  " << label(plan::title(o), q.choices) << ": " << o.refusal << '\n';
+  if (!p.no_pools.empty()) out << "  pools of their own: " << label(p.no_pools, q.choices) << '\n';
   const auto r = plan::reach(p);
   if (!r) return;
   out << fmt::format("\nidle GPUs do TTFT p99 {} at best ({}), TPOT p99 {} ({})\n",
@@ -253,6 +254,7 @@ void print_table(std::ostream& out, const Problem& q, const plan::Plan& p, const
            fmt::format("{:.3f}", x.usd_per_million_output_tokens), loses(x, best)});
   }
   g.print(out, "  ");
+  if (!p.no_pools.empty()) out << "  pools of their own: " << label(p.no_pools, q.choices) << '\n';
   out << "\n$ cheapest  # fewest GPUs";
   if (silent > 0) out << fmt::format("  ({} more: --all, --format csv)", silent);
   out << fmt::format(
@@ -305,6 +307,7 @@ Json plan_json(const Problem& q, const plan::Plan& p) {
          {"cheapest", best ? option_json(*best, nullptr) : Json()},
          {"smallest", p.smallest ? option_json(p.options[*p.smallest], nullptr) : Json()},
          {"options", options},
+         {"why_no_pools", p.no_pools},
          {"sensitivity", sensitivity}};
   if (const auto r = plan::reach(p); r && !best)
     j["reach"] = {{"ttft_p99_s", r->ttft},

@@ -157,7 +157,8 @@ TEST_CASE("law: counts never fall when a size grows") {
       INFO(describe(x));
       CAPTURE(name);
       const Work before = v.cost(x, {}, {}, fixed).work;
-      const bool masked = x.causal || x.window > 0;
+      // nor of ragged calls: more row tiles of one stream mean fewer streams at work
+      const bool masked = (x.causal || x.window > 0) && v.name != "ragged";
       for (const auto size : sizes) {
         AttentionShape y = x;
         y.*size *= 2;

@@ -17,13 +17,13 @@ TEST_CASE("safe softmax takes 4 accesses an element, online 3") {
 }
 
 TEST_CASE("walks after the first reach HBM only when the active rows exceed L2") {
-  // 1056 rows at work on 132 SMs; 25,000 bf16 values each, read and written, are 106 MB, 7,000 are
-  // 30 MB.
+  // 1056 rows at work on 132 SMs; 25,000 bf16 values each bring (1 + 1.75) / 2 · 52.8 = 73 MB
+  // between two walks, 7,000 bring 20 MB.
   const auto reread = [](double columns) {
     return softmax({.b = 4000, .s_kv = columns}, {}, {}, {}).work.reread.value;
   };
-  CHECK(reread(7000) == 0);
-  CHECK(reread(25000) == 4000. * 25000 * 2);
+  CHECK(reread(7000) < 0.02 * 4000. * 7000 * 2);
+  CHECK(reread(25000) == doctest::Approx(4000. * 25000 * 2).epsilon(1e-3));
 }
 
 TEST_CASE(

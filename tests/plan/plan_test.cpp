@@ -148,6 +148,8 @@ TEST_CASE("what cannot be met says by how much, and where the floor is") {
   const Plan big = make_plan(base("llama-3.1-70b"), chat(1, 5, .5), c, 2);
   CHECK_FALSE(big.cheapest);
   CHECK(big.options[0].refusal.find("does not fit") != std::string::npos);
+  CHECK(big.no_pools.find("no group prefills in time") == 0);
+  CHECK(big.no_pools.find("does not fit") != std::string::npos);
   CHECK_FALSE(reach(big));
 }
 
