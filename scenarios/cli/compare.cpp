@@ -53,7 +53,7 @@ std::string ratio(double a, double b) { return a > 0 ? fmt::format("{:.2f}x", b 
 
 std::string bytes_of(const plan::OpSide& s) {
   const double gb = s.moved.total().value / giga;
-  return gb > 0 ? fmt::format("{:.3g} GB", gb) : "–";
+  return gb > 0 ? reports::number(gb) + " GB" : "–";
 }
 
 /// What changed among the bytes of an op: "kv 2.15 -> 1.07 GB".
@@ -61,8 +61,8 @@ std::string which_bytes(const OpDelta& d) {
   std::string out;
   const auto part = [&](const char* what, Bytes a, Bytes b) {
     if (std::abs(a.value - b.value) <= 1e-3 * std::max(a.value, b.value)) return;
-    out += fmt::format("{}{} {:.3g} -> {:.3g} GB", out.empty() ? "" : ", ", what, a.value / giga,
-                       b.value / giga);
+    out += fmt::format("{}{} {} -> {} GB", out.empty() ? "" : ", ", what,
+                       reports::number(a.value / giga), reports::number(b.value / giga));
   };
   part("weights", d.a.moved.weights, d.b.moved.weights);
   part("kv", d.a.moved.kv, d.b.moved.kv);
