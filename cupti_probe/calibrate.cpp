@@ -1,6 +1,7 @@
 // kvroof-probe calibrate: what our kernels reach, from records of validate. Needs no GPU.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 
 #include "cupti_probe/kernel_fit.hpp"
@@ -19,34 +20,39 @@ int calibrate(const CalibrateOptions& options, const std::string& command) {
   std::vector<std::string> order;
   std::map<std::string, std::vector<TimedShape>> by_kernel;
   for (TimedShape& shape : read_timed_shapes(options.records)) {
+    const auto& only = options.kernels;
+    if (!only.empty() && std::find(only.begin(), only.end(), shape.kernel) == only.end()) continue;
     std::vector<TimedShape>& shapes = by_kernel[shape.kernel];
     if (shapes.empty()) order.push_back(shape.kernel);
     shapes.push_back(std::move(shape));
   }
 
   std::string text = fmt::format("# {}\n", command);
-  text += "# fitted on shapes 0, 2, 4, … of each kernel, judged on shapes 1, 3, 5, …\n";
-  text += "kernel,compute,memory,ramp_s,overlap,fitted,error_fitted,judged,error_judged\n";
-  fmt::print("{:<16} {:>8} {:>8} {:>9} {:>8}   {:<16} {}\n", "kernel", "compute", "memory", "ramp",
-             "overlap", "fitted on", "judged on");
+  text += "# fitted on shapes 0, 3, 4, 7, 8, … of each kernel, judged on shapes 1, 2, 5, 6, …\n";
+  text += "kernel,compute,memory,ramp_s,block_s,overlap,fitted,error_fitted,judged,error_judged\n";
+  fmt::print("{:<16} {:>8} {:>8} {:>9} {:>9} {:>8}   {:<16} {}\n", "kernel", "compute", "memory",
+             "ramp", "block", "overlap", "fitted on", "judged on");
   bool good = true;
   for (const std::string& kernel : order) {
     const KernelFit fit = fit_kernel(kernel, by_kernel[kernel], machine);
-    fmt::print("{:<16} {:>7.1f}% {:>7.1f}% {:>9} {:>8}   {:>2}: {:>5.1f} %     {:>3}: {:>5.1f} %{}\n",
-               kernel, 100 * fit.compute, 100 * fit.memory, with_prefix(fit.ramp.value, "s"),
-               fit.overlap ? fmt::format("{:.0f} %", 100 * *fit.overlap) : "–", fit.fitted,
-               100 * fit.error_fitted, fit.judged, 100 * fit.error_judged,
-               fit.error_judged > 0.15 ? "  OFF" : "");
+    fmt::print(
+        "{:<16} {:>7.1f}% {:>7.1f}% {:>9} {:>9} {:>8}   {:>2}: {:>5.1f} %     {:>3}: {:>5.1f} "
+        "%{}\n",
+        kernel, 100 * fit.compute, 100 * fit.memory, with_prefix(fit.ramp.value, "s"),
+        with_prefix(fit.block.value, "s"),
+        fit.overlap ? fmt::format("{:.0f} %", 100 * *fit.overlap) : "–", fit.fitted,
+        100 * fit.error_fitted, fit.judged, 100 * fit.error_judged,
+        fit.error_judged > 0.15 ? "  OFF" : "");
     good = good && fit.error_judged <= 0.15;
-    text += csv_row({kernel, csv_number(fit.compute), csv_number(fit.memory),
-                     csv_number(fit.ramp.value), csv_number(fit.overlap),
-                     std::to_string(fit.fitted), csv_number(fit.error_fitted),
-                     std::to_string(fit.judged), csv_number(fit.error_judged)}) +
-            "\n";
+    text += csv_row(
+        {kernel, csv_number(fit.compute), csv_number(fit.memory), csv_number(fit.ramp.value),
+         csv_number(fit.block.value), csv_number(fit.overlap), std::to_string(fit.fitted),
+         csv_number(fit.error_fitted), std::to_string(fit.judged), csv_number(fit.error_judged)});
   }
-  fmt::print("compute and memory: shares of {}'s datasheet peaks; errors: mean |predicted / measured "
-             "- 1|\n",
-             machine.id);
+  fmt::print(
+      "compute and memory: shares of {}'s datasheet peaks; errors: mean |predicted / measured "
+      "- 1|\n",
+      machine.id);
   if (!options.write.empty()) replace_file(options.write, text);
   return good ? 0 : 1;
 }

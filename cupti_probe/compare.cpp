@@ -117,8 +117,8 @@ std::vector<ProfileCheck> compare_profile(const HardwareProfile& profile,
       const double ratio = now->value / *check.profile;
       const double low = now->low * (1 - key.tolerance), high = now->high * (1 + key.tolerance);
       const bool ok = check.source != Source::measured ? ratio <= 1.02 && ratio >= 0.5
-                      : key.host                       ? low <= *check.profile && *check.profile <= high
-                                                       : std::abs(ratio - 1) <= key.tolerance;
+                      : key.host ? low <= *check.profile && *check.profile <= high
+                                 : std::abs(ratio - 1) <= key.tolerance;
       check.verdict = ok ? Verdict::ok : Verdict::off;
       check.consequence = consequence(check);
     }

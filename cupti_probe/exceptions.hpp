@@ -9,9 +9,9 @@
 namespace kvroof::probe {
 
 ///   kernel     name in the catalogue
-///   quantity   as in Check
+///   quantity   as in Check, or as in KernelSummary's lines
 ///   when       "b=1 causal=1": arguments that the shape must have; empty: every shape
-///   limit      |measured / predicted - 1| that the reason explains
+///   limit      |measured / predicted - 1| that the reason explains; of a summary line, the error
 struct Exception {
   std::string_view kernel, quantity, when;
   double limit;

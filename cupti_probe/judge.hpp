@@ -35,15 +35,15 @@ Check judged(Check check);
 ///                   only: pass its counts as `tensor`
 ///   HBM read        2 %; compulsory plus re-reads
 ///   HBM written     5 %; until a flush behind the kernel has drained L2, if the counts know it
-///   L2 to SM        5 %; what SMs received, if `l2` has it. The sectors that L2 served are shown, not
+///   L2 to SM        5 %; what SMs received, if `l2` has it. The sectors that L2 served are shown,
+///   not
 ///                   judged: equal reads of neighbouring SMs merge before they reach it
 ///   exponentials    1 %; the XU pipe also runs conversions, so a kernel without any stays open
 ///   shared memory   shown, not judged: bank conflicts and staging are the kernel's own affair
 ///   time            15 %; `predicted_time` of the kernels alone, launch gaps left out
 ///   kernels         launches of the op; exact
 std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Counts* tensor,
-                                std::optional<Seconds> predicted_time,
-                                const Counts* l2 = nullptr);
+                                std::optional<Seconds> predicted_time, const Counts* l2 = nullptr);
 
 /// True if `op`'s tensor FLOPs are not in group roofline on this chip.
 bool needs_tensor_group(const Op& op, std::string_view chip);

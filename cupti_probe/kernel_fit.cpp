@@ -3,9 +3,11 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <stdexcept>
 
 #include "model/csv.hpp"
+#include "model/search_path.hpp"
 #include "model/time.hpp"
 #include "model/user_error.hpp"
 
@@ -16,14 +18,17 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
 // Scatter of repeated cold launches, and how far a constant may stray from its class for nothing.
-constexpr double kRowSigma = 0.05, kShareSigma = 0.4, kRampSigma = 1.1, kOverlapSigma = 2;
+constexpr double kRowSigma = 0.05, kShareSigma = 0.4, kRampSigma = 0.5, kBlockSigma = 1.4;
+constexpr double kOverlapSigma = 2;
+constexpr Seconds kBlock{0.5e-6};
 
 /// Unbounded parameters <-> constants: logarithms, and the logit of the overlap.
 KernelFit constants(const VectorXd& p, bool overlap, const Machine& m) {
   KernelFit fit{.compute = std::min(std::exp(p[0]), 1.05),
                 .memory = std::min(std::exp(p[1]), m.hbm.achieved / m.hbm.peak),
-                .ramp = Seconds{std::exp(p[2])}};
-  if (overlap) fit.overlap = 1 / (1 + std::exp(-p[3]));
+                .ramp = Seconds{std::exp(p[2])},
+                .block = Seconds{std::exp(p[3])}};
+  if (overlap) fit.overlap = 1 / (1 + std::exp(-p[4]));
   return fit;
 }
 
@@ -40,13 +45,17 @@ double mean_error(std::span<const TimedShape* const> shapes, const Machine& m,
 std::optional<Seconds> kernel_time(std::span<const Op> stages, const Machine& machine,
                                    const KernelFit* fit) {
   Machine m = machine;
-  if (fit)
-    for (ClassFit& c : m.fit) c.compute = fit->compute, c.memory = fit->memory, c.ramp = fit->ramp;
+  if (fit) {  // nothing that was fitted on engines' kernels stays
+    m.fit.fill(
+        {.compute = fit->compute, .memory = fit->memory, .ramp = fit->ramp, .block = fit->block});
+    m.format = {}, m.moe_format = {};
+  }
   Seconds sum;
   try {
     for (Op op : stages) {
       if (fit && fit->overlap) op.execution.pipe_overlap = *fit->overlap;
-      const OpTime t = time(op, m, Launch::graph);
+      // Cycles that are counted pipe by pipe know what the kernel reaches: nothing is left to fit.
+      const OpTime t = time(op, op.execution.sm_cycles > 0 ? machine : m, Launch::graph);
       sum += t.expected - t.gap.launch;
     }
   } catch (const std::domain_error&) {
@@ -58,17 +67,19 @@ std::optional<Seconds> kernel_time(std::span<const Op> stages, const Machine& ma
 KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shapes,
                      const Machine& machine) {
   std::vector<const TimedShape*> train, test;
-  for (std::size_t i = 0; i < shapes.size(); ++i) (i % 2 ? test : train).push_back(&shapes[i]);
+  for (std::size_t i = 0; i < shapes.size(); ++i)
+    ((i + i / 2) % 2 ? test : train).push_back(&shapes[i]);
   if (train.empty()) throw UserError("calibrate: no shapes of " + kernel);
   const bool overlap = std::any_of(train.begin(), train.end(), [](const TimedShape* s) {
     return std::any_of(s->stages.begin(), s->stages.end(),
                        [](const Op& op) { return op.work.exps > 0; });
   });
   const ClassFit& start = machine.fit_of(train.front()->stages.front().op_class);
-  VectorXd prior(overlap ? 4 : 3), sigma(prior.size());
+  VectorXd prior(overlap ? 5 : 4), sigma(prior.size());
   prior << std::log(start.compute), std::log(start.memory), std::log(start.ramp.value),
-      VectorXd::Zero(prior.size() - 3);
-  sigma << kShareSigma, kShareSigma, kRampSigma, VectorXd::Constant(sigma.size() - 3, kOverlapSigma);
+      std::log(kBlock.value), VectorXd::Zero(prior.size() - 4);
+  sigma << kShareSigma, kShareSigma, kRampSigma, kBlockSigma,
+      VectorXd::Constant(sigma.size() - 4, kOverlapSigma);
 
   const auto rows = static_cast<Eigen::Index>(train.size());
   const auto residuals = [&](const VectorXd& p) {
@@ -110,28 +121,39 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
 
 std::vector<KernelFit> read_fits(const std::string& file) {
   const Csv csv = read_csv(file);
-  if (!csv.has({"kernel", "compute", "memory", "ramp_s", "overlap"}))
+  if (!csv.has({"kernel", "compute", "memory", "ramp_s", "block_s", "overlap"}))
     throw UserError(file + ": expected the file that kvroof-probe calibrate --write makes");
   std::vector<KernelFit> fits;
   for (const CsvRow& row : csv.rows) {
     const auto number = [&](const char* column) {
       return to_number(row.cells[static_cast<std::size_t>(csv.column({column}))]);
     };
-    const auto compute = number("compute"), memory = number("memory"), ramp = number("ramp_s");
-    if (!compute || !memory || !ramp)
-      throw UserError(file + ":" + std::to_string(row.line) + ": expected three numbers");
+    const auto compute = number("compute"), memory = number("memory"), ramp = number("ramp_s"),
+               block = number("block_s");
+    if (!compute || !memory || !ramp || !block)
+      throw UserError(file + ":" + std::to_string(row.line) + ": expected four numbers");
     fits.push_back({.kernel = row.cells[static_cast<std::size_t>(csv.column({"kernel"}))],
                     .compute = *compute,
                     .memory = *memory,
                     .ramp = Seconds{*ramp},
+                    .block = Seconds{*block},
                     .overlap = number("overlap")});
   }
   return fits;
 }
 
+std::string fits_file(const std::string& asked, const std::string& profile_id) {
+  if (!asked.empty()) return asked;
+  for (const std::string& root : search_roots()) {
+    const auto file = std::filesystem::path(root) / "reports" / profile_id / "kernel_fits.csv";
+    if (std::filesystem::exists(file)) return file.string();
+  }
+  return {};
+}
+
 const KernelFit* find_fit(std::span<const KernelFit> fits, std::string_view kernel) {
-  const auto it =
-      std::find_if(fits.begin(), fits.end(), [&](const KernelFit& f) { return f.kernel == kernel; });
+  const auto it = std::find_if(fits.begin(), fits.end(),
+                               [&](const KernelFit& f) { return f.kernel == kernel; });
   return it == fits.end() ? nullptr : &*it;
 }
 

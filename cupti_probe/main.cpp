@@ -74,6 +74,8 @@ int run(int argc, char** argv) {
   auto* record = verb->add_option("--csv", check.csv, "write a record");
   verb->add_option("--report", check.report, "draw the record: .svg, .png, .pdf or .html")
       ->needs(record);
+  verb->add_option("--fits", check.fits, "times by these constants (kvroof-probe calibrate)")
+      ->check(CLI::ExistingFile);
   verb->add_flag("--verify", check.verify, "check each kernel against its CPU oracle first");
   verb->add_flag("--no-counters", timing_only, "times only");
   verb->callback([&] {
@@ -81,6 +83,34 @@ int run(int argc, char** argv) {
       throw kvroof::UserError("validate: --hardware ID or --profile FILE is needed");
     check.counters = !timing_only;
     code = validate(check, command);
+  });
+
+  CalibrateOptions fit;
+  verb = app.add_subcommand("calibrate", "what our kernels reach, fitted on records of validate");
+  id = verb->add_option("--hardware", fit.hardware, "profile id (h200-sxm-141gb)");
+  verb->add_option("--profile", fit.profile, "profile file instead of an id")
+      ->check(CLI::ExistingFile)
+      ->excludes(id);
+  verb->add_option("--csv", fit.records, "records of kvroof-probe validate")
+      ->required()
+      ->check(CLI::ExistingFile);
+  verb->add_option("--kernels", fit.kernels, "these kernels only")->delimiter(',');
+  verb->add_option("--write", fit.write, "write the constants for validate --fits");
+  verb->callback([&] {
+    if (fit.hardware.empty() && fit.profile.empty())
+      throw kvroof::UserError("calibrate: --hardware ID or --profile FILE is needed");
+    code = calibrate(fit, command);
+  });
+
+  SeedsOptions seed;
+  verb =
+      app.add_subcommand("seeds", "the field's founding results, measured here beside the papers");
+  verb->add_option("--csv", seed.csv, "write a record");
+  verb->add_option("--only", seed.only, "these seeds only")->delimiter(',');
+  verb->add_flag("--no-counters", timing_only, "times only");
+  verb->callback([&] {
+    seed.counters = !timing_only;
+    code = seeds(seed, command);
   });
 
   ProfileKernelOptions profile;
@@ -97,6 +127,24 @@ int run(int argc, char** argv) {
   verb->callback([&] {
     profile.counters = !timing_only;
     code = profile_kernel(profile, command);
+  });
+
+  LadderOptions rungs;
+  verb = app.add_subcommand("ladder", "naive attention to FlashAttention-3, rung by rung");
+  id = verb->add_option("--hardware", rungs.hardware, "profile id (h200-sxm-141gb)");
+  verb->add_option("--profile", rungs.profile, "profile file instead of an id")
+      ->check(CLI::ExistingFile)
+      ->excludes(id);
+  verb->add_option("--tokens", rungs.tokens, "of the one request (16384)")
+      ->check(CLI::Range(256, 65536));
+  verb->add_option("--csv", rungs.csv, "write a record");
+  verb->add_option("--report", rungs.report, "draw it: .svg, .png, .pdf or .html");
+  verb->add_flag("--no-counters", timing_only, "times only");
+  verb->callback([&] {
+    if (rungs.hardware.empty() && rungs.profile.empty())
+      throw kvroof::UserError("ladder: --hardware ID or --profile FILE is needed");
+    rungs.counters = !timing_only;
+    code = ladder(rungs, command);
   });
 
   try {

@@ -30,6 +30,10 @@ void each_number(O& op, const F& f) {
   f("launches", op.work.launches);
   f("handed_over", op.handed_over.value);
   f("overlap", op.execution.pipe_overlap);
+  f("sm_cycles", op.execution.sm_cycles);
+  f("kept_read", op.kept.read.value);
+  f("kept_written", op.kept.written.value);
+  f("sm_cycles", op.execution.sm_cycles);
 }
 
 std::optional<std::string_view> value_of(std::string_view text, std::string_view key) {
@@ -52,9 +56,9 @@ E named(std::string_view text, std::string_view key, int count) {
 }  // namespace
 
 std::string op_text(const Op& op) {
-  std::string text = fmt::format("class={} math={} ctas_per_sm={} mma_sync={}", name(op.op_class),
-                                 name(op.math), op.execution.ctas_per_sm,
-                                 static_cast<int>(op.execution.mma_sync));
+  std::string text =
+      fmt::format("class={} math={} ctas_per_sm={} mma_sync={}", name(op.op_class), name(op.math),
+                  op.execution.ctas_per_sm, static_cast<int>(op.execution.mma_sync));
   each_number(op, [&](const char* key, double value) {
     if (value != 0) text += fmt::format(" {}={}", key, value);
   });

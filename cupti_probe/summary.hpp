@@ -15,8 +15,8 @@ struct Pair {
   double error() const { return measured / predicted - 1; }
 };
 
-/// HBM reads are judged where the working set exceeds L2, at the 90th percentile of |error|; times
-/// by their mean |error|.
+/// HBM reads are judged where the working set exceeds L2 (of products: where the operands exceed
+/// twice L2), at the 90th percentile of |error|; times by their mean |error|.
 class KernelSummary {
  public:
   /// Keeps the check if it is one of the two, and takes its verdict back: the summary gives it.

@@ -5,34 +5,49 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <stdexcept>
 
 #include "cupti_probe/compare.hpp"
 #include "cupti_probe/environment.hpp"
 #include "cupti_probe/error.hpp"
+#include "cupti_probe/exceptions.hpp"
+#include "cupti_probe/kernel_fit.hpp"
+#include "cupti_probe/op_record.hpp"
 #include "cupti_probe/record.hpp"
 #include "cupti_probe/run_ceilings.hpp"
+#include "cupti_probe/summary.hpp"
 #include "cupti_probe/verbs.hpp"
 #include "kernels/ceilings/entries.hpp"
 #include "kernels/device.hpp"
 #include "model/search_path.hpp"
-#include "model/time.hpp"
 #include "scenarios/cli/records.hpp"
 #include "scenarios/cli/stack.hpp"
 
 namespace kvroof::probe {
 namespace {
 
-/// How many lines were judged and how many of them were off.
+/// How many lines were judged, how many of them were off, and how many of those are explained.
 struct Tally {
-  int judged = 0, off = 0;
+  int judged = 0, off = 0, known = 0;
   void add(Verdict v) {
     judged += v != Verdict::open;
     off += v == Verdict::off;
+    known += v == Verdict::known;
   }
 };
 
-const char* word(Verdict v) { return v == Verdict::ok ? "ok" : v == Verdict::off ? "OFF" : "–"; }
+const char* word(Verdict v) {
+  switch (v) {
+    case Verdict::ok:
+      return "ok";
+    case Verdict::off:
+      return "OFF";
+    case Verdict::known:
+      return "known";
+    case Verdict::open:
+      break;
+  }
+  return "–";
+}
 
 void progress(const std::string& what) {
   std::fprintf(stderr, "kvroof-probe: %s …\n", what.c_str());
@@ -109,16 +124,6 @@ bool is_load(const std::string& name) {
                      [&](const kernels::Entry& e) { return e.name == name; });
 }
 
-/// Expected time of the kernels alone: counters see no gaps between launches.
-std::optional<Seconds> kernel_time(const Op& op, const Machine& machine) {
-  try {
-    const OpTime t = time(op, machine, Launch::graph);
-    return t.expected - t.gap.launch;
-  } catch (const std::domain_error&) {  // the profile lacks the unit
-    return std::nullopt;
-  }
-}
-
 struct Counted {
   std::vector<Check> checks;
   std::optional<double> sm_clock, dram_clock;
@@ -132,42 +137,96 @@ Counted measure(const kernels::Case& c, bool counters, std::optional<Seconds> pr
     return {{judged(std::move(check))}, {}, {}};
   }
   const Counts roofline = count(c, load_group("roofline"), {.write_back = true});
+  const Counts l2 = count(c, load_group("l2"), {.launches = 1});
   std::optional<Counts> tensor;
   if (needs_tensor_group(c.op, roofline.group.chip))
     tensor = count(c, load_group("tensor"), {.launches = 1});
-  return {check_kernel(c.op, roofline, tensor ? &*tensor : nullptr, predicted),
+  return {check_kernel(c.op, roofline, tensor ? &*tensor : nullptr, predicted, &l2),
           roofline["sm_clock"], roofline["dram_clock"]};
 }
 
+/// What is the same for every kernel.
+struct Setting {
+  const Machine& machine;
+  std::vector<KernelFit> fits;
+  const ValidateOptions& options;
+  Record* record;
+};
+
+void print(const Check& check) {
+  const auto ratio = check.ratio();
+  fmt::print("  {:<14} {:>15} {:>15} {:>9} {:>7}  {:<5} {}\n", check.quantity,
+             check.predicted ? with_prefix(*check.predicted, check.unit) : "–",
+             check.measured ? with_prefix(*check.measured, check.unit) : "–",
+             ratio ? fmt::format("{:.4f}", *ratio) : "–",
+             check.tolerance > 0 ? fmt::format("{:.0f} %", 100 * check.tolerance) : "exact",
+             word(check.verdict), check.note);
+}
+
 /// Part B, one kernel at one shape.
-void validate_kernel(const kernels::Entry& entry, const kernels::Args& args, const Machine& machine,
-                     const ValidateOptions& options, Tally& tally, Record* record) {
+void validate_kernel(const kernels::Entry& entry, const kernels::Args& args, const Setting& with,
+                     KernelSummary& summary, Tally& tally) {
   const kernels::Case c = entry.make(args);
-  if (options.verify && c.verify) {
+  if (with.options.verify && c.verify) {
     const kernels::Verdict v = c.verify();
     fmt::print("\n{}: error {:.2e} of {:.0e} allowed, {}\n", c.name, v.relative_error, v.tolerance,
                v.ok ? "ok" : "WRONG " + v.detail);
     tally.add(v.ok ? Verdict::ok : Verdict::off);
     if (!v.ok) return;  // a wrong kernel's counts mean nothing
   }
-  const auto predicted = is_load(entry.name) ? std::nullopt : kernel_time(c.op, machine);
-  const Counted counted = measure(c, options.counters, predicted);
+  const std::vector<Op> stages = c.stages.empty() ? std::vector{c.op} : c.stages;
+  const auto predicted = is_load(entry.name)
+                             ? std::nullopt
+                             : kernel_time(stages, with.machine, find_fit(with.fits, entry.name));
+  const Counted counted = measure(c, with.options.counters, predicted);
   fmt::print("\n{} {}{}\n", entry.name, c.name,
              counted.sm_clock ? fmt::format("   SM {:.0f} MHz", *counted.sm_clock / 1e6) : "");
-  for (const Check& check : counted.checks) {
+  const std::string shape = text_of(args);
+  if (with.record)
+    for (const Op& op : stages)
+      with.record->row(
+          {"work", entry.name, shape, "work", "", "", "", "", "", "", "", "", op_text(op)});
+  const bool product = c.op.op_class == OpClass::gemm;
+  const Bytes working_set = product ? 0.5 * c.op.work.hbm_read() : c.op.work.hbm();
+  for (const Check& found : counted.checks) {
+    const Check check = summary.take(excused(found, entry.name, shape), working_set.value,
+                                     static_cast<double>(kernels::gpu().l2_bytes));
     tally.add(check.verdict);
-    const auto ratio = check.ratio();
-    fmt::print("  {:<14} {:>15} {:>15} {:>9} {:>7}  {:<3} {}\n", check.quantity,
-               check.predicted ? with_prefix(*check.predicted, check.unit) : "–",
-               check.measured ? with_prefix(*check.measured, check.unit) : "–",
-               ratio ? fmt::format("{:.4f}", *ratio) : "–",
-               check.tolerance > 0 ? fmt::format("{:.0f} %", 100 * check.tolerance) : "exact",
-               word(check.verdict), check.note);
-    if (record)
-      record->row({"kernel", entry.name, text_of(args), check.quantity, check.unit,
-                   csv_number(check.predicted), csv_number(check.measured), csv_number(ratio),
-                   csv_number(check.tolerance), word(check.verdict), csv_number(counted.sm_clock),
-                   csv_number(counted.dram_clock), check.note});
+    print(check);
+    if (with.record)
+      with.record->row({"kernel", entry.name, shape, check.quantity, check.unit,
+                        csv_number(check.predicted), csv_number(check.measured),
+                        csv_number(check.ratio()), csv_number(check.tolerance), word(check.verdict),
+                        csv_number(counted.sm_clock), csv_number(counted.dram_clock), check.note});
+  }
+}
+
+/// A kernel at all its shapes, then what is judged over them.
+void validate_entry(const kernels::Entry& entry, const Setting& with, Tally& tally,
+                    std::vector<std::string>& lines) {
+  KernelSummary summary;
+  for (const kernels::Args& args : entry.shapes) try {
+      validate_kernel(entry, args, with, summary, tally);
+    } catch (const kernels::NotOnThisGpu& e) {
+      fmt::print("\n{} left out: {}\n", entry.name, e.what());
+    } catch (const Broken& e) {
+      fmt::print("\n{} {}: OFF, {}\n", entry.name, text_of(args), e.what());
+      tally.add(Verdict::off);
+    }
+  const bool product = entry.name.starts_with("gemm");
+  for (const Check& found : summary.judge(product ? 0.03 : 0.02)) {
+    const Check check = excused(found, entry.name, "");
+    tally.add(check.verdict);
+    const std::size_t shapes =
+        check.quantity.starts_with("time") ? summary.times() : summary.reads();
+    lines.push_back(
+        fmt::format("{:<18} {:<20} {:>6.1f} % over {:>2} shapes, {:>3.0f} % allowed  {:<5} {}",
+                    entry.name, check.quantity, 100 * *check.measured, shapes,
+                    100 * check.tolerance, word(check.verdict), check.note));
+    if (with.record)
+      with.record->row({"summary", entry.name, fmt::format("{} shapes", shapes), check.quantity,
+                        check.unit, "", csv_number(check.measured), "", csv_number(check.tolerance),
+                        word(check.verdict), "", "", check.note});
   }
 }
 
@@ -192,19 +251,19 @@ int validate(const ValidateOptions& options, const std::string& command) {
   if (options.part != "kernels") validate_profile(profile, options, tally, record.get());
   if (options.part != "ceilings") {
     fmt::print("\nkernels, one cold launch    predicted        measured     ratio     tol\n");
-    for (const kernels::Entry* entry : entries)
-      for (const kernels::Args& args : entry->shapes) try {
-          validate_kernel(*entry, args, machine, options, tally, record.get());
-        } catch (const kernels::NotOnThisGpu& e) {
-          fmt::print("\n{} left out: {}\n", entry->name, e.what());
-        } catch (const Broken& e) {
-          fmt::print("\n{} {}: OFF, {}\n", entry->name, text_of(args), e.what());
-          tally.add(Verdict::off);
-        }
+    const std::string fits = fits_file(options.fits, machine.id);
+    fmt::print("times by {}\n", fits.empty() ? "the profile's class constants" : fits);
+    const Setting setting{machine, fits.empty() ? std::vector<KernelFit>{} : read_fits(fits),
+                          options, record.get()};
+    std::vector<std::string> lines;
+    for (const kernels::Entry* entry : entries) validate_entry(*entry, setting, tally, lines);
+    fmt::print("\n");
+    for (const std::string& line : lines) fmt::print("{}\n", line);
   }
   const SensorRange sensors = watch.stop();
   const Environment env = environment(command, options.counters);
-  fmt::print("\n{}\n{} of {} outside tolerance\n", headline(env), tally.off, tally.judged);
+  fmt::print("\n{}\n{} of {} outside tolerance, {} more explained by a known exception\n",
+             headline(env), tally.off, tally.judged, tally.known);
   if (record) record->close(header_lines(env, sensors));
   if (!options.report.empty()) {
     cli::Inputs inputs;

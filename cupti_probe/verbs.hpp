@@ -21,11 +21,35 @@ struct ValidateOptions {
   std::string hardware, profile;     // an id, or a file
   std::vector<std::string> kernels;  // empty: the catalogue without the ceilings' own load kernels
   std::string part = "both";         // both | ceilings | kernels
+  std::string fits;                  // constants of each kernel, as calibrate writes them
   std::string csv;
   std::string report;  // figures drawn from the record in `csv`: .svg, .png, .pdf, .html
   bool counters = true, verify = false;
 };
 int validate(const ValidateOptions& options, const std::string& command);
+
+struct CalibrateOptions {
+  std::string hardware, profile;     // an id, or a file
+  std::vector<std::string> records;  // of validate
+  std::vector<std::string> kernels;  // these only; empty: all
+  std::string write;                 // the file for validate --fits
+};
+int calibrate(const CalibrateOptions& options, const std::string& command);
+
+struct SeedsOptions {
+  std::string csv;
+  std::vector<std::string> only;  // names of seeds; empty: all
+  bool counters = true;
+};
+int seeds(const SeedsOptions& options, const std::string& command);
+
+struct LadderOptions {
+  std::string hardware, profile;  // an id, or a file
+  double tokens = 16384;
+  std::string csv, report;
+  bool counters = true;
+};
+int ladder(const LadderOptions& options, const std::string& command);
 
 struct ProfileKernelOptions {
   std::string kernel, group = "roofline", csv;

@@ -2,16 +2,20 @@
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/ceilings/entries.hpp"
+#include "kernels/elementwise/entries.hpp"
 #include "kernels/gemm/entries.hpp"
 #include "kernels/hopper/entries.hpp"
+#include "kernels/step/decode_step.hpp"
 
 namespace kvroof::kernels {
 
 const std::vector<Entry>& catalogue() {
   static const std::vector<Entry> all = [] {
     std::vector<Entry> entries;
-    for (auto& group : {ceiling_entries(), gemm_entries(), attention_entries(), hopper_entries()})
+    for (auto& group : {ceiling_entries(), gemm_entries(), attention_entries(),
+                        elementwise_entries(), hopper_entries()})
       entries.insert(entries.end(), group.begin(), group.end());
+    entries.push_back(decode_step_entry());
     return entries;
   }();
   return all;

@@ -50,12 +50,15 @@ __global__ __launch_bounds__(CombineTile<kD>::kThreads) void combine(const Combi
 #pragma unroll
   for (int w = 0; w < T::kThreads / 32; ++w) top = fmaxf(top, partial_max[w]);
   const float shift = top == -INFINITY ? 0.f : top;
+  for (int s = threadIdx.x; s < p.splits; s += T::kThreads)
+    weight[s] = exp2_approx(weight[s] - shift);
+  __syncthreads();
 
   float sum = 0;
   float4 o = make_float4(0, 0, 0, 0);
 #pragma unroll 8
   for (int s = group; s < p.splits; s += T::kGroups) {
-    const float w = exp2_approx(weight[s] - shift);
+    const float w = weight[s];
     const float4 x = part[s * T::kQuads];
     sum += w;
     o.x += w * x.x, o.y += w * x.y, o.z += w * x.z, o.w += w * x.w;

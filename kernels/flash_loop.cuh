@@ -5,12 +5,12 @@
 //   Q tile [kM, d] stays on chip            for each key tile, last to first:
 //                                             S = Q·K^T        [kM, kN]   tensor cores
 //                                             P, m, l <- online softmax   registers
-//                                             O = O·2^(m-m') + P·V [kM, d] tensor cores
+//                                             O = O·2^(m-m') + P·V [kM, d_v] tensor cores
 //   Each warp owns kM / kWarps query rows of S and O ("split Q"): no exchange between warps.
 //   K and V tiles are shared by the block's warps; the next pair is copied while this one is used.
 //
-// Per key tile: 4·kM·kN·d FLOP; 4·kN·d bytes from L2; kM·kN + 2·kM... exponentials (kM·kN for P,
-// one per row and lane quad for the correction).
+// Per key tile: 2·kM·kN·(d + d_v) FLOP; 2·kN·(d + d_v) bytes from L2; kM·kN + 2·kM... exponentials
+// (kM·kN for P, one per row and lane quad for the correction).
 #pragma once
 #include "kernels/online_softmax.cuh"
 #include "kernels/tile.cuh"
@@ -20,22 +20,24 @@ namespace kvroof::kernels {
 /// kWarps warps share kM query rows; two K/V stages in shared memory.
 /// kQInRegisters: Q fragments stay in registers, where O leaves room; else they are read again from
 /// shared memory for every key tile.
-template <int kD_, int kM_, int kN_, int kWarps_, bool kQInRegisters_, int kCtasPerSm_>
+template <int kD_, int kM_, int kN_, int kWarps_, bool kQInRegisters_, int kCtasPerSm_,
+          int kDv_ = kD_>
 struct FlashTile {
-  static constexpr int kD = kD_, kM = kM_, kN = kN_;
+  static constexpr int kD = kD_, kDv = kDv_, kM = kM_, kN = kN_;
   static constexpr int kWarps = kWarps_, kThreads = 32 * kWarps;
   static constexpr int kCtasPerSm = kCtasPerSm_;
   static constexpr int kRowTiles = kM / (16 * kWarps);  // mma tiles of 16 rows a warp owns
-  static constexpr int kKeyTiles = kN / 8, kColTiles = kD / 8;
-  static constexpr int kKeySteps = kN / 16, kColSteps = kD / 16;
+  static constexpr int kKeyTiles = kN / 8, kColTiles = kDv / 8;
+  static constexpr int kKeySteps = kN / 16, kColSteps = kD / 16, kOutSteps = kDv / 16;
   static constexpr bool kQInRegisters = kQInRegisters_;
-  static_assert(kM % (16 * kWarps) == 0 && kN % 16 == 0);
+  static_assert(kM % (16 * kWarps) == 0 && kN % 16 == 0 && kDv <= kD);
 };
 
 template <class T>
 struct FlashSmem {
   SharedTile<T::kM, T::kD> q;  // O passes through it on the way out
-  SharedTile<T::kN, T::kD> k[2], v[2];
+  SharedTile<T::kN, T::kD> k[2];
+  SharedTile<T::kN, T::kDv> v[2];
 };
 
 /// Rows of K and V of one (request, K/V head), contiguous: row j at base + j·stride.
@@ -84,9 +86,9 @@ __device__ __forceinline__ void scores(float (&s)[T::kRowTiles][T::kKeyTiles][4]
 }
 
 template <class T>
-__device__ __forceinline__ void add_values(float (&o)[T::kRowTiles][T::kColTiles][4],
-                                           const float (&p)[T::kRowTiles][T::kKeyTiles][4],
-                                           const FragmentCursor<SharedTile<T::kN, T::kD>>& v_tile) {
+__device__ __forceinline__ void add_values(
+    float (&o)[T::kRowTiles][T::kColTiles][4], const float (&p)[T::kRowTiles][T::kKeyTiles][4],
+    const FragmentCursor<SharedTile<T::kN, T::kDv>>& v_tile) {
 #pragma unroll
   for (int n = 0; n < T::kKeySteps; ++n) {
     std::uint32_t a[T::kRowTiles][4];
@@ -99,7 +101,7 @@ __device__ __forceinline__ void add_values(float (&o)[T::kRowTiles][T::kColTiles
       a[m][3] = pack_bf16(hi[2], hi[3]);
     }
 #pragma unroll
-    for (int c = 0; c < T::kColSteps; ++c) {
+    for (int c = 0; c < T::kOutSteps; ++c) {
       std::uint32_t b[4];
       load_matrices_transposed(b, v_tile.at(n, c));
 #pragma unroll
@@ -198,8 +200,8 @@ __device__ __forceinline__ void store_output(const FlashWarp<T>& w, FlashSmem<T>
     }
   __syncwarp();
 #pragma unroll
-  for (int i = lane; i < 16 * T::kRowTiles * Tile::kChunks; i += 32) {
-    const int row = warp_row + i / Tile::kChunks, chunk = i % Tile::kChunks;
+  for (int i = lane; i < 16 * T::kRowTiles * T::kColTiles; i += 32) {
+    const int row = warp_row + i / T::kColTiles, chunk = i % T::kColTiles;
     if (row >= q_rows) break;
     const char* from = reinterpret_cast<const char*>(smem.q.data) + Tile::offset(row, chunk);
     *reinterpret_cast<uint4*>(out_row(row) + chunk * Tile::kChunk) =

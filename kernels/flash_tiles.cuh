@@ -39,8 +39,8 @@ auto with_flash_tile(int d, std::int64_t rows, const F& f) {
   return with_flash_tile(d, f);
 }
 
-/// A tile as the model counts it: the correction of a row is computed by the four lanes that hold
-/// it.
+/// A tile as the model counts it: the four lanes that hold a row each compute its corrections, and
+/// its 1 / l at the end (log l is a polynomial).
 template <class T>
 attention::Tile flash_model_tile() {
   return {.m = T::kM,
@@ -48,6 +48,7 @@ attention::Tile flash_model_tile() {
           .ctas_per_sm = T::kCtasPerSm,
           .mma_rows = 16 * T::kRowTiles,
           .row_lanes = 4,
+          .row_ends = 4,
           .mma_sync = true};
 }
 

@@ -25,18 +25,32 @@ struct OnlineSoftmax {
   float sum[2] = {0, 0};         // this lane's columns only, until finish()
   float correction[2] = {1, 1};  // what O is multiplied with before the next P·V
 
+  /// Largest score of row `half` in s [16, 8·kTiles].
+  template <int kTiles>
+  __device__ __forceinline__ static float row_max(const float (&s)[kTiles][4], int half) {
+    float m = fmaxf(s[0][2 * half], s[0][2 * half + 1]);
+#pragma unroll
+    for (int t = 1; t < kTiles; ++t) m = fmaxf(m, fmaxf(s[t][2 * half], s[t][2 * half + 1]));
+    return quad_max(m);
+  }
+
   /// s [16, 8·kTiles] scores in, probabilities (relative to the new maximum) out.
   /// Returns whether any maximum of the warp moved; if not, O needs no correction.
   /// kMayBeEmpty: rows whose keys were all masked so far (maximum -inf) must yield zeros, not NaN.
   template <bool kMayBeEmpty, int kTiles>
   __device__ __forceinline__ bool update(float (&s)[kTiles][4], float scale) {
+    const float m[2] = {row_max(s, 0), row_max(s, 1)};
+    return update<kMayBeEmpty>(s, m, scale);
+  }
+
+  /// The same with the rows' largest new scores known; other warps may hold them.
+  template <bool kMayBeEmpty, int kTiles>
+  __device__ __forceinline__ bool update(float (&s)[kTiles][4], const float (&largest)[2],
+                                         float scale) {
     bool moved = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float m = fmaxf(s[0][2 * half], s[0][2 * half + 1]);
-#pragma unroll
-      for (int t = 1; t < kTiles; ++t) m = fmaxf(m, fmaxf(s[t][2 * half], s[t][2 * half + 1]));
-      m = fmaxf(max[half], quad_max(m));
+      const float m = fmaxf(max[half], largest[half]);
       const float shift = kMayBeEmpty && m == -INFINITY ? 0.f : m * scale;
       correction[half] = exp2_approx(max[half] * scale - shift);
       moved |= m != max[half];

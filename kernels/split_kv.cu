@@ -26,7 +26,7 @@ auto with_head_size(int d, const F& f) {
 }
 
 template <class T, class Cache>
-void launch_tile(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
+void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
   constexpr int kSmem = sizeof(SplitSmem<T>);
   static const cudaError_t ready = cudaFuncSetAttribute(
       attend_split<T, Cache>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
@@ -39,7 +39,7 @@ void launch_tile(const SplitParams& p, const Cache& cache, cudaStream_t stream) 
 
 template <class Cache>
 void launch(const SplitParams& p, const Cache& cache, int d, cudaStream_t stream) {
-  with_head_size(d, [&]<int kD>() { launch_tile<DecodeTile<kD>>(p, cache, stream); });
+  with_head_size(d, [&]<int kD>() { launch_attend<DecodeTile<kD>>(p, cache, stream); });
   if (p.splits > 1) launch_combine(p, d, stream);
 }
 
@@ -52,22 +52,20 @@ void launch_split(const SplitParams& p, const PagedCache& cache, int d, cudaStre
   launch(p, cache, d, stream);
 }
 
-void launch_attend(const SplitParams& p, const PagedCache& cache, int d, cudaStream_t stream) {
-  with_head_size(d, [&]<int kD>() { launch_tile<DecodeTile<kD>>(p, cache, stream); });
-}
-
 void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {
   const int parts = p.parts > 0 ? p.parts : p.splits;
   const CombineParams c{p.part_o, p.part_lse2, p.o, p.lse, p.b * p.s_q * p.h_q, parts};
   // The combine kernel may be set up while the last blocks before it still run (sm_90 and later).
   cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
   early.val.programmaticStreamSerializationAllowed = 1;
-  with_head_size(d, [&]<int kD>() {
+  const auto launch = [&]<int kD>() {
     cudaLaunchConfig_t config{};
     config.gridDim = c.rows, config.blockDim = CombineTile<kD>::kThreads, config.stream = stream;
     config.attrs = &early, config.numAttrs = gpu().major >= 9 ? 1 : 0;
     CUDA_CHECK(cudaLaunchKernelEx(&config, combine<kD>, c));
-  });
+  };
+  if (d == 512) return launch.template operator()<512>();  // MLA's latent
+  with_head_size(d, launch);
 }
 
 attention::Tile decode_kernel_tile(int d) {

@@ -235,9 +235,8 @@ __device__ __forceinline__ int2 split_range(int length, int split, int splits) {
 
 /// Merges what the warps published and writes it: o and lse, or the partial results of this split.
 ///   O = sum_w 2^(m_w - m)·O_w / sum_w 2^(m_w - m)·l_w       m = max_w m_w
-template <class T, class Smem>
-__device__ __forceinline__ void store_merged(const SplitParams& p, const PackedRows& rows,
-                                             Smem& smem) {
+template <class T, class Rows, class Smem>
+__device__ __forceinline__ void store_merged(const SplitParams& p, const Rows& rows, Smem& smem) {
   constexpr int kQuads = T::kD / 4;  // threads a row
   const int split = blockIdx.x, parts = p.parts > 0 ? p.parts : p.splits;
   __syncthreads();

@@ -61,9 +61,7 @@ struct PagedCache {
 /// Attention over the cache, then the combine kernel if there are splits. d is 64, 128 or 256.
 void launch_split(const SplitParams&, const DenseCache&, int d, cudaStream_t);
 void launch_split(const SplitParams&, const PagedCache&, int d, cudaStream_t);
-/// The first half alone: partial results into part_o, part_lse2 (o, lse where p has one part).
-void launch_attend(const SplitParams&, const PagedCache&, int d, cudaStream_t);
-/// part_o, part_lse2 -> o, lse.
+/// part_o, part_lse2 -> o, lse; also for d 512.
 void launch_combine(const SplitParams&, int d, cudaStream_t);
 
 /// The tile of a decode kernel as the model counts it.

@@ -29,13 +29,17 @@ struct alignas(1024) SharedTile {
 };
 
 /// Where this lane's ldmatrix row of a tile starts. Steps of 16 columns are an XOR, because the
-/// swizzle is one; steps of 16 rows are an addition.
+/// swizzle is one (in rows of other than 2^n bytes only within 128 bytes); steps of 16 rows are an
+/// addition.
 template <class Tile>
 struct FragmentCursor {
   std::uint32_t base;
   __device__ FragmentCursor(const Tile& tile, int row, int half) : base(tile.address(row, half)) {}
   __device__ std::uint32_t at(int row_step, int column_step) const {
-    return (base ^ (column_step << 5)) + row_step * 16 * Tile::kRowBytes;
+    const std::uint32_t row = row_step * 16 * Tile::kRowBytes;
+    if constexpr ((Tile::kRowBytes & (Tile::kRowBytes - 1)) == 0)
+      return (base ^ (column_step << 5)) + row;
+    else return (base ^ (column_step % 4 << 5)) + column_step / 4 * 128 + row;
   }
 };
 
@@ -56,14 +60,19 @@ __device__ FragmentCursor<Tile> b_cursor(const Tile& tile, int first_row, int la
 template <int kThreads, class Tile, class RowPointer>
 __device__ __forceinline__ void load_rows(Tile& tile, int valid, int thread,
                                           RowPointer row_pointer) {
-  constexpr int kRowsPerStep = kThreads / Tile::kChunks;
+  constexpr int kLanes = Tile::kChunks & -Tile::kChunks;  // 2^n threads a row
+  constexpr int kRowsPerStep = kThreads / kLanes;
   static_assert(Tile::kRows % kRowsPerStep == 0);
-  const int chunk = thread % Tile::kChunks;
 #pragma unroll
   for (int step = 0; step < Tile::kRows / kRowsPerStep; ++step) {
-    const int row = step * kRowsPerStep + thread / Tile::kChunks;
+    const int row = step * kRowsPerStep + thread / kLanes;
     const bool in = row < valid;
-    copy_async(tile.address(row, chunk), row_pointer(in ? row : 0) + chunk * Tile::kChunk, in);
+    const bf16* from = row_pointer(in ? row : 0);
+#pragma unroll
+    for (int i = 0; i < Tile::kChunks / kLanes; ++i) {
+      const int chunk = i * kLanes + thread % kLanes;
+      copy_async(tile.address(row, chunk), from + chunk * Tile::kChunk, in);
+    }
   }
 }
 

@@ -14,41 +14,47 @@ Work passes(double reads, double writes, ElementSize a, double fp32, double laun
   return w;
 }
 
+/// Adds the weights of a norm: from HBM once, from L2 once a thread block.
+Work with_weights(Work w, double elements, ElementSize a, double blocks) {
+  w.read.weights = Elements{elements} * a;
+  w.l2_to_sm += blocks * w.read.weights;
+  w.ctas = blocks;
+  return w;
+}
+
 }  // namespace
 
-Work norm(double tokens, double d, ElementSize a, bool bias) {
-  Work w = passes(tokens * d, tokens * d, a, 4 * tokens * d, 1);
-  w.read.weights = Elements{bias ? 2 * d : d} * a;
-  w.ctas = tokens;
-  return w;
+Work norm(double tokens, double d, ElementSize a, bool bias, double blocks) {
+  const Work w = passes(tokens * d, tokens * d, a, 4 * tokens * d, 1);
+  return with_weights(w, bias ? 2 * d : d, a, blocks > 0 ? blocks : tokens);
 }
 
-Work residual_norm(double tokens, double d, ElementSize a, bool bias, bool fused) {
+Work residual_norm(double tokens, double d, ElementSize a, bool bias, bool fused, double blocks) {
   const double x = tokens * d;
-  Work w = fused ? passes(2 * x, 2 * x, a, 5 * x, 1) : passes(3 * x, 2 * x, a, 5 * x, 2);
-  w.read.weights = Elements{bias ? 2 * d : d} * a;
-  w.ctas = tokens;
-  return w;
+  const Work w = fused ? passes(2 * x, 2 * x, a, 5 * x, 1) : passes(3 * x, 2 * x, a, 5 * x, 2);
+  return with_weights(w, bias ? 2 * d : d, a, blocks > 0 ? blocks : tokens);
 }
 
-Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused) {
+Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused, double blocks) {
   const double x = tokens * d_ff;
   Work w = !gated  ? passes(x, x, a, 8 * x, 1)
            : fused ? passes(2 * x, x, a, 8 * x, 1)
                    : passes(3 * x, 2 * x, a, 8 * x, 2);
-  w.exps = x;
-  w.ctas = tokens;
+  w.exps = 2 * x;
+  w.ctas = blocks > 0 ? blocks : tokens;
   return w;
 }
 
 Work rope_append(double tokens, double q, double kv, Bytes cached, ElementSize a,
-                 double norm_weights, bool fused) {
+                 double norm_weights, bool fused, const RopeTable& table) {
   const double all = tokens * (q + kv);
   // Unfused: q and k (half of k + v) are rotated in place first, then k and v are read again.
   Work w = fused
                ? passes(all, tokens * q, a, 6 * all, 1)
                : passes(tokens * (q + kv / 2) + tokens * kv, tokens * (q + kv / 2), a, 6 * all, 2);
-  w.read.weights = Elements{norm_weights} * a;
+  const Bytes indices = (fused ? 1.0 : 2.0) * tokens * table.indices;
+  w.read.weights = Elements{norm_weights} * a + table.rows * table.row + indices;
+  w.l2_to_sm += tokens * table.row + indices;
   w.written.kv = tokens * cached;
   w.ctas = tokens;
   return w;

@@ -8,21 +8,33 @@ namespace kvroof::elementwise {
 
 /// x ← x + r; y ← norm(x)·w. Fused: reads x and r, writes x and y: 4·tokens·d·a. Unfused: the add
 /// (3 passes) then the norm (2 passes, plus one to re-read the row): 5·tokens·d·a in two kernels.
-Work residual_norm(double tokens, double d, ElementSize a, bool bias, bool fused);
+/// `blocks` thread blocks load the weights from L2, each once; 0: a block a row.
+Work residual_norm(double tokens, double d, ElementSize a, bool bias, bool fused,
+                   double blocks = 0);
 
 /// y ← norm(x)·w alone: 2·tokens·d·a.
-Work norm(double tokens, double d, ElementSize a, bool bias);
+Work norm(double tokens, double d, ElementSize a, bool bias, double blocks = 0);
 
 /// y = act(gate)·up. Fused: reads 2·d_ff, writes d_ff per token. Unfused (act, then product): 5
-/// passes. gated = false: one activation, 2 passes either way.
-Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused);
+/// passes. gated = false: one activation, 2 passes either way. A sigmoid takes two instructions of
+/// the XU pipe, an exponential and a reciprocal; both count as exps. blocks = 0: a block a token.
+Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fused,
+                double blocks = 0);
+
+/// What rotating and appending read beside q, k and v: `rows` distinct rows of cos and sin of `row`
+/// bytes, `indices` bytes a token and kernel for positions and slots.
+struct RopeTable {
+  double rows = 0;
+  Bytes row, indices;
+};
 
 /// Rotates q and k and appends k, v to the cache; `q`, `kv` are elements per token of q and of k +
 /// v together, `cached` the bytes one token adds to the cache. Fused: one pass over q, k, v.
 /// Unfused: rotate q and k in place (2 passes of q + k), then copy k and v to the cache.
-/// `norm_weights` elements of QK-norm weights, 0 without.
+/// `norm_weights` elements of QK-norm weights, 0 without. The table is left out by default: 4·d
+/// bytes for each distinct position, against 2·(h_q + 2·h_kv)·d a token.
 Work rope_append(double tokens, double q, double kv, Bytes cached, ElementSize a,
-                 double norm_weights, bool fused);
+                 double norm_weights, bool fused, const RopeTable& table = {});
 
 /// Gathers `tokens` rows of the table; the table itself is not read. `learned`: a position row is
 /// added.

@@ -35,6 +35,48 @@ PanelBytes panel_bytes(double m, double n, double k, const GemmFormats& f, const
   return {b / r.length, a / r.across, out};
 }
 
+/// What one wave needs, and how much of it is already there.
+struct Wave {
+  double panels = 0, rows = 0;  // distinct panels across and along the strips
+  double kept_rows = 0;         // of them, rows that L2 holds from before the turn of the strip
+  Bytes shared;                 // what the wave before used as well
+  double strip = -1;            // where the wave ends, and what it covers there
+  Part part{};
+};
+
+/// The wave of clusters begin .. end - 1, in the order of the raster.
+Wave cover(double begin, double end, const Wave& before, const Raster& r, const PanelBytes& bytes,
+           const OnChip& chip) {
+  const double strip_size = r.width * r.length;
+  Wave wave{.strip = std::floor(begin / strip_size)};
+  double turned = 0;  // rows next to the turn that this wave covers before it
+  for (double at = begin; at < end; ++wave.strip) {
+    Part& part = wave.part;
+    const double start = wave.strip * strip_size;
+    part.width = std::min(r.width, r.across - wave.strip * r.width);
+    part.begin = at - start, part.end = std::min(end - start, part.width * r.length);
+    at = start + part.end;
+    wave.panels += part.panels();
+    const double first = std::max(part.first_row(), turned);
+    double fresh = std::max(0.0, part.rows_end() - first);
+    wave.rows += fresh;
+    if (wave.strip == before.strip) {
+      wave.shared +=
+          std::max(0.0, before.part.panels() + part.panels() - part.width) * bytes.across;
+      if (part.splits_row()) wave.shared += bytes.along, fresh = std::max(0.0, fresh - 1);
+    }
+    if (wave.strip > 0 && fresh > 0) {  // `back` rows ago the strip before walked the other way
+      const double back = 0.5 * (first + part.rows_end());
+      const Bytes between = 2 * r.width * bytes.across + back * bytes.along +
+                            2 * back * r.width * kWriteCopies * bytes.out;
+      wave.kept_rows += fresh * l2_hit(between, chip);
+    }
+    turned = part.end == part.width * r.length ? r.length - part.first_row() : 0;
+  }
+  --wave.strip;
+  return wave;
+}
+
 }  // namespace
 
 Raster gemm_raster(double m, double n, const GemmTile& t, const OnChip& chip) {
@@ -56,53 +98,20 @@ Bytes gemm_reread(double m, double n, double k, const GemmFormats& f, const Gemm
   const PanelBytes bytes = panel_bytes(m, n, k, f, r);
   const Bytes written = kWriteCopies * r.wave * bytes.out;
   const double k_steps = std::ceil(k / tile.k);
-  const double strip_size = r.width * r.length;
-  const auto strip = [&](double index) {
-    return Part{0, 0, std::min(r.width, r.across - index * r.width)};
-  };
 
-  Bytes fetched;
-  double last_index = -1;  // the strip in which the last wave ended, and what it covered there
-  Part last{};
-  Bytes last_moved;
-  double wave = 0;
-  for (double begin = 0; begin < clusters; begin += r.wave, ++wave) {
-    const double end = std::min(clusters, begin + r.wave);
-    double panels = 0, rows = 0;  // distinct panels across and along that the wave needs
-    double kept_rows = 0;         // of them, rows that L2 holds from before the turn
-    Bytes shared;                 // what the last wave used as well
-    Part part{};
-    double index = std::floor(begin / strip_size);
-    double turned = 0;  // rows next to the turn that this wave covers before it
-    for (double at = begin; at < end; ++index) {
-      part = strip(index);
-      const double start = index * strip_size, size = part.width * r.length;
-      part.begin = at - start, part.end = std::min(end - start, size);
-      at = start + part.end;
-      panels += part.panels();
-      const double fresh = std::max(0.0, part.rows_end() - std::max(part.first_row(), turned));
-      rows += fresh;
-      if (index == last_index) {
-        shared += std::max(0.0, last.panels() + part.panels() - part.width) * bytes.across;
-        if (part.splits_row()) shared += bytes.along;
-      }
-      if (index > 0 && fresh > 0) {  // `back` rows ago the strip before walked the other way
-        const double back = 0.5 * (std::max(part.first_row(), turned) + part.rows_end());
-        const Bytes between = 2 * r.width * bytes.across + back * bytes.along +
-                              2 * back * r.width * kWriteCopies * bytes.out;
-        const double split = index == last_index && part.splits_row() ? 1 : 0;
-        kept_rows += std::max(0.0, fresh - split) * l2_hit(between, chip);
-      }
-      turned = part.end == size ? r.length - part.first_row() : 0;
-    }
-    const Bytes moved = panels * bytes.across + rows * bytes.along;
+  Bytes fetched, last_moved;
+  Wave wave;
+  double done = 0;  // waves
+  for (double begin = 0; begin < clusters; begin += r.wave, ++done) {
+    wave = cover(begin, std::min(clusters, begin + r.wave), wave, r, bytes, chip);
+    const Bytes moved = wave.panels * bytes.across + wave.rows * bytes.along;
     const Bytes between = 0.5 * (moved + last_moved) + written;
-    const Bytes missed = moved - kept_rows * bytes.along - l2_hit(between, chip) * shared;
+    const Bytes missed = moved - wave.kept_rows * bytes.along - l2_hit(between, chip) * wave.shared;
     // Both in waves: how far the last CTA is behind, how far back L2 holds at least half.
-    const double behind = kDrift * std::sqrt((wave + 0.5) / k_steps);
+    const double behind = kDrift * std::sqrt((done + 0.5) / k_steps);
     const double held = kL2Half * chip.l2_effective / moved;
     fetched += (held < 1 ? std::max(1.0, behind / held) : 1) * missed;
-    last_index = index - 1, last = part, last_moved = moved;
+    last_moved = moved;
   }
   const Bytes compulsory = Elements{m * k} * f.in + Elements{n * k} * f.weight;
   return max(Bytes{}, fetched - compulsory);

@@ -99,13 +99,13 @@ DenseMlp dense_mlp(Config& c, const Architecture& a) {
 
 /// The MLP of layer i: architectures differ in which layers have experts and what they call them.
 MlpKind mlp_of(Config& c, const Architecture& a, int i) {
-  if (a.model_type == "mixtral" || a.model_type == "gpt_oss") {
+  if (a.model_type == "mixtral" || a.model_type == "gpt_oss" || a.model_type == "minimax_m2") {
     const bool gpt_oss = a.model_type == "gpt_oss";
     return MoeMlp{.num_experts = c.need({"num_local_experts"}, kExperts),
                   .top_k = c.need({"num_experts_per_tok", "experts_per_token"}, kExperts),
                   .d_ff_expert = c.need({"intermediate_size"}, kInner),
                   .bias = gpt_oss,
-                  .router_bias = gpt_oss};
+                  .router_bias = a.model_type != "mixtral"};
   }
   if (a.model_type == "qwen3_moe") {
     // intermediate_size is unused but for the layers kept dense.

@@ -52,6 +52,8 @@ inline constexpr std::array kArchitectures{
     Architecture{.model_type = "deepseek_v2", .latent = true},
     Architecture{.model_type = "deepseek_v3", .latent = true},
     Architecture{.model_type = "kimi_k2", .latent = true},
+    Architecture{.model_type = "glm_moe_dsa", .latent = true},
+    Architecture{.model_type = "minimax_m2"},
     Architecture{.model_type = "llama4_text", .locality = Locality::chunked},
     Architecture{.model_type = "gpt_oss", .locality = Locality::alternate},
 };

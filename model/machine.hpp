@@ -29,9 +29,10 @@ struct Roof {
 /// What kernels of one class achieve, as fractions of the datasheet peak, and what each costs on
 /// top.
 ///   ramp    fill and drain of one kernel (prologue, first loads, epilogue), launch gap excluded
+///   block   fill and drain of a thread block that its neighbours on the SM do not hide, once a
+///           wave
 ///   tail    share of the idle slots of a last, part-filled wave that stays idle: a library with
-///   many
-///           tile shapes picks one that fills it better
+///           many tile shapes picks one that fills it better
 ///   spread  relative standard deviation of measured over predicted time
 struct ClassFit {
   double compute = 1, memory = 1;
@@ -39,6 +40,7 @@ struct ClassFit {
   double tail = 1;
   double spread = 0;
   Source source = Source::assumed;
+  Seconds block;
   bool operator==(const ClassFit&) const = default;
 };
 

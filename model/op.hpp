@@ -20,11 +20,15 @@ constexpr std::string_view name(OpClass c) {
 /// How the kernel occupies an SM.
 ///   ctas_per_sm    resident thread blocks; with the SM count it gives the waves
 ///   pipe_overlap   1: exponentials and FP32 work hide under tensor work; 0: they add to it
+///   sm_cycles      cycles that the busiest SM needs for its tiles, where a model of its pipes and
+///   of
+///                  the order of tiles tells; 0: time() puts them together from Work
 ///   mma_sync       tensor work issued through mma.sync, whose peak is 2/3 of wgmma's on Hopper
 struct Execution {
   int ctas_per_sm = 1;
   double pipe_overlap = 1;
   bool mma_sync = false;
+  double sm_cycles = 0;
   bool operator==(const Execution&) const = default;
 };
 
@@ -38,6 +42,12 @@ struct Collective {
   bool operator==(const Collective&) const = default;
 };
 
+/// What of an op's reads and writes L2 keeps from HBM although the op counts them pass by pass.
+struct Kept {
+  Bytes read, written;
+  bool operator==(const Kept&) const = default;
+};
+
 struct Op {
   std::string_view name;  // static storage: op names are a closed set
   OpClass op_class = OpClass::gemm;
@@ -49,6 +59,9 @@ struct Op {
   /// Activations handed from one op of the step to the next: they may stay on chip, so the floor
   /// does not charge them and the expectation charges them only when L2 cannot hold them.
   Bytes handed_over;
+  /// The part of handed_over that comes back within one kernel: rows it rewrites while L2 holds
+  /// them.
+  Kept kept;
 };
 
 }  // namespace kvroof

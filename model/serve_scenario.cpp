@@ -93,8 +93,7 @@ serving::Limits scheduled_limits(const Scenario& s, const Setup& setup,
   l.prefix_caching = how.prefix_caching;
   l.watermark = how.watermark;
   l.prefix_hit_rate = how.prefix_caching ? s.workload.prefix_hit_rate : 0;
-  if (how.kv_allocation == KvAllocation::buddy)
-    throw UserError("scheduler.kv_allocation: the simulator knows paged and reserved, got buddy");
+  l.buddy = how.kv_allocation == KvAllocation::buddy;
   if (how.kv_allocation == KvAllocation::reserved)
     l.reserve =
         setup.policy.max_model_len > 0 ? setup.policy.max_model_len : setup.llm.max_positions;
@@ -103,6 +102,10 @@ serving::Limits scheduled_limits(const Scenario& s, const Setup& setup,
     const double ranks = setup.policy.parallel.tensor * setup.policy.parallel.pipeline;
     l.swap_per_token = Tokens{1} * fit.kv_per_token / (ranks * setup.machine.pcie.bandwidth);
   }
+  // p pipeline stages hold p batches that pass through them one behind the other: p engines, each
+  // with its share of the cache and the slots, whose steps take all stages.
+  const int stages = setup.policy.parallel.pipeline;
+  l.blocks /= stages, l.max_num_seqs = std::max<std::int64_t>(1, l.max_num_seqs / stages);
   if (s.speculative) {
     if (s.speculative->max_batch > 0)
       throw UserError("speculative.max_batch: the simulator speculates at any batch, expected 0");
@@ -143,13 +146,9 @@ Bandwidth link_bandwidth(const Machine& m, LinkKind kind) {
 }
 
 /// Splits the GPUs into two pools; the transfer uses the link of every GPU of the smaller cut.
-void add_pools(const Scenario& s, Setup& decode, const serving::Trace& trace,
+void add_pools(const Scenario& s, Setup prefill, Setup& decode, const serving::Trace& trace,
                serving::Simulation& sim) {
   const Disaggregation& d = *s.disaggregation;
-  if (!d.prefill_hardware.empty() && d.prefill_hardware != s.hardware)
-    throw UserError("disaggregation.prefill_hardware: the simulator uses one kind of GPU, got " +
-                    d.prefill_hardware);
-  Setup prefill = decode;
   const auto cut = [](Setup& setup, std::optional<int> tensor, int gpus, const char* pool) {
     if (tensor) setup.policy.parallel.tensor = *tensor;
     setup.policy.parallel.data = 1;
@@ -158,7 +157,7 @@ void add_pools(const Scenario& s, Setup& decode, const serving::Trace& trace,
       throw UserError(fmt::format(
           "disaggregation.{}_gpus: expected a multiple of the {} GPUs of one engine, got {}", pool,
           each, gpus));
-    return gpus / each;
+    return gpus / each * setup.policy.parallel.pipeline;
   };
   sim.prefill.replicas = cut(prefill, d.prefill_tensor_parallel_size, d.prefill_gpus, "prefill");
   sim.replicas = cut(decode, d.decode_tensor_parallel_size, d.decode_gpus, "decode");
@@ -167,9 +166,12 @@ void add_pools(const Scenario& s, Setup& decode, const serving::Trace& trace,
   sim.prefill.step = step_time(prefill);
   const MemoryFit fit =
       memory_fit(prefill.llm, prefill.policy, prefill.engine, prefill.machine, {});
-  const Bandwidth link = link_bandwidth(prefill.machine, d.link);
-  if (link <= Bandwidth{})
-    throw UserError("disaggregation.link: " + prefill.machine.id + " has no figure for this link");
+  Bandwidth link = link_bandwidth(prefill.machine, d.link);
+  for (const Machine* m : {&prefill.machine, &decode.machine}) {
+    if (link_bandwidth(*m, d.link) <= Bandwidth{})
+      throw UserError("disaggregation.link: " + m->id + " has no figure for this link");
+    link = min(link, link_bandwidth(*m, d.link));
+  }
   const double lanes = std::min(prefill.policy.parallel.tensor, decode.policy.parallel.tensor);
   sim.prefill.transfer_per_token = Tokens{1} * fit.kv_per_token / (lanes * link);
   sim.prefill.n_layers = std::max(1, prefill.llm.n_layers());
@@ -218,13 +220,16 @@ serving::Trace traffic(const Scenario& s) {
                               .seed = static_cast<std::uint64_t>(w.seed)});
 }
 
-ServiceRun simulate_scenario(const Scenario& s, const Setup& given) {
+ServiceRun simulate_scenario(const Scenario& s, const Setup& given, const Setup* prefill,
+                             const std::function<void(double, double)>& progress) {
   const Objectives slo = objectives(s.slo);
   const serving::Trace trace = traffic(s);
   Setup setup = given;
   ServiceRun run;
-  serving::Simulation sim{.replicas = setup.policy.parallel.data,
-                          .seed = static_cast<std::uint64_t>(s.workload.seed)};
+  serving::Simulation sim;
+  sim.replicas = setup.policy.parallel.data * setup.policy.parallel.pipeline;
+  sim.seed = static_cast<std::uint64_t>(s.workload.seed), sim.progress = progress;
+  double price = setup.machine.gpu_hour_usd;  // of a GPU, the mean where there are two kinds
   run.gpus = setup.policy.parallel.gpus();
   if (s.workload.max_concurrency) {
     if (s.workload.request_rate)
@@ -232,8 +237,13 @@ ServiceRun simulate_scenario(const Scenario& s, const Setup& given) {
     sim.concurrency = static_cast<std::int64_t>(*s.workload.max_concurrency);
   }
   if (s.disaggregation) {
-    add_pools(s, setup, trace, sim);
-    run.gpus = s.disaggregation->prefill_gpus + s.disaggregation->decode_gpus;
+    const Disaggregation& d = *s.disaggregation;
+    if (!prefill && !d.prefill_hardware.empty() && d.prefill_hardware != s.hardware)
+      throw UserError("disaggregation.prefill_hardware: expected its setup beside the scenario's");
+    add_pools(s, prefill ? *prefill : setup, setup, trace, sim);
+    run.gpus = d.prefill_gpus + d.decode_gpus;
+    if (prefill)
+      price = (d.prefill_gpus * prefill->machine.gpu_hour_usd + d.decode_gpus * price) / run.gpus;
   }
   sim.limits = scheduled_limits(s, setup, trace);
   run.pool_tokens = sim.limits.blocks * sim.limits.block_size;
@@ -252,8 +262,8 @@ ServiceRun simulate_scenario(const Scenario& s, const Setup& given) {
   }
   run.goodput = serving::goodput(run.service, slo.ttft_p99, slo.tpot_p99);
   run.meets_slo = run.service.ttft.p99 <= slo.ttft_p99 && run.service.tpot.p99 <= slo.tpot_p99;
-  run.usd_per_million_output_tokens = serving::usd_per_million_tokens(
-      run.gpus, setup.machine.gpu_hour_usd, TokenRate{run.service.output_rate});
+  run.usd_per_million_output_tokens =
+      serving::usd_per_million_tokens(run.gpus, price, TokenRate{run.service.output_rate});
   if (run.service.verdict == serving::Verdict::overloaded)
     run.warnings.push_back(
         "overloaded: the queue grows while requests come, so latencies depend on how long they do");

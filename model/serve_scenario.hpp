@@ -1,5 +1,6 @@
 // A scenario's workload, scheduler, speculation and pools as a simulation.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct ServiceRun {
 serving::Trace traffic(const Scenario& s);
 
 /// Throws UserError for what the simulator does not do, by name: it never quietly runs another job.
-ServiceRun simulate_scenario(const Scenario& s, const Setup& setup);
+/// `prefill` is the setup of the prefill GPUs where they are of another kind.
+ServiceRun simulate_scenario(const Scenario& s, const Setup& setup, const Setup* prefill = nullptr,
+                             const std::function<void(double, double)>& progress = {});
 
 }  // namespace kvroof

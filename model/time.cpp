@@ -33,9 +33,11 @@ Throughput tensor_peak(const Op& op, const Machine& m) {
 /// Everything the expectation is made of, for one run.
 struct Pipes {
   Seconds tensor, exp, fp32, hbm, l2;
+  Seconds counted;  // of the busiest SM, where its cycles are known
 
   /// Compute pipes: the longest, plus what does not hide under it.
   Seconds compute(double overlap) const {
+    if (counted > Seconds{}) return counted;
     const Seconds side = max(exp, fp32);
     return max(tensor, side) + (1 - overlap) * min(tensor, side);
   }
@@ -106,7 +108,7 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const Seconds floor = max(floor_compute, floor_hbm);
 
   // Expectation, one ideal after the other replaced.
-  const bool spills = op.handed_over > m.l2_effective;
+  const bool spills = op.handed_over > m.l2_effective && op.kept == Kept{};
   const Bytes bytes = (spills ? w.hbm() : least) + w.reread;
   const double slots = static_cast<double>(m.num_sms) * op.execution.ctas_per_sm;
   const double waves = 1 + fit.tail * (wave_factor(w.ctas, slots) - 1);
@@ -126,14 +128,19 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   p.exp = Seconds{m.exps_per_second > 0 ? waves * w.exps / m.exps_per_second : 0};
   p.fp32 = waves * at(w.fp32, m.fp32.achieved);
   p.l2 = w.l2_to_sm / m.l2.achieved;
+  // Cycles are of tiles at full rate; the clock is the one at which the measured tensor roof ran.
+  if (op.execution.sm_cycles > 0)
+    p.counted = Seconds{op.execution.sm_cycles /
+                        (m.sm_clock.value * (m.roof(op.math).achieved / m.roof(op.math).peak))};
   const Seconds body = p.body(overlap);
   // What a decode kernel launches after itself merges its splits: as short as an elementwise
   // kernel.
   const Seconds after =
       op.op_class == OpClass::decode_attention ? m.fit_of(OpClass::elementwise).ramp : fit.ramp;
   const Seconds first = fit.ramp + format.convert;
-  const Seconds ramp =
-      std::min(w.launches, 1.0) * first + std::max(0.0, w.launches - 1) * (after + format.convert);
+  const Seconds ramp = std::min(w.launches, 1.0) * first +
+                       std::max(0.0, w.launches - 1) * (after + format.convert) +
+                       std::ceil(w.ctas / slots) * fit.block;
   const Seconds busy = body + ramp;
   // In a graph the next kernel starts one node period later; in a stream the host must keep up too.
   const Seconds gaps = w.launches * m.launch.graph_node;

@@ -23,7 +23,7 @@ constexpr std::string_view name(Bound b) {
 ///   traffic     bytes beyond compulsory: re-reads, activations that leave the chip
 ///   padding     tile padding, masked tiles, part-filled waves and too few CTAs to draw full
 ///   bandwidth pipes       exponentials and FP32 work that do not hide under tensor work, L2 limits
-///   ramp        fill and drain of each kernel                    launch    gaps between kernels
+///   ramp        fill and drain of each kernel and wave           launch    gaps between kernels
 ///   link        communication that is not hidden
 struct Gap {
   Seconds bandwidth, compute, traffic, padding, pipes, ramp, launch, link;

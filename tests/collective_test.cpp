@@ -59,3 +59,25 @@ TEST_CASE("fused chains: the round trips saved") {
   CHECK(elementwise::rope_append(3, 4096, 2048, Bytes{4096}, bf16, 0, true).written.kv.value ==
         3 * 4096);
 }
+
+TEST_CASE("elementwise kernels ask L2 for weights and tables once a thread block") {
+  const ElementSize bf16{2};
+  // 8 rows of 64 bf16: 1024 bytes; weights 128 bytes, to 8 blocks or to the 2 that are asked for.
+  CHECK(elementwise::norm(8, 64, bf16, false).l2_to_sm.value == 1024 + 8 * 128);
+  CHECK(elementwise::norm(8, 64, bf16, false, 2).l2_to_sm.value == 1024 + 2 * 128);
+  CHECK(elementwise::residual_norm(8, 64, bf16, false, true, 2).l2_to_sm.value == 2048 + 2 * 128);
+  // 4 tokens at 3 distinct positions, d 128: rows of 64 (cos, sin) in fp32 are 512 bytes; position
+  // and slot 8 bytes a token, for each of the two kernels of the unfused way.
+  const elementwise::RopeTable table{.rows = 3, .row = Bytes{512}, .indices = Bytes{8}};
+  const auto rope = [&](bool fused, const elementwise::RopeTable& t) {
+    return elementwise::rope_append(4, 4096, 2048, Bytes{4096}, bf16, 0, fused, t);
+  };
+  CHECK((rope(true, table).hbm_read() - rope(true, {}).hbm_read()).value == 3 * 512 + 4 * 8);
+  CHECK((rope(false, table).hbm_read() - rope(false, {}).hbm_read()).value == 3 * 512 + 2 * 4 * 8);
+  CHECK((rope(true, table).l2_to_sm - rope(true, {}).l2_to_sm).value == 4 * 512 + 4 * 8);
+}
+
+TEST_CASE("a sigmoid is an exponential and a reciprocal on the XU pipe") {
+  const ElementSize bf16{2};
+  CHECK(elementwise::activation(3, 100, bf16, true, true).exps == 2 * 300);
+}

@@ -12,6 +12,7 @@
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/check.hpp"
+#include "kernels/divisor.cuh"
 #include "kernels/flash_prefill.hpp"
 #include "kernels/flash_tiles.cuh"
 #include "kernels/split_kv.hpp"
@@ -37,16 +38,14 @@ struct LiveTiles {
 };
 
 template <class T>
-__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const FlashParams p,
-                                                                      const int* first,
-                                                                      const int* live) {
+__global__ __launch_bounds__(T::kThreads,
+                             T::kCtasPerSm) void forward(const FlashParams p, const Divisor group,
+                                                         const int* first, const int* live) {
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<FlashSmem<T>*>(shared);
 
-  const int row_blocks = (p.s_q + T::kM - 1) / T::kM;
-  const int row_block = row_blocks - 1 - blockIdx.x % row_blocks;  // causal: longest first
-  const int head = blockIdx.x / row_blocks % p.h_q, request = blockIdx.x / row_blocks / p.h_q;
-  const int kv_head = head / (p.h_q / p.h_kv);
+  const int row_blocks = gridDim.x, row_block = row_blocks - 1 - blockIdx.x;  // longest first
+  const int head = blockIdx.y, request = blockIdx.z, kv_head = group.quotient(head);
   const int first_row = row_block * T::kM, rows = ::min(T::kM, p.s_q - first_row);
   const int list = (request * p.h_q + head) * row_blocks + row_block, begin = first[list];
 
@@ -78,8 +77,8 @@ void launch_tile(const FlashParams& p, const int* first, const int* live, cudaSt
   static const cudaError_t ready =
       cudaFuncSetAttribute(forward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  const int row_blocks = (p.s_q + T::kM - 1) / T::kM;
-  forward<T><<<row_blocks * p.h_q * p.b, T::kThreads, kSmem, stream>>>(p, first, live);
+  const dim3 grid((p.s_q + T::kM - 1) / T::kM, p.h_q, p.b);
+  forward<T><<<grid, T::kThreads, kSmem, stream>>>(p, Divisor(p.h_q / p.h_kv), first, live);
   CUDA_CHECK(cudaGetLastError());
 }
 

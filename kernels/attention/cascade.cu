@@ -18,22 +18,33 @@
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/check.hpp"
+#include "kernels/combine.cuh"
+#include "kernels/divisor.cuh"
 #include "kernels/flash_tiles.cuh"
-#include "kernels/split_kv.hpp"
+#include "kernels/split_kv.cuh"
 #include "model/attention/cascade.hpp"
 #include "model/attention/split_kv.hpp"
 
 namespace kvroof::kernels {
 namespace {
 
-struct PrefixParams {
-  SplitParams split;  // splits: of the prefix; parts: of prefix and suffix together
-  PagedCache cache;
-  int prefix;  // tokens
+struct CascadeParams {
+  SplitParams prefix, suffix;  // each with its own splits, and the parts of both
+  PagedCache cache;            // lengths: of the suffixes
+  int shared;                  // pages of the prefix
+  Divisor group, heads;        // h_q / h_kv and h_kv
+  Divisor prefix_splits, suffix_splits;
+
+  __device__ int prefix_tokens() const { return shared << cache.page_shift; }
 };
 
+/// Split `split` of `tiles` tiles.
+__device__ __forceinline__ int2 share_of(int tiles, int split, const Divisor& splits) {
+  return make_int2(splits.quotient(tiles * split), splits.quotient(tiles * (split + 1)));
+}
+
 /// Rows of the shared pages of one K/V head.
-struct PagedRows {
+struct SharedRows {
   const bf16 *k, *v;
   const int* pages;
   int page_shift, h_kv, kv_head, d;
@@ -65,26 +76,27 @@ struct RangeTiles {
 };
 
 template <class T>
-__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_prefix(const PrefixParams p) {
+__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_prefix(const CascadeParams p) {
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<FlashSmem<T>*>(shared);
-  const SplitParams& x = p.split;
+  const SplitParams& x = p.prefix;
   const int split = blockIdx.x, first_row = blockIdx.y * T::kM, kv_head = blockIdx.z;
-  const int group = x.h_q / x.h_kv, rows = ::min(T::kM, x.b * x.s_q * group - first_row);
-  const int key_tiles = (p.prefix + T::kN - 1) / T::kN;
-  const RangeTiles<T::kN> tiles{key_tiles * split / x.splits, key_tiles * (split + 1) / x.splits,
-                                p.prefix};
+  const int group = p.group.divisor, rows = ::min(T::kM, x.b * x.s_q * group - first_row);
+  const int prefix = p.prefix_tokens();
+  const int2 range = share_of((prefix + T::kN - 1) / T::kN, split, p.prefix_splits);
+  const RangeTiles<T::kN> tiles{range.x, range.y, prefix};
   const auto row = [&](int r) -> std::int64_t {  // number of the row in q and o
-    const int i = first_row + r;
-    return static_cast<std::int64_t>(i / group) * x.h_q + kv_head * group + i % group;
+    const int token = p.group.quotient(first_row + r);
+    return static_cast<std::int64_t>(token) * x.h_q + kv_head * group +
+           p.group.remainder(first_row + r, token);
   };
-  const PagedRows kv{p.cache.k, p.cache.v, p.cache.table, p.cache.page_shift,
-                     x.h_kv,    kv_head,   T::kD};
+  const SharedRows kv{p.cache.k, p.cache.v, p.cache.table, p.cache.page_shift,
+                      x.h_kv,    kv_head,   T::kD};
   const float scale = x.scale * 1.4426950408889634f;  // exponents to base 2
 
   FlashWarp<T> w;
   flash_loop<T>(
-      w, smem, 0, rows, [&](int r) { return x.q + row(r) * T::kD; }, kv, p.prefix, tiles, scale);
+      w, smem, 0, rows, [&](int r) { return x.q + row(r) * T::kD; }, kv, prefix, tiles, scale);
 
   // O / l and lse to this split's place, fp32: a quad of lanes fills whole sectors.
   const int lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * 16 * T::kRowTiles;
@@ -105,16 +117,79 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_prefix(cons
     }
 }
 
+/// The packed rows of one (request, K/V head): row r is head kv_head·G + r % G of token r / G.
+struct SuffixRows {
+  const SplitParams& p;
+  const Divisor& group;
+  int request, kv_head, first, count;
+  __device__ int token(int r) const { return group.quotient(first + r); }
+  __device__ std::int64_t row(const SplitParams&, int r) const {
+    const int t = token(r), head = kv_head * group.divisor + group.remainder(first + r, t);
+    return (static_cast<std::int64_t>(request) * p.s_q + t) * p.h_q + head;
+  }
+};
+
+/// One block per (split, 16 packed rows and K/V head, request): the loop of paged_decode.
 template <class T>
-void launch_prefix(const PrefixParams& p, cudaStream_t stream) {
-  constexpr int kSmem = sizeof(FlashSmem<T>);
-  static const cudaError_t ready =
-      cudaFuncSetAttribute(attend_prefix<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
-  CUDA_CHECK(ready);
-  const SplitParams& x = p.split;
-  const int rows = x.b * x.s_q * (x.h_q / x.h_kv);
-  const dim3 grid(x.splits, (rows + T::kM - 1) / T::kM, x.h_kv);
-  attend_prefix<T><<<grid, T::kThreads, kSmem, stream>>>(p);
+__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_suffix(const CascadeParams p) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  auto& smem = *reinterpret_cast<SplitSmem<T>*>(shared);
+  const SplitParams& x = p.suffix;
+  PagedCache cache = p.cache;
+  cache.table += p.shared;
+
+  const int split = blockIdx.x, request = blockIdx.z, tile = p.heads.quotient(blockIdx.y);
+  const int kv_head = p.heads.remainder(blockIdx.y, tile), first = tile * T::kRows;
+  const SuffixRows rows{x,       p.group, request,
+                        kv_head, first,   ::min(T::kRows, x.s_q * p.group.divisor - first)};
+  const int length = cache.length(request), diagonal = length - x.s_q;
+  constexpr int kBlockKeys = T::kKeys * T::kWarps;
+  const int2 range = share_of((length + kBlockKeys - 1) / kBlockKeys, split, p.suffix_splits);
+  const float scale = x.scale * 1.4426950408889634f;  // exponents to base 2
+
+  float o[T::kColTiles][4] = {};
+  OnlineSoftmax softmax;
+  auto& mine = smem.warp[threadIdx.x / 32];
+  split_loop<T>(
+      o, softmax, mine,
+      [&](int r) { return r < rows.count ? x.q + rows.row(x, r) * T::kD : nullptr; }, cache.k,
+      cache.v, cache.rows(request, kv_head), range.x * kBlockKeys,
+      ::min(length, range.y * kBlockKeys), [&](int j, int n) { return j + n <= diagonal + 1; },
+      [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
+  allow_next_kernel();
+  publish<T>(mine.result, o, softmax, scale);
+  store_merged<T>(x, rows, smem);
+}
+
+/// f.operator()<d>() for the head sizes that exist; with_flash_tile has refused the others.
+template <class F>
+void with_head_size(int d, const F& f) {
+  if (d == 64) f.template operator()<64>();
+  else if (d == 128) f.template operator()<128>();
+  else f.template operator()<256>();
+}
+
+template <class Kernel>
+void allow_shared_memory(const Kernel& kernel, int bytes) {
+  CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+}
+
+void launch_cascade(const CascadeParams& p, int d, cudaStream_t stream) {
+  const SplitParams& x = p.prefix;
+  const int rows = x.s_q * p.group.divisor;  // of a request and K/V head
+  with_flash_tile(d, x.b * rows, [&]<class T>() {
+    static const bool once = (allow_shared_memory(attend_prefix<T>, sizeof(FlashSmem<T>)), true);
+    static_cast<void>(once);
+    const dim3 grid(p.prefix.splits, (x.b * rows + T::kM - 1) / T::kM, x.h_kv);
+    attend_prefix<T><<<grid, T::kThreads, sizeof(FlashSmem<T>), stream>>>(p);
+  });
+  with_head_size(d, [&]<int kD>() {
+    using T = DecodeTile<kD>;
+    static const bool once = (allow_shared_memory(attend_suffix<T>, sizeof(SplitSmem<T>)), true);
+    static_cast<void>(once);
+    const dim3 grid(p.suffix.splits, (rows + T::kRows - 1) / T::kRows * x.h_kv, x.b);
+    attend_suffix<T><<<grid, T::kThreads, sizeof(SplitSmem<T>), stream>>>(p);
+  });
   CUDA_CHECK(cudaGetLastError());
 }
 
@@ -128,6 +203,14 @@ std::vector<int> shared_table(std::int64_t b, int pages, int shared) {
     for (int i = 0; i < pages; ++i)
       table.push_back(pool[static_cast<std::size_t>(i < shared ? i : r * (pages - shared) + i)]);
   return table;
+}
+
+/// The tile of attend_suffix. Its warps meet at the end: d / 4 lanes a row each weigh the kWarps
+/// partial results and compute 1 / l.
+attention::Tile suffix_tile(int d) {
+  attention::Tile tile = decode_kernel_tile(d);
+  with_head_size(d, [&]<int kD>() { tile.row_ends = kD / 4 * (DecodeTile<kD>::kWarps + 1); });
+  return tile;
 }
 
 Case make(const Args& args) {
@@ -163,12 +246,13 @@ Case make(const Args& args) {
   suffix.s_kv = own;
   const attention::CascadePlan plan{
       .prefix = tile,
-      .suffix = decode_kernel_tile(d),
+      .suffix = suffix_tile(d),
       .prefix_splits = attention::split_count(
           {.blocks = x.h_kv * std::ceil(1.0 * static_cast<double>(rows) / tile.m),
            .key_tiles = std::ceil(1.0 * prefix / tile.n),
            .slots = 1.0 * on_chip().num_sms * tile.ctas_per_sm}),
-      .suffix_splits = static_cast<double>(choose_splits(suffix, args, 2))};
+      .suffix_splits = static_cast<double>(choose_splits(suffix, args, 2)),
+      .merge_ends = 1. * std::max(32, d / 4)};
   const int parts = static_cast<int>(plan.prefix_splits + plan.suffix_splits);
 
   Buffer partials;
@@ -181,19 +265,19 @@ Case make(const Args& args) {
 
   const Buffer device_table = to_device(table);
   const Buffer own_lengths = to_device(std::vector<int>(static_cast<std::size_t>(c.b), own));
-  PagedCache cache{data.k.as<bf16>(),
-                   data.v.as<bf16>(),
-                   device_table.as<int>(),
-                   own_lengths.as<int>(),
-                   pages,
-                   std::countr_zero(page),
-                   static_cast<int>(c.h_kv)};
-  const PrefixParams prefix_params{first, cache, prefix};
-  cache.table += shared;
+  const CascadeParams p{
+      .prefix = first,
+      .suffix = second,
+      .cache = {data.k.as<bf16>(), data.v.as<bf16>(), device_table.as<int>(), own_lengths.as<int>(),
+                pages, std::countr_zero(page), static_cast<int>(c.h_kv)},
+      .shared = shared,
+      .group = Divisor(static_cast<int>(c.h_q / c.h_kv)),
+      .heads = Divisor(static_cast<int>(c.h_kv)),
+      .prefix_splits = Divisor(first.splits),
+      .suffix_splits = Divisor(second.splits)};
   const auto launch = [=, keep = std::vector{data.q, data.k, data.v, data.o, data.lse, partials,
                                              device_table, own_lengths}](cudaStream_t stream) {
-    with_flash_tile(d, rows, [&]<class T>() { launch_prefix<T>(prefix_params, stream); });
-    launch_attend(second, cache, d, stream);
+    launch_cascade(p, d, stream);
     launch_combine(merge, d, stream);
   };
   const attention::Cost cost = attention::cascade(x, {}, on_chip(), prefix, page, plan);

@@ -9,10 +9,14 @@ namespace kvroof::kernels {
 
 Entry block_sparse_entry();
 Entry cascade_entry();
+Entry flash_backward_entry();
 Entry flash_decoding_entry();
 Entry flash_v1_entry();
 Entry flash_v2_entry();
 Entry gqa_decode_entry();
+Entry mla_decode_entry();
+Entry mla_prefill_entry();
+Entry naive_backward_entry();
 Entry naive_entry();
 Entry paged_decode_entry();
 Entry quantised_kv_entry();

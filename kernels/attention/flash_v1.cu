@@ -9,6 +9,8 @@
 // ended. The first key block starts from zeros in registers. Blocks above the diagonal are skipped.
 //   read   k, v once; per pass q, o, 8 bytes of state a row (o and state not in the first)
 //   written   o and state per pass; all of it stays in L2 where the resident heads' rows fit
+#include <stdexcept>
+
 #include "kernels/attention/entries.hpp"
 #include "kernels/attention_case.hpp"
 #include "kernels/check.hpp"
@@ -223,21 +225,22 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const V1Pa
   }
 }
 
-using T64 = V1Tile<64, 128, 8>;
-using T128 = V1Tile<128, 128, 8>;
-using T256 = V1Tile<256, 64, 4>;
-
-/// f.operator()<Tile>() for the tile of a head size.
+/// f.operator()<Tile>() for the tile of a head size: 8 warps where shared memory holds their rows
+/// (192 KiB, Hopper and later), fewer on an A100; the model's tile is the same.
 template <class F>
 auto with_tile(int d, const F& f) {
-  switch (d) {
-    case 64:
-      return f.template operator()<T64>();
-    case 128:
-      return f.template operator()<T128>();
-    case 256:
-      return f.template operator()<T256>();
-  }
+  static const bool roomy = [] {
+    int bytes = 0;
+    CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
+    return bytes >= 192 * 1024;
+  }();
+  if (d == 64) return f.template operator()<V1Tile<64, 128, 8>>();
+  if (d == 128)
+    return roomy ? f.template operator()<V1Tile<128, 128, 8>>()
+                 : f.template operator()<V1Tile<128, 128, 4>>();
+  if (d == 256)
+    return roomy ? f.template operator()<V1Tile<256, 64, 4>>()
+                 : f.template operator()<V1Tile<256, 64, 2>>();
   throw std::invalid_argument("flash_v1: head size must be 64, 128 or 256");
 }
 
@@ -294,7 +297,8 @@ Case make(const Args& args) {
                  .op_class = OpClass::prefill_attention,
                  .work = cost.work,
                  .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+                 .handed_over = cost.handed_over,
+                 .kept = cost.kept},
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

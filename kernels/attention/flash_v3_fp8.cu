@@ -9,7 +9,8 @@
 // does not have its columns where the 8-bit A operand wants them. One pass over V mends both: it
 // writes V^T [D, s_kv] with the keys of every 16 in the order in which P comes out of the softmax.
 // The pass reads and writes V once (the paper does it in shared memory, by the producer); at s_q =
-// 16K it is 1 % of the time. P is kept in [0, 2^8], clear of E4M3's subnormals.
+// 16K it is 1 % of the time. P starts at 2^4, clear
+// of E4M3's subnormals, and may grow to 2^8 before O is rescaled.
 #include <stdexcept>
 
 #include "kernels/attention/flash_v3.cuh"
@@ -54,16 +55,21 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-/// With E4M3 the exponentials take as long as the products (16 a clock and SM), so free-running
-/// warpgroups beat ping-pong by 4-10 % on an H200. Short rows prefer fewer masked keys.
+// With E4M3 the softmax of a tile takes longer than its products, so three warpgroups share an SM;
+// they fit its registers because S waits for O += P·V (chained). Short rows and d 256 have less to
+// hide: two warpgroups, and no turns. Lazy rescaling is worth 20 % at d 256: there O is as large as
+// S.
+constexpr flash_v3::Options kFree{.ping_pong = false, .lazy = 4};
+constexpr flash_v3::Options kThree{.chained = true, .lazy = 4};
+
 template <class F>
 auto with_tile(const Shape& x, const F& f) {
   using flash_v3::Tile;
   if (x.d_qk == x.d_v && x.d_qk == 128)
-    return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, false>>()
-                          : f.template operator()<Tile<E4m3, 128, 128, 2, 192, false, true>>();
+    return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, kFree>>()
+                          : f.template operator()<Tile<E4m3, 128, 128, 3, 128, kThree>>();
   if (x.d_qk == x.d_v && x.d_qk == 256)
-    return f.template operator()<Tile<E4m3, 256, 256, 2, 128, false>>();
+    return f.template operator()<Tile<E4m3, 256, 256, 2, 128, kFree>>();
   throw std::invalid_argument("flash_v3_fp8: head sizes are 128 and 256");
 }
 
@@ -113,9 +119,13 @@ Case make_flash_v3_fp8(const Args& args) {
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::fp8);
   tile.m = size.rows, tile.n = size.keys;
   const OnChip chip{.num_sms = gpu().num_sms};
-  attention::Cost cost = attention::flash_v3(
-      hopper::model_shape(x), {.act = Dtype::fp8, .kv = Dtype::fp8, .math = MathType::fp8}, chip,
-      {.tile = tile});
+  const AttentionShape shape = hopper::model_shape(x);
+  attention::Cost cost = attention::flash_v3_fp8(shape, chip, {.tile = tile});
+  cost.work.exps = hopper::xu_lanes(x, tile);
+  cost.execution.sm_cycles =
+      hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
+                             {.rescales = false}) +
+      attention::transposition_cycles(shape, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
           .op = {.name = "flash_v3_fp8",
                  .op_class = OpClass::prefill_attention,

@@ -8,8 +8,8 @@ namespace kvroof::kernels::flash_v3_fp8 {
 std::size_t workspace_bytes(const flash_v3::Shape& shape);
 
 /// As flash_v3::run with q, k, v in E4M3, contiguous V, o in bf16; value = scale · stored, scales
-/// fp32 on the device: q_scale [h_q], k_scale and v_scale [h_kv], nullptr for 1. Head sizes 64,
-/// 128, 256.
+/// fp32 on the device: q_scale [h_q], k_scale and v_scale [h_kv], nullptr for 1. Head sizes 128
+/// and 256.
 void run(const flash_v3::Call& call, void* workspace, cudaStream_t stream);
 
 flash_v3::TileSize tile_size(const flash_v3::Shape& shape);

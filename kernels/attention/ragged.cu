@@ -10,7 +10,7 @@
 // token i / G, G = h_q / h_kv, so the heads of a group share every K/V tile. The loop is that of
 // flash_v2 (kernels/flash_loop.cuh). Blocks are listed on the host, requests with most keys first
 // and a request's longest block first: what is left at the end is short.
-//   HBM read   q, k and v once, 8 bytes a block and request, the tree      written   o, lse
+//   HBM read   q, k and v once, 12 bytes a block, 8 a request, the tree      written   o, lse
 //   L2 to SM   kM·d + tiles·2·kN·d elements per block
 #include <algorithm>
 #include <numeric>
@@ -18,8 +18,8 @@
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/attention_case.hpp"
-#include "kernels/band.cuh"
 #include "kernels/check.hpp"
+#include "kernels/divisor.cuh"
 #include "kernels/flash_tiles.cuh"
 #include "kernels/split_kv.hpp"
 #include "model/attention/ragged.hpp"
@@ -27,94 +27,133 @@
 namespace kvroof::kernels {
 namespace {
 
+/// kM packed rows of one K/V head of a request.
+struct Block {
+  int request, kv_head, row_block;
+};
+
 struct RaggedParams {
   const bf16 *q, *k, *v;
   bf16* o;
   float* lse;
   const int *q_first, *kv_first;
-  const int2* blocks;  // {request, row block·h_kv + K/V head}
+  const Block* blocks;
   const unsigned char* tree;
   const int* tree_first;
   int h_q, h_kv, tokens;
+  Divisor group;  // h_q / h_kv
   float scale;
 };
 
-/// The key tiles that a block of packed rows sees: causal, and a tree among the new tokens.
-template <int kN>
+/// The key tiles that a block of packed rows sees: causal, and with kTree a tree among the new
+/// tokens. What is needed in masked tiles alone stays in the parameters: registers are short.
+template <int kN, bool kTree>
 struct PackedTiles {
-  BandTiles<kN> band;  // of the tokens behind the rows
-  int group, new_tokens;
-  const unsigned char* tree;  // null: plain causal
+  const RaggedParams& p;
+  int s_kv, cached, request;
+  int end, plain_end;  // tiles
 
-  __device__ int cached() const { return band.band.s_kv - new_tokens; }
-  __device__ int count() const { return band.count(); }
-  __device__ int tile(int i) const { return band.tile(i); }
-  __device__ bool plain(int tile) const {
-    return band.plain(tile) && (tree == nullptr || (tile + 1) * kN <= cached());
+  __device__ PackedTiles(const RaggedParams& params, int r, int keys, int new_tokens, int first_row,
+                         int rows)
+      : p(params), s_kv(keys), cached(keys - new_tokens), request(r) {
+    const int oldest = p.group.quotient(first_row), newest = p.group.quotient(first_row + rows - 1);
+    end = (cached + newest + kN) / kN;
+    plain_end = (cached + (kTree ? 0 : oldest + 1)) / kN;
   }
-  __device__ bool in_tree(int token, int j) const {
-    if (j < 0 || token >= new_tokens || j >= new_tokens) return true;
-    return tree[token * ((new_tokens + 7) / 8) + j / 8] >> j % 8 & 1;
+  __device__ int count() const { return end; }
+  __device__ int tile(int i) const { return i; }
+  __device__ bool plain(int tile) const { return tile < plain_end; }
+
+  /// Bit t: whether `token` sees new token j + 8·t, for t with 8·t < stop; 1 for cached keys.
+  __device__ unsigned ancestors(int token, int j, int stop) const {
+    const int row_bytes = (s_kv - cached + 7) / 8;
+    const unsigned char* row = p.tree + p.tree_first[request] + token * row_bytes;
+    unsigned seen = ~0u;
+#pragma unroll 1
+    for (int t = 0; 8 * t < ::min(stop, kN); ++t)
+      if (const int byte = (j >> 3) + t; byte >= 0 && (row[byte] >> (j & 7) & 1) == 0)
+        seen &= ~(1u << t);
+    return seen;
   }
   template <int kTiles>
   __device__ __forceinline__ void mask(float (&s)[kTiles][4], int tile, int row, int key) const {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      const int token = (row + e / 2 * 8) / group, first = tile * kN + key + e % 2;
-      const int end = ::min(band.band.s_kv, token + band.band.diagonal + 1) - first;
+      const int token = p.group.quotient(row + e / 2 * 8), first = tile * kN + key + e % 2;
+      const int stop = ::min(s_kv, cached + token + 1) - first;
+      unsigned seen = ~0u;
+      if (kTree && cached + token < s_kv) seen = ancestors(token, first - cached, stop);
 #pragma unroll
-      for (int t = 0; t < kTiles; ++t) {
-        if (8 * t >= end) s[t][e] = -INFINITY;
-        else if (tree != nullptr && !in_tree(token, first + 8 * t - cached())) s[t][e] = -INFINITY;
-      }
+      for (int t = 0; t < kTiles; ++t)
+        if (8 * t >= stop || (seen >> t & 1) == 0) s[t][e] = -INFINITY;
     }
   }
 };
 
-template <class T>
-__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const RaggedParams p) {
+/// Rows of k and v, the same in both: `first` elements in, `stride` apart.
+struct CacheRows {
+  const RaggedParams& p;
+  std::int64_t first;
+  int stride;
+  __device__ const bf16* k_row(int j) const { return p.k + first + std::int64_t{j} * stride; }
+  __device__ const bf16* v_row(int j) const { return p.v + first + std::int64_t{j} * stride; }
+};
+
+/// Packed rows of q and o: row r of the block is head kv_head·G + i % G of token i / G, i = first +
+/// r.
+struct PackedRows {
+  const RaggedParams& p;
+  int q_first, kv_head, first;
+  struct Place {
+    int token, head;
+  };
+  __device__ Place place(int r) const {
+    const int token = p.group.quotient(first + r);
+    return {q_first + token, kv_head * p.group.divisor + p.group.remainder(first + r, token)};
+  }
+  __device__ std::int64_t element(int r, int d) const {
+    const Place at = place(r);
+    return (static_cast<std::int64_t>(at.token) * p.h_q + at.head) * d;
+  }
+};
+
+template <class T, bool kTree>
+__global__ __launch_bounds__(T::kThreads,
+                             T::kCtasPerSm) void forward(const __grid_constant__ RaggedParams p) {
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<FlashSmem<T>*>(shared);
 
-  const int2 block = p.blocks[blockIdx.x];
-  const int request = block.x, kv_head = block.y % p.h_kv, group = p.h_q / p.h_kv;
-  const int q_first = p.q_first[request], new_tokens = p.q_first[request + 1] - q_first;
-  const int kv_first = p.kv_first[request], s_kv = p.kv_first[request + 1] - kv_first;
-  const int first_row = block.y / p.h_kv * T::kM;
-  const int rows = ::min(T::kM, new_tokens * group - first_row);
-
-  const int first_token = first_row / group, last_token = (first_row + rows - 1) / group;
-  const Band causal{.s_kv = s_kv, .diagonal = s_kv - new_tokens};
-  const PackedTiles<T::kN> tiles{
-      BandTiles<T::kN>(causal, first_token, last_token - first_token + 1), group, new_tokens,
-      p.tree == nullptr ? nullptr : p.tree + p.tree_first[request]};
-  const auto token = [&](int r) { return q_first + (first_row + r) / group; };
-  const auto head = [&](int r) { return kv_head * group + (first_row + r) % group; };
-  const auto element = [&](int r) {
-    return (static_cast<std::int64_t>(token(r)) * p.h_q + head(r)) * T::kD;
-  };
-  const std::int64_t stride = static_cast<std::int64_t>(p.h_kv) * T::kD;
-  const std::int64_t kv = kv_first * stride + kv_head * T::kD;
+  const Block block = p.blocks[blockIdx.x];
+  const int q_first = p.q_first[block.request], kv_first = p.kv_first[block.request];
+  const int new_tokens = p.q_first[block.request + 1] - q_first;
+  const int s_kv = p.kv_first[block.request + 1] - kv_first;
+  const int first_row = block.row_block * T::kM;
+  const int rows = ::min(T::kM, new_tokens * p.group.divisor - first_row);
+  const PackedRows at{p, q_first, block.kv_head, first_row};
+  const PackedTiles<T::kN, kTree> tiles(p, block.request, s_kv, new_tokens, first_row, rows);
+  const int stride = p.h_kv * T::kD;
+  const CacheRows kv{p, std::int64_t{kv_first} * stride + block.kv_head * T::kD, stride};
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
 
   FlashWarp<T> w;
   flash_loop<T>(
-      w, smem, first_row, rows, [&](int r) { return p.q + element(r); },
-      DenseRows{p.k + kv, p.v + kv, stride, stride}, s_kv, tiles, scale);
+      w, smem, first_row, rows, [&](int r) { return p.q + at.element(r, T::kD); }, kv, s_kv, tiles,
+      scale);
   store_output<T>(
-      w, smem, rows, scale, [&](int r) { return p.o + element(r); },
+      w, smem, rows, scale, [&](int r) { return p.o + at.element(r, T::kD); },
       [&](int r, float value) {
-        p.lse[static_cast<std::int64_t>(head(r)) * p.tokens + token(r)] = value;
+        const auto [token, head] = at.place(r);
+        p.lse[static_cast<std::int64_t>(head) * p.tokens + token] = value;
       });
 }
 
-template <class T>
+template <class T, bool kTree>
 void launch_tile(const RaggedParams& p, int blocks, cudaStream_t stream) {
   constexpr int kSmem = sizeof(FlashSmem<T>);
   static const cudaError_t ready =
-      cudaFuncSetAttribute(forward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+      cudaFuncSetAttribute(forward<T, kTree>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  forward<T><<<blocks, T::kThreads, kSmem, stream>>>(p);
+  forward<T, kTree><<<blocks, T::kThreads, kSmem, stream>>>(p);
   CUDA_CHECK(cudaGetLastError());
 }
 
@@ -147,16 +186,16 @@ std::vector<int> cumulative(const std::vector<int>& lengths) {
 }
 
 /// Blocks of m packed rows in the order in which they start.
-std::vector<int2> plan_blocks(const Lengths& l, int h_kv, int group, int m) {
+std::vector<Block> plan_blocks(const Lengths& l, int h_kv, int group, int m) {
   std::vector<int> order(l.keys.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](int a, int b) { return l.keys[std::size_t(a)] > l.keys[std::size_t(b)]; });
-  std::vector<int2> blocks;
+  std::vector<Block> blocks;
   for (const int r : order)
     for (int head = 0; head < h_kv; ++head)
       for (int i = (l.fresh[std::size_t(r)] * group + m - 1) / m - 1; i >= 0; --i)
-        blocks.push_back(make_int2(r, i * h_kv + head));
+        blocks.push_back({r, head, i});
   return blocks;
 }
 
@@ -238,7 +277,7 @@ Case make(const Args& args) {
       with_flash_tile(d, c.s_q * group, [&]<class T>() { return flash_model_tile<T>(); });
 
   const std::vector<int> q_first = cumulative(l.fresh), kv_first = cumulative(l.keys);
-  const std::vector<int2> plan = plan_blocks(l, h_kv, group, tile.m);
+  const std::vector<Block> plan = plan_blocks(l, h_kv, group, tile.m);
   std::vector<Buffer> tables{to_device(q_first), to_device(kv_first), to_device(plan)};
   RaggedParams p{.q = data.q.as<bf16>(),
                  .k = data.k.as<bf16>(),
@@ -247,10 +286,11 @@ Case make(const Args& args) {
                  .lse = data.lse.as<float>(),
                  .q_first = tables[0].as<int>(),
                  .kv_first = tables[1].as<int>(),
-                 .blocks = tables[2].as<int2>(),
+                 .blocks = tables[2].as<Block>(),
                  .h_q = static_cast<int>(c.h_q),
                  .h_kv = h_kv,
                  .tokens = q_first.back(),
+                 .group = Divisor(group),
                  .scale = static_cast<float>(c.scale)};
   const bool tree = arg(args, "tree", 0) != 0;
   if (tree) {
@@ -266,7 +306,10 @@ Case make(const Args& args) {
   const auto launch = [=, rows = c.s_q * group, blocks = static_cast<int>(plan.size()),
                        keep = data](cudaStream_t stream) {
     static_cast<void>(tables);
-    with_flash_tile(d, rows, [&]<class T>() { launch_tile<T>(p, blocks, stream); });
+    with_flash_tile(d, rows, [&]<class T>() {
+      if (p.tree == nullptr) launch_tile<T, false>(p, blocks, stream);
+      else launch_tile<T, true>(p, blocks, stream);
+    });
   };
 
   std::vector<RequestGroup> groups;

@@ -24,7 +24,7 @@
 namespace kvroof::kernels {
 namespace {
 
-constexpr int kThreads = 128, kBlocksPerSm = 8;
+constexpr int kThreadsPerSm = 1024;
 constexpr float kLog2e = 1.4426950408889634f;
 
 struct SoftmaxParams {
@@ -40,7 +40,7 @@ struct alignas(2 * kWidth) Vector {
 };
 
 /// f(column, values) for this thread's vectors of the row, loaded past L1.
-template <int kWidth, class F>
+template <int kThreads, int kWidth, class F>
 __device__ __forceinline__ void walk(const bf16* row, int columns, const F& f) {
   using Word = std::conditional_t<kWidth == 8, uint4,
                                   std::conditional_t<kWidth == 2, unsigned, unsigned short>>;
@@ -55,7 +55,7 @@ __device__ __forceinline__ void walk(const bf16* row, int columns, const F& f) {
   }
 }
 
-template <class Op>
+template <int kThreads, class Op>
 __device__ __forceinline__ float block_reduce(float x, float (&shared)[kThreads / 32],
                                               const Op& op) {
 #pragma unroll
@@ -76,8 +76,9 @@ __device__ __forceinline__ float exp_of(float difference) {
 /// What to subtract: a maximum of -inf would turn -inf - -inf into NaN.
 __device__ __forceinline__ float finite(float max) { return max == -INFINITY ? 0.f : max; }
 
-template <int kWidth, bool kOnline>
-__global__ __launch_bounds__(kThreads, kBlocksPerSm) void softmax_rows(const SoftmaxParams p) {
+template <int kThreads, int kWidth, bool kOnline>
+__global__ __launch_bounds__(kThreads,
+                             kThreadsPerSm / kThreads) void softmax_rows(const SoftmaxParams p) {
   __shared__ float maxima[kThreads / 32], sums[kThreads / 32];
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * p.columns;
   const bf16* x = p.x + first;
@@ -86,7 +87,7 @@ __global__ __launch_bounds__(kThreads, kBlocksPerSm) void softmax_rows(const Sof
 
   float max = -INFINITY, sum = 0, shift;
   if constexpr (kOnline) {
-    walk<kWidth>(x, p.columns, [&](int, const float(&v)[kWidth]) {
+    walk<kThreads, kWidth>(x, p.columns, [&](int, const float(&v)[kWidth]) {
       float raised = max;
 #pragma unroll
       for (const float e : v) raised = fmaxf(raised, e);
@@ -97,26 +98,26 @@ __global__ __launch_bounds__(kThreads, kBlocksPerSm) void softmax_rows(const Sof
       max = raised;
     });
     const float own = max;
-    max = block_reduce(own, maxima, larger);
+    max = block_reduce<kThreads>(own, maxima, larger);
     shift = finite(max);
     sum *= exp_of(own - shift);
   } else {
-    walk<kWidth>(x, p.columns, [&](int, const float(&v)[kWidth]) {
+    walk<kThreads, kWidth>(x, p.columns, [&](int, const float(&v)[kWidth]) {
 #pragma unroll
       for (const float e : v) max = fmaxf(max, e);
     });
-    max = block_reduce(max, maxima, larger);
+    max = block_reduce<kThreads>(max, maxima, larger);
     shift = finite(max);
-    walk<kWidth>(x, p.columns, [&](int, const float(&v)[kWidth]) {
+    walk<kThreads, kWidth>(x, p.columns, [&](int, const float(&v)[kWidth]) {
 #pragma unroll
       for (const float e : v) sum += exp_of(e - shift);
     });
   }
-  sum = block_reduce(sum, sums, plus);
+  sum = block_reduce<kThreads>(sum, sums, plus);
   const float inverse = sum > 0 ? reciprocal_approx(sum) : 0.f;
 
   bf16* y = p.y + first;
-  walk<kWidth>(x, p.columns, [&](int c, const float(&v)[kWidth]) {
+  walk<kThreads, kWidth>(x, p.columns, [&](int c, const float(&v)[kWidth]) {
     alignas(16) bf16 out[kWidth];
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) out[i] = __float2bfloat16(exp_of(v[i] - shift) * inverse);
@@ -127,15 +128,23 @@ __global__ __launch_bounds__(kThreads, kBlocksPerSm) void softmax_rows(const Sof
 /// Elements per load: 16 bytes where rows start on 16-byte boundaries.
 int width_of(int columns) { return columns % 8 == 0 ? 8 : columns % 2 == 0 ? 2 : 1; }
 
+/// Threads of a row: more for long rows, so that fewer rows are at work and more of each is in
+/// flight.
+int threads_of(int columns) { return columns < 16384 ? 128 : 512; }
+
 void launch_softmax(const SoftmaxParams& p, int rows, bool online, cudaStream_t stream) {
-  const auto run = [&]<int kWidth>() {
-    if (online) softmax_rows<kWidth, true><<<rows, kThreads, 0, stream>>>(p);
-    else softmax_rows<kWidth, false><<<rows, kThreads, 0, stream>>>(p);
+  const auto run = [&]<int kThreads, int kWidth>() {
+    if (online) softmax_rows<kThreads, kWidth, true><<<rows, kThreads, 0, stream>>>(p);
+    else softmax_rows<kThreads, kWidth, false><<<rows, kThreads, 0, stream>>>(p);
+  };
+  const auto with_threads = [&]<int kWidth>() {
+    if (threads_of(p.columns) == 128) run.template operator()<128, kWidth>();
+    else run.template operator()<512, kWidth>();
   };
   const int width = width_of(p.columns);
-  if (width == 8) run.operator()<8>();
-  else if (width == 2) run.operator()<2>();
-  else run.operator()<1>();
+  if (width == 8) with_threads.operator()<8>();
+  else if (width == 2) with_threads.operator()<2>();
+  else with_threads.operator()<1>();
   CUDA_CHECK(cudaGetLastError());
 }
 
@@ -198,8 +207,11 @@ Case make(const Args& args) {
     static_cast<void>(in), static_cast<void>(out);
     launch_softmax(p, static_cast<int>(rows), online, stream);
   };
-  const attention::Tile tile{
-      .m = 1, .n = width_of(p.columns), .ctas_per_sm = kBlocksPerSm, .row_lanes = kThreads};
+  const int threads = threads_of(p.columns);
+  const attention::Tile tile{.m = 1,
+                             .n = width_of(p.columns),
+                             .ctas_per_sm = kThreadsPerSm / threads,
+                             .row_lanes = threads};
   const attention::Cost cost =
       attention::softmax(x, {}, on_chip(), {.tile = tile, .online = online});
   const auto sigma = static_cast<float>(arg(args, "sigma", 1));
@@ -226,9 +238,10 @@ Entry softmax_entry() {
     add(16, 1024, 1024);   // 34 MB
     add(32, 2048, 2048);   // 268 MB
     add(16, 4096, 4096);   // 537 MB
-    add(8, 8192, 8192);    // 1.1 GB, 17 MB of them at work
-    add(1, 16384, 16384);  // 35 MB at work: as much as L2 holds
-    add(1, 8192, 32768);   // 69 MB at work
+    add(8, 8192, 8192);    // 1.1 GB, 35 MB of rows and results at work
+    add(1, 16384, 16384);  // 17 MB at work, on 264 rows
+    add(1, 8192, 32768);   // 35 MB at work
+    add(1, 4096, 65536);   // 69 MB at work: walked from HBM every time
     add(1, 256, 152064);   // logits of a batch: few, long rows
   }
   return {.name = "softmax",

@@ -14,6 +14,7 @@
 #include "kernels/data.hpp"
 #include "kernels/device.hpp"
 #include "kernels/gemm/cublaslt.hpp"
+#include "kernels/gemm/linear.hpp"
 #include "kernels/reference.hpp"
 #include "model/gemm.hpp"
 
@@ -92,6 +93,42 @@ Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, co
   return p;
 }
 
+OnChip this_chip() {
+  OnChip chip;
+  chip.num_sms = gpu().num_sms;
+  return chip;
+}
+
+/// The tile the model counts with. Where no k step is told: 128 bytes, the swizzle span that Hopper
+/// kernels load.
+GemmTile kernel_tile(const Plan& p, const Format& f, double m, double n, double k) {
+  if (p.tile.rows <= 0) return gemm_tile(m, n, k, this_chip());
+  return {.m = p.tile.columns,
+          .n = p.tile.rows,
+          .k = p.k_step > 0 ? p.k_step : 128 / f.bytes,
+          .split_k = std::max(1, p.split_k),
+          .reduces = p.split_k > 1,
+          .cluster_m = p.cluster.columns,
+          .cluster_n = p.cluster.rows};
+}
+
+Work work_of(const Plan& p, const Format& f, std::int64_t m, std::int64_t n, std::int64_t k) {
+  const double dm = static_cast<double>(m), dn = static_cast<double>(n),
+               dk = static_cast<double>(k);
+  const ElementSize element{static_cast<double>(f.bytes)};
+  return gemm(dm, dn, dk, {.weight = element, .in = element, .out = ElementSize{2}},
+              kernel_tile(p, f, dm, dn, dk), this_chip());
+}
+
+void multiply(const Plan& p, const void* x, const void* w, void* out, const Buffer& workspace,
+              cudaStream_t stream) {
+  const CublasLt& lt = cublaslt();
+  const float alpha = 1, beta = 0;
+  check(lt.matmul(lt.handle, p.desc, &alpha, w, p.w, x, p.x, &beta, out, p.out, out, p.out, &p.algo,
+                  workspace.as(), workspace.bytes(), stream),
+        "cublasLtMatmul");
+}
+
 Case make(const Format& f, const Args& args) {
   const auto m = static_cast<std::int64_t>(arg(args, "m", 8192));
   const auto n = static_cast<std::int64_t>(arg(args, "n", 8192));
@@ -108,40 +145,20 @@ Case make(const Format& f, const Args& args) {
       std::make_shared<Plan>(plan(f, static_cast<std::uint64_t>(m), static_cast<std::uint64_t>(n),
                                   static_cast<std::uint64_t>(k), one.as<float>()));
 
-  // Where no k step is told: 128 bytes, the swizzle span that Hopper kernels load.
-  OnChip chip;
-  chip.num_sms = gpu().num_sms;
-  const double dm = static_cast<double>(m), dn = static_cast<double>(n),
-               dk = static_cast<double>(k);
-  GemmTile tile = gemm_tile(dm, dn, dk, chip);
   const bool known = p->tile.rows > 0;
-  if (known)
-    tile = {.m = p->tile.columns,
-            .n = p->tile.rows,
-            .k = p->k_step > 0 ? p->k_step : 128 / f.bytes,
-            .split_k = std::max(1, p->split_k),
-            .reduces = p->split_k > 1,
-            .cluster_m = p->cluster.columns,
-            .cluster_n = p->cluster.rows};
-  const ElementSize element{static_cast<double>(f.bytes)};
+  const GemmTile tile =
+      kernel_tile(*p, f, static_cast<double>(m), static_cast<double>(n), static_cast<double>(k));
   const auto pair = [](int a, int b) { return std::to_string(a) + "x" + std::to_string(b); };
   Case c;
   c.name = std::string(f.entry) + " m" + std::to_string(m) + " n" + std::to_string(n) + " k" +
            std::to_string(k) + (known ? " tile " : " tile unknown, model's ") +
            pair(tile.m, tile.n) + "x" + std::to_string(tile.k) + " cluster " +
            pair(tile.cluster_m, tile.cluster_n) + " split " + std::to_string(tile.split_k);
-  c.op = {.name = f.entry,
-          .op_class = OpClass::gemm,
-          .math = f.math,
-          .work = gemm(dm, dn, dk, {.weight = element, .in = element, .out = ElementSize{2}}, tile,
-                       chip)};
+  c.op = {
+      .name = f.entry, .op_class = OpClass::gemm, .math = f.math, .work = work_of(*p, f, m, n, k)};
   c.kernels_per_launch = tile.reduces ? 2 : 1;
   c.launch = [=](cudaStream_t stream) {
-    const CublasLt& lt = cublaslt();
-    const float alpha = 1, beta = 0;
-    check(lt.matmul(lt.handle, p->desc, &alpha, w.as(), p->w, x.as(), p->x, &beta, out.as(), p->out,
-                    out.as(), p->out, &p->algo, workspace.as(), workspace.bytes(), stream),
-          "cublasLtMatmul");
+    multiply(*p, x.as(), w.as(), out.as(), workspace, stream);
     (void)one;  // the descriptor points to it
   };
   c.verify = [=, launch = c.launch] {
@@ -188,6 +205,16 @@ std::vector<Args> shapes(std::initializer_list<double> decode) {
 }
 
 }  // namespace
+
+LinearLayer linear_bf16(std::int64_t m, std::int64_t n, std::int64_t k) {
+  const auto size = [](std::int64_t x) { return static_cast<std::uint64_t>(x); };
+  const auto p = std::make_shared<Plan>(plan(kBf16, size(m), size(n), size(k), nullptr));
+  const Buffer workspace(kWorkspace);
+  return {.launch = [=](const void* x, const void* w, void* out,
+                        cudaStream_t stream) { multiply(*p, x, w, out, workspace, stream); },
+          .work = work_of(*p, kBf16, m, n, k),
+          .kernels = p->split_k > 1 ? 2 : 1};
+}
 
 std::vector<Entry> gemm_entries() {
   auto fp8 = shapes({16, 32, 64});

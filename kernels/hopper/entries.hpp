@@ -7,6 +7,10 @@ namespace kvroof::kernels {
 
 Entry flash_v3_entry();
 Entry flash_v3_fp8_entry();
+Entry gqa_decode_tma_entry();
+Entry mla_decode_tma_entry();
+Entry flash_v4_entry();
+Entry ladder_entry();
 
 std::vector<Entry> hopper_entries();
 

@@ -92,7 +92,8 @@ __device__ __forceinline__ void transpose_in_quad(std::uint32_t (&w)[4]) {
 
 /// One row (half = 0: the first, 1: the one 8 below) of the accumulator times `factor` -> out,
 /// which is 16-byte aligned: every lane writes 16 bytes, the four lanes of a row 64 in one piece.
-template <class T, int kCount>
+/// kStreams: the row leaves L2 before K and V do; costs a register or two.
+template <class T, int kCount, bool kStreams = true>
 __device__ __forceinline__ void store_row(T* out, const float (&d)[kCount], int half, float factor,
                                           bool valid) {
 #pragma unroll
@@ -104,9 +105,12 @@ __device__ __forceinline__ void store_row(T* out, const float (&d)[kCount], int 
       w[g] = pack2<T>(d[at] * factor, d[at + 1] * factor);
     }
     transpose_in_quad(w);
-    if (valid)
-      *reinterpret_cast<uint4*>(out + 32 * i + 8 * (threadIdx.x % 4)) =
-          make_uint4(w[0], w[1], w[2], w[3]);
+    auto* to = reinterpret_cast<uint4*>(out + 32 * i + 8 * (threadIdx.x % 4));
+    const uint4 x = make_uint4(w[0], w[1], w[2], w[3]);
+    if (valid) {
+      if constexpr (kStreams) __stcs(to, x);
+      else *to = x;
+    }
   }
 }
 

@@ -6,6 +6,33 @@
 
 namespace kvroof::kernels::hopper {
 
+__device__ __forceinline__ void arrive_at(std::uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+/// whether the phase of this parity has completed; may wait for a moment
+__device__ __forceinline__ bool try_wait_at(std::uint32_t barrier, std::uint32_t parity) {
+  std::uint32_t done;
+  asm volatile(
+      "{\n.reg .pred p;\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, p;\n}"
+      : "=r"(done)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+__device__ __forceinline__ void wait_at(std::uint32_t barrier, std::uint32_t parity) {
+  asm volatile(
+      "{\n.reg .pred done;\n"
+      "retry:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra finished;\n"
+      "bra retry;\n"
+      "finished:\n}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
 /// A phase completes when `count` arrivals came and all announced bytes have landed.
 struct Mbarrier {
   std::uint64_t state;
@@ -13,9 +40,7 @@ struct Mbarrier {
   __device__ __forceinline__ void init(int count) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(this)), "r"(count));
   }
-  __device__ __forceinline__ void arrive() {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(this)) : "memory");
-  }
+  __device__ __forceinline__ void arrive() { arrive_at(shared_address(this)); }
   /// one arrival that also announces `bytes` to come by TMA
   __device__ __forceinline__ void arrive_expect(int bytes) {
     asm volatile(
@@ -25,15 +50,7 @@ struct Mbarrier {
   }
   /// returns once the phase of this parity has completed
   __device__ __forceinline__ void wait(std::uint32_t parity) {
-    asm volatile(
-        "{\n.reg .pred done;\n"
-        "retry:\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-        "@done bra finished;\n"
-        "bra retry;\n"
-        "finished:\n}" ::"r"(shared_address(this)),
-        "r"(parity)
-        : "memory");
+    wait_at(shared_address(this), parity);
   }
 };
 

@@ -1,10 +1,13 @@
 #include "kernels/hopper/prefill_case.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
 #include "kernels/check.hpp"
+#include "kernels/device.hpp"
 #include "kernels/reference.hpp"
+#include "model/attention/flash_v3.hpp"
 
 namespace kvroof::kernels::hopper {
 namespace {
@@ -147,6 +150,29 @@ Verdict verify_prefill(const PrefillData& data, const std::function<void(cudaStr
   if (!of_o.ok) return of_o;
   const Verdict of_lse = compare(expected_lse, out_lse, tolerance);
   return of_lse.ok ? of_o : of_lse;
+}
+
+double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, double poly_share,
+                double corrections) {
+  const attention::TileCount c = attention::count_tiles(model_shape(x), 1, t.m, t.n);
+  const double masked = x.causal ? 1. * t.m / t.n + 1 : x.s_kv % t.n != 0;
+  const double polynomial = poly_share * std::max(0., c.visited - c.q_tiles * (1 + masked));
+  return x.b * x.h_q * t.m *
+         ((c.visited - polynomial) * t.n + 4 * (corrections * c.visited + 2 * c.q_tiles));
+}
+
+double forward_cycles(const flash_v3::Shape& x, const attention::Tile& tile, double element_bytes,
+                      double section_heads, attention::StepPlan plan, bool longest_first) {
+  const attention::PipeRates rates =
+      element_bytes == 1 ? attention::kHopperFp8Pipes : attention::kHopperPipes;
+  plan.warpgroups = tile.m / 64;
+  const attention::Step step =
+      attention::step_cycles(tile, x.d_qk, x.d_v, element_bytes, rates, plan);
+  return attention::busiest_sm(model_shape(x), tile, step,
+                               {.section = section_heads,
+                                .longest_first = longest_first,
+                                .per_tile = attention::tile_overhead(x.d_v)},
+                               {.num_sms = gpu().num_sms});
 }
 
 void add_paper_shapes(std::vector<Args>& shapes, double d_qk, double d_v) {

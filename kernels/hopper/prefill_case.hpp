@@ -5,7 +5,7 @@
 #include "kernels/attention/flash_v3.hpp"
 #include "kernels/case.hpp"
 #include "kernels/data.hpp"
-#include "model/shape.hpp"
+#include "model/attention/pipes.hpp"
 
 namespace kvroof::kernels::hopper {
 
@@ -29,6 +29,19 @@ flash_v3::Call prefill_call(const PrefillData&);
 /// of a small call, 96 rows of a large one, the first and the last of a head among them.
 Verdict verify_prefill(const PrefillData&, const std::function<void(cudaStream_t)>& launch,
                        double tolerance);
+
+/// Cycles of the busiest SM for the tiles of a call (model/attention/flash_v3.hpp); a warpgroup
+/// owns 64 rows of the tile.
+double forward_cycles(const flash_v3::Shape&, const attention::Tile&, double element_bytes,
+                      double section_heads, attention::StepPlan plan = {},
+                      bool longest_first = true);
+
+/// XU instructions of a call, counted per lane: exponentials of the visited scores; in each of the
+/// four lanes of a row the correction of every tile (lazy rescaling predicates it off, but it is
+/// issued), the logarithm and the reciprocal. Polynomials take no part in a row tile's first and
+/// masked key tiles.
+double xu_lanes(const flash_v3::Shape&, const attention::Tile&, double poly_share = 0,
+                double corrections = 1);
 
 /// 16,384 tokens in all, h·d = 2048, 512 to 16K tokens a request, full and causal: what the papers
 /// plot (arXiv:2407.08608, section 4.1).

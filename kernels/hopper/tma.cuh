@@ -66,7 +66,9 @@ inline CUtensorMap tile_map(const Tensor4& t, CUtensorMapDataType type, int elem
   const CUresult r =
       encode_function()(&map, type, 5, const_cast<void*>(t.data), sizes, strides, box, steps,
                         CU_TENSOR_MAP_INTERLEAVE_NONE,
-                        span == 128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+                        span == 128  ? CU_TENSOR_MAP_SWIZZLE_128B
+                        : span == 64 ? CU_TENSOR_MAP_SWIZZLE_64B
+                                     : CU_TENSOR_MAP_SWIZZLE_32B,
                         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (r != CUDA_SUCCESS)
     throw std::runtime_error("cuTensorMapEncodeTiled: error " + std::to_string(r));
@@ -85,6 +87,18 @@ __device__ __forceinline__ void load_tile(void* tile, const CUtensorMap& map, Mb
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
       "[%0], [%1, {%3, %4, %7, %5, %6}], [%2];" ::"r"(shared_address(tile)),
       "l"(&map), "r"(shared_address(&full)), "r"(0), "r"(row), "r"(h), "r"(b), "r"(block)
+      : "memory");
+}
+
+/// The same for what is read once: these lines leave L2 first.
+__device__ __forceinline__ void load_tile_once(void* tile, const CUtensorMap& map, Mbarrier& full,
+                                               int row, int h, int b) {
+  std::uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%3, %4, %3, %5, %6}], [%2], %7;" ::"r"(shared_address(tile)),
+      "l"(&map), "r"(shared_address(&full)), "r"(0), "r"(row), "r"(h), "r"(b), "l"(policy)
       : "memory");
 }
 

@@ -27,14 +27,14 @@ std::vector<Read> read(const Csv& csv) {
 
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   return answer_each(rows, [&](const Measurement& m) {
-    Setup s = setup_of(context, m);
+    Setup s = unfitted(setup_of(context, m), *context.machine(m.hardware));
     const double block = number_after(m.words.at("note"), "block size", 0);
     if (block >= 1) s.policy.block_size = static_cast<int>(block);
     if (m.isl + m.osl > s.llm.max_positions && s.llm.max_positions > 0)
       throw std::runtime_error("prompt and output exceed the network's positions");
-    if (mentions(m.engine, "vLLM")) s = python_scheduler(s);
+    if (m.engine == "vllm") s = python_scheduler(s);
     if (mentions(m.engine, "MII")) s = ungraphed(s);
-    if (mentions(m.engine, "TensorRT")) s = without_windows(s);
+    if (m.engine == "trtllm") s = without_windows(s);
     const BatchTimes t = static_batch(s, m.concurrency, m.isl, m.osl);
     if (m.value < t.floor.value)
       throw std::runtime_error("the measured time is below the speed of light");

@@ -147,10 +147,16 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
   Once<serving::Service> runs;
   return answer_each(rows, [&](const Measurement& m) {
     Setup s = setup_of(context, m);
+    // Pages of 2023 and 2024, and loops that serve nobody.
+    const bool serving = m.engine == "vllm" || m.engine == "sglang";
+    if (!serving || mentions(m.words.at("source"), "(2024") ||
+        mentions(m.words.at("source"), "buildkite"))
+      s = unfitted(s, *context.machine(m.hardware));
     for (std::string_view loop : {"transformers", "PyTorch Lightning", "AutoAWQ"})
       if (m.engine == loop) s = eager(s);
-    if (mentions(m.words.at("source"), "(2024") && m.engine == "vLLM") s = python_scheduler(s);
+    if (mentions(m.words.at("source"), "(2024") && m.engine == "vllm") s = python_scheduler(s);
     if (m.engine == "DeepSpeed-MII") s = ungraphed(s);
+    if (m.engine == "trtllm") s = executor(s, *context.machine(m.hardware));
     const int gpus = s.policy.parallel.gpus();
     switch (static_cast<Kind>(static_cast<int>(m.more.at("kind")))) {
       case Kind::batch_of_one: {
@@ -183,7 +189,7 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
 
 FileFormat assorted_format() {
   return {"published figures", [](const Csv& csv) { return is_published(csv, ""); },
-          [](const Csv& csv) { return read_published(csv, finish); }, predict};
+          [](const Csv& csv) { return read_published(csv, finish); }, predict, true};
 }
 
 }  // namespace kvroof::accuracy

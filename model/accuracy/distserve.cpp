@@ -33,7 +33,7 @@ Seconds step(Setup s, double batch, double context) {
 /// Quadratic through three prompt lengths of the profiled range, a plane through three batches.
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   return answer_each(rows, [&](const Measurement& m) {
-    const Setup s = eager(setup_of(context, m));
+    const Setup s = eager(unfitted(setup_of(context, m), *context.machine(m.hardware)));
     const char which = m.metric.back();
     if (m.metric.starts_with("prefill")) {
       const double n0 = 128, n1 = 512, n2 = 1024;

@@ -18,6 +18,8 @@ struct FileFormat {
   bool (*matches)(const Csv&);
   std::vector<Read> (*read)(const Csv&);
   std::vector<Answer> (*predict)(Context&, std::span<const Measurement>);
+  /// Engines of 2025 and 2026: the constants fitted on their rows apply.
+  bool recent = false;
 };
 
 std::span<const FileFormat> formats();

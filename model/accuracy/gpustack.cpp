@@ -94,7 +94,7 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
 FileFormat gpustack_format() {
   return {"GPUStack performance lab",
           [](const Csv& csv) { return is_published(csv, "GPUStack performance lab"); }, read,
-          predict};
+          predict, true};
 }
 
 }  // namespace kvroof::accuracy

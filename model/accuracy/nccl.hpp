@@ -12,4 +12,7 @@ Seconds nccl_time(const Machine& m, const Collective& c);
 /// What a call from Python adds to a collective that no graph holds.
 Seconds eager_call();
 
+/// The same through PyTorch's process groups, which check and record every call.
+Seconds process_group_call();
+
 }  // namespace kvroof::accuracy

@@ -30,9 +30,11 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
     const bool pair = mentions(m.hardware, "pairwise");
     if (pair && all_reduce && m.num_gpus > 2)
       throw std::runtime_error("GPUs linked in pairs: the path between pairs is not modelled");
-    return nccl_time(*gpu, {.kind = all_reduce ? CollectiveKind::all_reduce : CollectiveKind::send,
-                            .ranks = all_reduce ? m.num_gpus : 2,
-                            .payload = Bytes{m.more.at("bytes")}})
+    const Seconds call = all_reduce ? process_group_call() : Seconds{};
+    return (call +
+            nccl_time(*gpu, {.kind = all_reduce ? CollectiveKind::all_reduce : CollectiveKind::send,
+                             .ranks = all_reduce ? m.num_gpus : 2,
+                             .payload = Bytes{m.more.at("bytes")}}))
         .value;
   });
 }

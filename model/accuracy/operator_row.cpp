@@ -100,7 +100,8 @@ OperatorRow operator_row(lint_rows::Row& r, OperatorTable table, std::string_vie
     case OperatorTable::exchange:
       out.shape = {r.number({"num_tokens", "num_token"}), r.number({"hidden_size"}),
                    r.number({"topk", "num_topk"}),
-                   r.number_or("moe_ep_size", 8 * r.number_or("node_num", 1))};
+                   r.number_or("moe_ep_size", 8 * r.number_or("node_num", 1)),
+                   r.number_or(std::string(operation) + "_sms", 0)};
       break;
     case OperatorTable::none:
       break;

@@ -19,7 +19,7 @@ enum class OperatorTable {
   latent_bmm,     // the absorbed products before and after it
   moe,            // tokens, hidden and expert sizes, top-k, experts, tensor and expert cuts
   collective,     // GPUs, elements
-  exchange        // MoE dispatch and combine: tokens, hidden size, top-k, ranks
+  exchange        // MoE dispatch and combine: tokens, hidden size, top-k, ranks, SMs that copy
 };
 
 OperatorTable operator_table(const Csv& csv);

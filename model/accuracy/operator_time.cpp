@@ -82,10 +82,13 @@ Seconds attention_time(const OperatorRow& r, const Machine& m) {
   const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
                              : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
   constexpr std::string_view kNames[] = {"attention", "prefill_attention"};
-  // The tables' prefill call rotates q and k and fills the cache before it attends.
+  // The tables' prefill call computes the sequences' offsets, rotates q and k and fills the cache
+  // before it attends.
   constexpr std::string_view kWithAppend[] = {"prefill_attention", "rope_append"};
   const LlmShape s = one_layer(a, 1024, Dtype::bf16);
-  return decode ? sum_of(s, p, m, load, kNames) : sum_of(s, p, m, load, kWithAppend);
+  if (decode) return sum_of(s, p, m, load, kNames);
+  return m.fit_of(OpClass::elementwise).ramp + m.launch.graph_node +
+         sum_of(s, p, m, load, kWithAppend);
 }
 
 Seconds latent_time(const OperatorRow& r, const Machine& m) {
@@ -158,18 +161,36 @@ Seconds collective_time(const OperatorRow& r, const Machine& m) {
   return contains(r.kernel, "eager") ? in_graph + eager_call() : in_graph;
 }
 
-/// Low-latency exchange of MoE tokens: dispatch in FP8, combine in BF16.
+/// MoE tokens to their experts' ranks and back, inside one link domain. DeepEP's rows of 8 H100 and
+/// 8 B200, checked on H200 and GB200:
+///   low latency  a copy for every expert, through NVLink at half of its rate: FP8 there, BF16 back
+///   normal       a copy for every rank that holds a chosen expert, through staging buffers: each
+///   SM
+///                copies 26 GB/s on the way there and 16 GB/s back, where the sums are made
 Seconds exchange_time(const OperatorRow& r, const Machine& m) {
-  const auto [tokens, hidden, top_k, ranks, a, b, c] = r.shape;
+  constexpr Seconds kNormalStart{26e-6}, kNormalReturn{40e-6}, kLowLatencyStart{9.5e-6};
+  constexpr Bandwidth kDispatchOfSm{26e9}, kCombineOfSm{16e9};
+  constexpr double kLinkShare = 0.5;
+  const auto [tokens, hidden, top_k, ranks, sms, a, b] = r.shape;
   if (contains(r.operation, "prepare"))
     throw std::runtime_error("the preparation of an exchange is not modelled");
   if (ranks > m.nvlink.domain) throw std::runtime_error("GPUs of more than one link domain");
   const bool dispatch = contains(r.operation, "dispatch");
-  const double bytes = dispatch && r.weights != Dtype::bf16 ? element_size(r.weights).value : 2;
-  const double copies = std::min(top_k, ranks);  // one per rank that holds a chosen expert
+  const double off_rank = (ranks - 1) / ranks;
+  const double copies = ranks * (1 - std::pow(1 - 1 / ranks, top_k));
+  if (sms > 0) {
+    const Bytes bytes{2 * tokens * copies * hidden * off_rank};
+    return dispatch ? kNormalStart + bytes / (sms * kDispatchOfSm)
+                    : kNormalReturn + bytes / (sms * kCombineOfSm);
+  }
+  if (contains(r.kernel, "deepep")) {
+    const Bytes bytes{(dispatch ? 1.0 : 2.0) * tokens * top_k * hidden};
+    return kLowLatencyStart + bytes / (kLinkShare * m.nvlink.bandwidth);
+  }
+  const double size = dispatch && r.weights != Dtype::bf16 ? element_size(r.weights).value : 2;
   return link_time({.kind = CollectiveKind::all_to_all,
                     .ranks = static_cast<int>(ranks),
-                    .payload = Bytes{tokens * copies * hidden * bytes}},
+                    .payload = Bytes{tokens * copies * hidden * size}},
                    m.nvlink);
 }
 

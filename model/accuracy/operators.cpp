@@ -8,6 +8,7 @@
 #include "model/accuracy/answers.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/operator_row.hpp"
+#include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 
 namespace kvroof::accuracy {
@@ -41,6 +42,7 @@ std::vector<Read> read(const Csv& csv) {
       lint_rows::Row r(csv, cells);
       m.hardware = r.text({"device"});
       m.engine = r.text({"framework"});
+      if (const std::string known = engine_of(m.engine); known != "generic") m.engine = known;
       m.engine_version = r.text({"version"});
       const OperatorRow row = operator_row(r, table, column.operation);
       m.llm = row.group();
@@ -60,7 +62,7 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
   return answer_each(rows, [&](const Measurement& m) {
     if (m.hardware != last || !gpu) gpu = context.machine(m.hardware), last = m.hardware;
     if (!gpu) throw std::runtime_error("no hardware profile for " + m.hardware);
-    return operator_time(unpacked(m.words.at("row")), *gpu).value;
+    return operator_time(unpacked(m.words.at("row")), with_narrow_formats(*gpu)).value;
   });
 }
 

@@ -5,6 +5,10 @@
 
 namespace kvroof::accuracy {
 
+/// The engine without constants that were fitted on serving rows of 2025 and 2026, for tables made
+/// before. `own` is the GPU without an engine's factors.
+Setup unfitted(Setup setup, const Machine& own);
+
 /// Python launches every kernel of a step one by one: no graphs, and an operator costs the host
 /// more than the GPU at small batches. vLLM of 2023, Hugging Face transformers.
 Setup eager(Setup setup);
@@ -19,6 +23,14 @@ Setup python_scheduler(Setup setup);
 
 /// DeepSpeed-MII: C++ operators without graphs.
 Setup ungraphed(Setup setup);
+
+/// TensorRT-LLM's executor driven in process by a C++ benchmark, as on its performance pages and in
+/// MLPerf's harness: no HTTP server and no detokeniser, whose cost per sequence the fits of serving
+/// rows hold. `own` is the GPU without an engine's factors.
+Setup executor(Setup setup, const Machine& own);
+
+/// Narrow products reach less of their peak than BF16 ones: factors from the operator tables.
+Machine with_narrow_formats(Machine machine);
 
 /// TensorRT-LLM before v0.11 shared K/V among the query heads of a group only where its XQA kernel
 /// existed: groups of eight, heads of 128, from v0.6. Elsewhere, and for every network in v0.5,

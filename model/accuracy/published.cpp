@@ -140,8 +140,12 @@ std::vector<Read> read_published(const Csv& csv,
   out.reserve(csv.rows.size());
   for (const CsvRow& row : csv.rows) {
     Read read = published_row(csv, row);
-    if (auto* m = std::get_if<Measurement>(&read))
-      if (const std::string why = finish(*m); !why.empty()) read = Refusal{*m, why};
+    if (auto* m = std::get_if<Measurement>(&read)) {
+      const std::string why = finish(*m);
+      // Groups compare across tables: the program's own engine names where it has one.
+      if (const std::string known = engine_of(m->engine); known != "generic") m->engine = known;
+      if (!why.empty()) read = Refusal{*m, why};
+    }
     out.push_back(std::move(read));
   }
   return out;

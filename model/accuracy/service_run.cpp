@@ -19,7 +19,9 @@ serving::Service run_trace(const Setup& given, const serving::Trace& trace, cons
   const int replicas = s.policy.parallel.data;
   serving::Limits l = limits(s, mean);
   if (run.blocks > 0) l.blocks = run.blocks;
-  l.prefix_caching = run.prefix_caching;
+  l.blocks = static_cast<std::int64_t>(static_cast<double>(l.blocks) * run.cache_factor);
+  l.prefix_caching = run.prefix_caching || run.prefix_hit > 0;
+  l.prefix_hit_rate = run.prefix_hit;
   if (run.reserve) l.reserve = static_cast<std::int64_t>(longest);
   const double each = std::ceil(static_cast<double>(trace.requests.size()) / replicas);
   const double room = static_cast<double>(l.blocks * l.block_size) /

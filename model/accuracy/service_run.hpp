@@ -17,6 +17,8 @@ struct Run {
   std::int64_t concurrency = 0;  // > 0: closed loop
   bool reserve = false;
   bool prefix_caching = false;
+  double prefix_hit = 0;    // share of each prompt that is not computed
+  double cache_factor = 1;  // requests that share cache: the pool seems larger by this
   double longest = 0;
   std::int64_t blocks = 0;
 };

@@ -182,7 +182,8 @@ FileFormat silicon_format() {
                 return csv.has({"silicon_tpot_ms", "model_path"});
               },
           .read = read,
-          .predict = answer};
+          .predict = answer,
+          .recent = true};
 }
 
 }  // namespace kvroof::accuracy

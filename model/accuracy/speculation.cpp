@@ -74,7 +74,7 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
       throw std::runtime_error("no accepted length for this method and network in the table");
     if (mentions(m.words.at("note"), "task "))
       throw std::runtime_error("the accepted length of a single task is not stated");
-    const Setup s = eager(setup_of(context, m));
+    const Setup s = eager(unfitted(setup_of(context, m), *context.machine(m.hardware)));
     const Lowering l = lower(s.llm, s.policy, s.machine);
     const double context_tokens = 512, tokens = how->verified;
     const auto step = [&](double s_q) {

@@ -29,7 +29,9 @@ std::vector<Read> read(const Csv& csv) {
 
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   return answer_each(rows, [&](const Measurement& m) {
-    const BatchTimes t = static_batch(eager(setup_of(context, m)), m.concurrency, m.isl, m.osl);
+    const BatchTimes t =
+        static_batch(eager(unfitted(setup_of(context, m), *context.machine(m.hardware))),
+                     m.concurrency, m.isl, m.osl);
     return m.metric == "ttft" ? t.prefill.value : m.metric == "tpot" ? t.step.value : t.whole.value;
   });
 }

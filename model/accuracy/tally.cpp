@@ -105,10 +105,8 @@ std::vector<std::string> for_each_table(
 }
 
 Tally assess(const std::vector<std::string>& paths) {
-  // The fitted constants are those of engines of 2025 and 2026. Tables of older ones keep the GPU
-  // profiles' own, and their readers state what those engines did differently.
-  constexpr std::string_view kPresent[] = {"engines", "published figures",
-                                           "GPUStack performance lab"};
+  // Constants fitted on rows of 2025 and 2026 hold for engines of those years; older tables differ
+  // from the GPU profiles in ways their own readers state.
   Context context, older(false);
   std::vector<Outcome> outcomes;
   auto unread = for_each_table(paths, [&](const Csv& csv, const FileFormat& format) {
@@ -124,9 +122,7 @@ Tally assess(const std::vector<std::string>& paths) {
         outcomes.push_back({std::move(std::get<Measurement>(r)), 0.0});
       }
     }
-    const bool present =
-        std::find(std::begin(kPresent), std::end(kPresent), format.name) != std::end(kPresent);
-    const std::vector<Answer> answers = format.predict(present ? context : older, asked);
+    const std::vector<Answer> answers = format.predict(format.recent ? context : older, asked);
     for (std::size_t i = 0; i < place.size(); ++i) {
       Answer a = i < answers.size() ? answers[i] : Answer{std::string("no answer")};
       // Neither a prediction that is not a positive number nor a measured zero has an error.

@@ -51,7 +51,9 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
       m.pool.dp = m.pool.tp, m.pool.tp = 1;
       m.pool.expert = m.pool.dp > 1;
     }
-    Setup s = early_trtllm(without_windows(setup_of(context, m)), version_number(m.engine_version));
+    Setup s =
+        early_trtllm(without_windows(executor(setup_of(context, m), *context.machine(m.hardware))),
+                     version_number(m.engine_version));
     // One GH200 sits alone in its server: two of them talk over the network. Boards of four have
     // NVLink among them.
     if (mentions(m.hardware, "GH200") && m.pool.tp == 2) s.machine.nvlink = s.machine.nic;

@@ -29,7 +29,7 @@ std::vector<Read> read(const Csv& csv) {
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   Once<serving::Service> runs;
   return answer_each(rows, [&](const Measurement& m) {
-    const Setup s = setup_of(context, m);
+    const Setup s = executor(setup_of(context, m), *context.machine(m.hardware));
     const serving::Service& r = runs(m.configuration, [&] {
       return run_service(s,
                          {.traffic = {.requests = static_cast<std::int64_t>(m.more.at("requests")),

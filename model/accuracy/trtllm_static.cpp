@@ -27,7 +27,8 @@ std::vector<Read> read(const Csv& csv) {
 std::vector<Answer> predict(Context& context, std::span<const Measurement> rows) {
   return answer_each(rows, [&](const Measurement& m) {
     const Setup s =
-        early_trtllm(without_windows(setup_of(context, m)), version_number(m.engine_version));
+        early_trtllm(without_windows(executor(setup_of(context, m), *context.machine(m.hardware))),
+                     version_number(m.engine_version));
     const BatchTimes t = static_batch(s, m.concurrency, m.isl, m.osl);
     if (m.metric == "ttft") return t.prefill.value;
     const double rate = m.concurrency * m.osl / t.whole.value;

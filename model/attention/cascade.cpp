@@ -13,6 +13,7 @@ Cost level(const AttentionShape& x, const Formats& f, const OnChip& chip, const 
            double splits) {
   Cost c = decode(x, f, chip, {.tile = t, .splits = 1});
   c.work.l2_to_sm += (splits - 1) * c.work.read.activations;  // every split loads its rows of q
+  c.work.exps += x.b * x.h_q * x.s_q * splits * t.row_ends;
   c.work.ctas *= splits;
   return c;
 }
@@ -36,7 +37,7 @@ Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, doub
   w.read.activations += partials - q;       // q is an input of both levels, once from HBM
   w.written.activations += partials - out;  // the levels write partials, the merge writes o
   w.l2_to_sm += partials;
-  w.exps += parts * rows;
+  w.exps += rows * (plan.merge_ends > 0 ? round_up(parts, 32) + plan.merge_ends : parts);
   w.fp32 += Flops{2 * parts * rows * x.d_v};
   w.launches += 1;
   if (page > 0) {
@@ -45,7 +46,13 @@ Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, doub
     w.read.kv += shared_table + own_table;
     w.l2_to_sm += first.work.ctas / plan.prefix_splits * shared_table + x.h_kv * own_table;
   }
-  if (partials <= chip.l2_effective) c.handed_over = 2 * partials;
+  // The suffixes stream through L2 between the prefix's partial results and the merge, and past the
+  // first of their own.
+  const Bytes stream = second.work.read.kv;
+  const Bytes of_prefix = plan.prefix_splits / parts * partials, of_suffix = partials - of_prefix;
+  const Bytes kept_prefix = l2_hit(stream + partials, chip) * of_prefix;
+  const double kept_suffix = std::min(1.0, chip.l2_effective / (stream + of_suffix));
+  c.handed_over = 2 * (kept_prefix + kept_suffix * of_suffix);
   return c;
 }
 

@@ -6,9 +6,12 @@
 namespace kvroof::attention {
 
 /// How the two levels run: the rows of all requests over the prefix, those of one over its suffix.
+///   merge_ends   XU operations of the merge per query row beside one a part: see Tile::row_ends.
+///                A kernel that states them weighs its parts in whole warps.
 struct CascadePlan {
   Tile prefix, suffix;
   double prefix_splits = 1, suffix_splits = 1;
+  double merge_ends = 0;
 };
 
 /// Two levels and a merge: all b·s_q·group query rows of a K/V head form the row tiles of one pass
@@ -18,6 +21,8 @@ struct CascadePlan {
 ///   partials  = (prefix splits + suffix splits)·b·h_q·s_q·4·(d_v + 1), written, read by one merge
 ///   flops     as flash_decoding; the prefix tiles are full where single requests would pad them
 /// The prefix is read from L2 once per row tile: ceil(b·s_q·group / m) times instead of b times.
+/// handed_over: the partial results that L2 still holds at the merge. Those of the prefix have left
+/// it when the suffixes, which stream through in between, exceed it.
 /// page > 0: a block table of 4-byte entries, the shared pages named once.
 /// Ye et al. 2025 (arXiv:2501.01005) section 3.1.2.
 Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, double shared,

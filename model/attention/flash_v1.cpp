@@ -14,6 +14,31 @@ Tile flash_v1_tile(double sram_elements, double d) {
           .mma_sync = true};
 }
 
+namespace {
+
+// Rows of one head that a pass finds in L2, summed over the passes: those that the pass before it
+// left there. Pass j works on the rows that see a key of block j; `row_bytes` are one row's, of all
+// resident heads.
+double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, const OnChip& chip) {
+  const double offset = x.s_kv - x.s_q;
+  const bool causal = x.causal || x.window > 0;
+  const auto first = [&](double pass) {
+    return causal ? std::clamp(pass * t.n - offset, 0.0, x.s_q) : 0;
+  };
+  const auto end = [&](double pass) {
+    if (x.window <= 0) return x.s_q;
+    return std::clamp((pass + 1) * t.n + x.window - 1 - offset, 0.0, x.s_q);
+  };
+  double rows = 0;
+  for (double pass = 1; pass < ceil_div(x.s_kv, t.n); ++pass) {
+    const double again = std::max(0.0, end(pass - 1) - first(pass));
+    rows += again * l2_hit((end(pass - 1) - first(pass - 1)) * row_bytes, chip);
+  }
+  return rows;
+}
+
+}  // namespace
+
 Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o) {
   const Tile t = o.tile.value_or(
       flash_v1_tile(Bytes{o.sram_bytes} / Elements{1} / f.act_size(), std::max(x.d_qk, x.d_v)));
@@ -51,9 +76,10 @@ Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, con
 
   Cost cost{.work = w, .execution = execution_of(t)};
   const double resident = std::min(1.0, chip.num_sms * t.ctas_per_sm / heads);
-  const Bytes row_traffic = w.read.activations + w.written.activations;
-  if (passes > 1 && resident * live <= chip.l2_effective)
-    cost.handed_over = (1 - 1 / passes) * (row_traffic - (o.backward ? k + v : Bytes{}));
+  const double again = x.s_q > 0 ? kept_rows(x, t, resident * live / x.s_q, chip) / x.s_q : 0;
+  cost.kept.read = again * live;
+  cost.kept.written = again * (o.backward ? q : out + stats);
+  cost.handed_over = cost.kept.read + cost.kept.written;
   return cost;
 }
 

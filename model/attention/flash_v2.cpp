@@ -38,10 +38,15 @@ Cost backward(const AttentionShape& x, const Formats& f, const OnChip& chip, con
   w.exps = scores;
   w.fp32 = Flops{2 * (kBackwardSlots * scores + rows * x.d_v)};
   w.smem = Bytes{tiles * backward_smem_bytes(t, x.d_qk, x.d_v, e)};
-  w.read = {.kv = kv, .activations = q + 3 * out + 2 * row_scalars + accumulator};
-  w.written.activations = q + kv + row_scalars + accumulator;
-  w.l2_to_sm = key_passes * (q + out + 2 * row_scalars) + x.group() * kv + 2 * out + accumulator;
-  w.ctas = heads * ceil_div(x.s_kv, t.n);
+  // Where L2 does not hold what one kernel leaves for the next, the main kernel fetches dO again
+  // and brings the accumulator in from its zeros and out again.
+  const double d_o_reads = 2 * out <= chip.l2_effective ? 1 : 2;
+  const double trips = accumulator <= chip.l2_effective ? 1 : 2;
+  w.read = {.kv = kv,
+            .activations = q + (1 + d_o_reads) * out + 2 * row_scalars + trips * accumulator};
+  w.written.activations = q + kv + row_scalars + trips * accumulator;
+  w.l2_to_sm = key_passes * (q + out + 2 * row_scalars) + kv + 2 * out + accumulator;
+  w.ctas = x.b * x.h_kv * ceil_div(x.s_kv, t.n);  // the heads of a group one after another
   w.launches = 3;
   Cost cost{.work = w, .execution = execution_of(t)};
   if (accumulator <= chip.l2_effective) cost.handed_over = 2 * (accumulator + row_scalars);

@@ -16,9 +16,11 @@ Tile flash_v2_backward_tile(double d);
 /// Backward (options.backward), three kernels: D = rowsum(dO∘O); per key tile dK, dV and an fp32
 /// accumulation of dQ in global memory; dQ rounded to its format.
 ///   flops = 2.5 x forward: S and dP recomputed, dV, dK, dQ           executed 10·m·n·d a tile
-///   read  = q + k + v + o + 2·dO + lse + D + dQ accumulator     written = dq + dk + dv + D +
-///   accumulator l2_to_sm = T_c·(q + dO + lse + D) + k + v + o + dO; accumulator adds are performed
-///   in L2
+///   read    = q + k + v + o + 2·dO + lse + D + dQ accumulator
+///   written = dq + dk + dv + D + accumulator
+///   l2_to_sm = T_c·(q + dO + lse + D) + k + v + o + dO; accumulator adds are performed in L2
+///   dO is read once where L2 keeps o and dO; an accumulator larger than L2 makes two trips. The
+///   heads of a group are walked by one block, so that dK and dV are written once.
 /// Dao 2023 (arXiv:2307.08691) Algorithms 1 and 2. Options: tile, backward, lse.
 Cost flash_v2(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 

@@ -1,5 +1,10 @@
 #include "model/attention/flash_v3.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <queue>
+#include <vector>
+
 namespace kvroof::attention {
 namespace {
 
@@ -37,7 +42,54 @@ Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, con
   const bool causal = x.causal || x.window > 0;
   const Tile t = o.tile.value_or(flash_v3_tile(x.d_qk, x.d_v, causal, local, f.math));
   const bool packed = x.group() > 1 && should_pack(x.s_q, x.group(), t.m);
-  return forward(x, f, chip, {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse});
+  return forward(
+      x, f, chip,
+      {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse, .q_leaves_l2 = true});
+}
+
+Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o) {
+  Cost c = flash_v3(x, {.act = Dtype::fp8, .kv = Dtype::fp8, .math = MathType::fp8}, chip, o);
+  const Bytes v{x.b * x.h_kv * x.s_kv * x.d_v};
+  const Bytes transposed{x.b * x.h_kv * round_up(x.s_kv, 64) * x.d_v};
+  c.work.read.kv += transposed;
+  c.work.written.activations += transposed + Bytes{x.b * x.h_q * x.s_q * x.d_v};
+  c.work.l2_to_sm += v;
+  c.work.launches = 2;
+  c.handed_over = 2 * transposed;
+  return c;
+}
+
+double transposition_cycles(const AttentionShape& x, const OnChip& chip) {
+  constexpr double kBytesPerClock = 20;
+  return 2 * x.b * x.h_kv * x.s_kv * x.d_v / (kBytesPerClock * chip.num_sms);
+}
+
+double tile_overhead(double d_v) { return 1000 + 25 * d_v; }
+
+double busiest_sm(const AttentionShape& x, const Tile& t, const Step& step, const Schedule& s,
+                  const OnChip& chip) {
+  const auto q_tiles = static_cast<int>(ceil_div(x.s_q, t.m));
+  std::vector<double> tile_cycles;  // of one head, in the order of rows
+  for (int i = 0; i < q_tiles; ++i) {
+    const double seen = x.causal ? std::min(x.s_kv, x.s_kv - x.s_q + (i + 1.0) * t.m) : x.s_kv;
+    // Where the tensor cores bind, the first softmax of a tile has no products to hide under.
+    const double fill = step.mma > step.chain ? step.chain : 0;
+    tile_cycles.push_back(std::max(1.0, ceil_div(seen, t.n)) * step.longest() + fill + s.per_tile);
+  }
+  std::priority_queue<double, std::vector<double>, std::greater<>> free_at;
+  for (int i = 0; i < chip.num_sms; ++i) free_at.push(0);
+  double last = 0;
+  const double heads = x.b * x.h_q;
+  for (double head = 0; head < heads; head += s.section)
+    for (int from_first = 0; from_first < q_tiles; ++from_first) {
+      const int i = s.longest_first ? q_tiles - 1 - from_first : from_first;
+      for (double h = head; h < std::min(heads, head + s.section); ++h) {
+        const double end = free_at.top() + tile_cycles[static_cast<std::size_t>(i)];
+        free_at.pop(), free_at.push(end);
+        last = std::max(last, end);
+      }
+    }
+  return last;
 }
 
 }  // namespace kvroof::attention

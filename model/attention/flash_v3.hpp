@@ -1,6 +1,7 @@
 // FlashAttention-3: TMA, wgmma, warp specialisation and ping-pong on Hopper; bf16/fp16 and FP8.
 #pragma once
 #include "model/attention/forward.hpp"
+#include "model/attention/pipes.hpp"
 
 namespace kvroof::attention {
 
@@ -14,5 +15,29 @@ Tile flash_v3_tile(double d_qk, double d_v, bool causal, bool window, MathType m
 /// d. Left out: block quantisation of Q, K, V and the transposition of V tiles (FP8), both a few
 /// percent. Shah et al. 2024 (arXiv:2407.08608). Options: tile, lse, sinks (with a window).
 Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
+
+/// The E4M3 kernel as it runs here: V is transposed by a pass of its own (V read, V^T [b, h_kv,
+/// d_v, s_kv rounded up to 64] written and read) and O comes out in bf16.
+Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o);
+
+/// Cycles of the pass that transposes V, if an SM's share of HBM is 20 bytes a clock (4.6 TB/s over
+/// 132 SMs at 1.74 GHz).
+double transposition_cycles(const AttentionShape& x, const OnChip& chip);
+
+/// How the persistent kernel hands tiles to SMs.
+///   section    heads of K/V that take turns: their longest tiles first, then the next section
+///   per_tile   cycles of a tile beside its steps: Q, first scores, O to memory
+struct Schedule {
+  double section = 1;
+  bool longest_first = true;
+  double per_tile = 0;
+};
+/// Fitted with kOwnCycles, on the same half.
+double tile_overhead(double d_v);
+
+/// Cycles of the SM that finishes last when every free SM takes the next tile: list scheduling of
+/// b·h_q·ceil(s_q / m) tiles, each key_tiles·step + per_tile long.
+double busiest_sm(const AttentionShape& x, const Tile& tile, const Step& step, const Schedule& s,
+                  const OnChip& chip);
 
 }  // namespace kvroof::attention

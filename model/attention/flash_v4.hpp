@@ -14,6 +14,9 @@ Tile flash_v4_tile();
 /// fraction, three FMA of the degree-3 polynomial, shift and add of the exponent.
 /// Dao-AILab/flash-attention flash_attn/cute/utils.py.
 inline constexpr double kPolySlots = 9;
+/// The same where one instruction does two FP32 lanes (Blackwell): clamp, shift and exponent stay
+/// single.
+inline constexpr double kPackedPolySlots = 6;
 
 /// See forward(), with
 ///   exps = tiles·((1 - poly_share)·m·n + rescale_share·m·row_lanes)
@@ -24,6 +27,13 @@ inline constexpr double kPolySlots = 9;
 /// scheduling (it shortens the tail, not the work), and 2-CTA pairs. Zadouri et al. 2026
 /// (arXiv:2603.05451) sections 3.1-3.3. Options: tile, lse, poly_share, rescale_share.
 Cost flash_v4(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
+
+/// One step of the forward pass on Blackwell: two warpgroups of 128 rows by 128 keys. Scores of the
+/// next tile are computed ahead into tensor memory and other warps rescale O, so only exponentials,
+/// polynomials and the rest of the softmax are on a warpgroup's chain. kOwnCycles is Hopper's,
+/// measured; nothing here is fitted on Blackwell.
+Step flash_v4_step(double d_qk, double d_v, const PipeRates& rates = kBlackwellPipes,
+                   double poly_share = 0.15);
 
 /// Exponential and polynomial cycles of a forward tile when poly_share of the scores leave the
 /// exponential unit: exp = (1 - share)·m·n / exps, fma = share·9·m·n / fp32_lanes.

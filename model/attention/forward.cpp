@@ -19,6 +19,7 @@ Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,
   const Bytes o = Elements{x.b * x.h_q * x.s_q * x.d_v} * f.act_size();
 
   Work w = tile_work(heads * c.visited, t, x.d_qk, x.d_v, f);
+  w.exps += heads * c.q_tiles * t.m * t.row_ends;
   w.flops = product_flops(x, paper_pairs(x, plan.sinks));
   w.read.kv = x.b * x.h_kv * (stream * f.kv_size());
   w.read.activations = q;
@@ -27,7 +28,7 @@ Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,
   const double share = visible > 0 ? c.keys / (c.q_tiles * visible) : 0;
   const double blocks_per_stream = c.q_tiles * (plan.packed ? 1 : group);
   const Bytes kv = stream * f.kv_size();
-  const Bytes own = (q + kWriteCopies * o) / (heads * c.q_tiles);
+  const Bytes own = ((plan.q_leaves_l2 ? Bytes{} : q) + kOutputCopies * o) / (heads * c.q_tiles);
   const bool equal_blocks = !x.causal && x.window <= 0;
   w.reread = equal_blocks ? wave_reread(kv, x.b * x.h_kv, blocks_per_stream, own, t, chip)
                           : x.b * x.h_kv * kv_reread(kv, blocks_per_stream, share, t, chip);

@@ -10,11 +10,13 @@ namespace kvroof::attention {
 ///                is loaded once per group instead of once per query head
 ///   sinks        first keys that stay visible beside a window
 ///   lse          one fp32 log-sum-exp per row is written
+///   q_leaves_l2  Q is read as what leaves L2 first (evict_first), and pushes no K/V out
 struct ForwardPlan {
   Tile tile;
   bool packed = false;
   double sinks = 0;
   bool lse = true;
+  bool q_leaves_l2 = false;
 };
 
 /// Attention of s_q new tokens, key tiles skipped where the mask hides all of them.

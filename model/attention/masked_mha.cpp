@@ -10,7 +10,7 @@ Cost masked_mha(const AttentionShape& x, const Formats& f, const OnChip& chip, c
   const DecodePlan plan = decode_plan(x, chip, alone);
   Cost c = decode(x, f, chip, plan);
   const double slots = info(f.kv).bits < 16 ? 6 : 1;
-  c.work.flops_executed = Flops{};  // no tensor core takes part
+  c.work.flops_executed = c.work.flops;  // nothing is padded to tensor-core tiles
   c.work.fp32 += Flops{2 * slots * x.b * x.h_q * x.s_q * visible_tokens(x) * (x.d_qk + x.d_v)};
   c.execution.pipe_overlap = 1;
   return c;

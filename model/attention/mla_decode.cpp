@@ -18,9 +18,14 @@ Cost mla_decode(const AttentionShape& x, const Formats& f, const OnChip& chip, c
   Options packed = o;
   packed.tile = o.tile.value_or(kTile);
   packed.packed_group = true;
+  return mla_decode_planned(x, f, chip, decode_plan(x, chip, packed));
+}
+
+Cost mla_decode_planned(const AttentionShape& x, const Formats& f, const OnChip& chip,
+                        const DecodePlan& plan) {
   const double tokens = x.b * x.h_kv * visible_tokens(x);
   const Bytes cache = tokens * mla_token_bytes(x.d_v, x.d_qk - x.d_v, f.kv);
-  return decode(x, f, chip, decode_plan(x, chip, packed), cache, Elements{tokens * x.d_qk});
+  return decode(x, f, chip, plan, cache, Elements{tokens * x.d_qk});
 }
 
 }  // namespace kvroof::attention

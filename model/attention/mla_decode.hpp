@@ -22,5 +22,8 @@ Bytes mla_token_bytes(double d_c, double d_rope, Dtype kv);
 /// 656-byte tokens (+2.4 %), and the absorbing products, which are ops of their own. Options: tile,
 /// splits.
 Cost mla_decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
+/// The same for a kernel that has made its plan.
+Cost mla_decode_planned(const AttentionShape& x, const Formats& f, const OnChip& chip,
+                        const DecodePlan& plan);
 
 }  // namespace kvroof::attention

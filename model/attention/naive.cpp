@@ -71,7 +71,10 @@ Cost naive_backward(const AttentionShape& x, const Formats& f, const OnChip& chi
   w.flops = 2 * product_flops(x, paper_pairs(x));
   w.read = {.kv = a.v + a.k, .activations = 2 * a.o + a.q + 3 * a.scores};
   w.written.activations = a.v + a.q + a.k + a.scores;
-  w.l2_to_sm = w.hbm_read();
+  // dP in tiles of m x n; blocks of the three other outputs have n rows and the whole head.
+  const double key_blocks = ceil_div(x.s_kv, t.n), query_blocks = ceil_div(x.s_q, t.n);
+  w.l2_to_sm = 3 * a.scores + key_blocks * (2 * a.o + a.q) +
+               x.group() * (ceil_div(x.s_q, t.m) * a.v + query_blocks * a.k);
   c.handed_over = kept(4 * a.scores, a.scores, chip);
   c += elementwise_pass(2, 1, a, chip);
   w.fp32 = Flops{2 * 3 * batch * x.s_q * x.s_kv};  // subtract, multiply, row sum

@@ -37,4 +37,21 @@ PipeCycles pipe_cycles(const Tile& tile, double d, const PipeRates& rates, bool 
           .smem = tile_smem_bytes(t, d, d, e) / rates.smem_bytes};
 }
 
+Step step_cycles(const Tile& t, double d_qk, double d_v, double e, const PipeRates& rates,
+                 const StepPlan& plan) {
+  const double rows = plan.rows_each * plan.warpgroups, scores = rows * t.n;
+  const double each = plan.rows_each * t.n / 128;  // scores of one warp, in units of 32
+  Tile whole = t;
+  whole.m = static_cast<int>(rows);
+  Step s;
+  s.mma = 2 * scores * (d_qk + d_v) / rates.mma_flops;
+  s.exp = (1 - plan.poly_share) * scores / rates.exps;
+  s.smem = tile_smem_bytes(whole, d_qk, d_v, e) / rates.smem_bytes;
+  const double w = plan.warpgroups;
+  const double poly = plan.poly_share * plan.poly_slots * (w + plan.fma_displaces * (w - 1));
+  s.chain = plan.products * s.mma / w + plan.exp_slowdown * s.exp +
+            each * (plan.own + (plan.rescales ? d_v / t.n : 0) + poly);
+  return s;
+}
+
 }  // namespace kvroof::attention

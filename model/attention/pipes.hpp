@@ -1,6 +1,8 @@
 // The pipes of one SM: cycles that one score tile needs on the tensor cores, the exponential unit
 // and shared memory. Method of FlashAttention-4 (arXiv:2603.05451) section 3.1.
 #pragma once
+#include <algorithm>
+
 #include "model/attention/variant.hpp"
 
 namespace kvroof::attention {
@@ -12,6 +14,11 @@ struct PipeRates {
   double smem_bytes = 128;
   double fp32_lanes = 128;
 };
+/// Comparisons, subtraction and scaling, sums, packing and waiting, a score of a warp: fitted on
+/// the shapes of reports/h200-sxm-141gb/flash_v3_model.csv with s 512, 2048 and 8192, judged on the
+/// rest.
+inline constexpr double kOwnCycles = 5.5;
+
 inline constexpr PipeRates kHopperPipes{};
 inline constexpr PipeRates kHopperFp8Pipes{.mma_flops = 8192};
 inline constexpr PipeRates kBlackwellPipes{.mma_flops = 8192};
@@ -37,5 +44,38 @@ double tile_smem_bytes(const Tile& tile, double d_qk, double d_v, double e);
 /// `p_in_smem` overrides the tile's own flag.
 PipeCycles pipe_cycles(const Tile& tile, double d, const PipeRates& rates, bool p_in_smem,
                        double e = 2);
+
+/// One step of a block: each of its warpgroups takes `rows_each` rows by n keys, in turn on the
+/// pipes they share. Cycles:
+///   mma     products of all warpgroups          exp     exponentials of all, poly_share left out
+///   smem    operands of all, through 128 bytes a clock
+///   chain   what one warpgroup cannot overlap with itself: its own products (unless the next
+///           scores are computed ahead), everybody's exponentials, since warps of all warpgroups
+///           meet on that unit, and `own` cycles a score of a warp for the rest of the softmax:
+///             chain = products·mma / warpgroups + exp + rows_each·n / 128·(own + d_v / n) + poly
+/// The longest of them is the step.
+struct Step {
+  double mma = 0, exp = 0, smem = 0, chain = 0;
+  constexpr double longest() const { return std::max({mma, smem, chain}); }
+};
+
+/// What pipes cost each other on an H200, from pairs of loops on one SM. MUFU.EX2 beside
+/// back-to-back wgmma: 12.3 of 16 lanes a clock. FFMA at 0.78 warps a clock and quarter: wgmma
+/// falls from 95 % of its peak to 28 %, so an FMA instruction displaces 0.85 cycles of it.
+inline constexpr double kExpUnderMma = 1.3;
+inline constexpr double kFmaDisplaces = 0.85;
+
+struct StepPlan {
+  int warpgroups = 2;
+  double rows_each = 64;
+  double own = kOwnCycles;  // cycles a warp spends on 32 scores beside products and exponentials
+  double products = 1;      // share of its products that a warpgroup waits for before its softmax
+  double exp_slowdown = 1;  // kExpUnderMma where a warpgroup's own products run beside them
+  bool rescales = true;     // O is multiplied by other warps, or hardly ever
+  double poly_share = 0, poly_slots = 0;  // exponentials on the FMA pipe, slots of each
+  double fma_displaces = kFmaDisplaces;   // of wgmma; 0 where products do not go through registers
+};
+Step step_cycles(const Tile& tile, double d_qk, double d_v, double e, const PipeRates& rates,
+                 const StepPlan& plan);
 
 }  // namespace kvroof::attention

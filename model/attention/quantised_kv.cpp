@@ -6,10 +6,17 @@ namespace kvroof::attention {
 
 Cost quantised_kv(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o) {
   const double visible = visible_tokens(x), recent = std::min(o.high_precision, visible);
-  const double per_token = x.b * x.h_kv * (x.d_qk + x.d_v);
-  const Elements high{per_token * recent}, low{per_token * (visible - recent)};
-  const Bytes cache = high * f.act_size() + low * f.kv_size();
-  return decode(x, f, chip, decode_plan(x, chip, o), cache, low);
+  const double heads = x.b * x.h_kv;
+  const Dtype v_format = o.v_format.value_or(f.kv);
+  const Elements high{heads * recent * (x.d_qk + x.d_v)};
+  const Elements k{heads * (visible - recent) * x.d_qk}, v{heads * (visible - recent) * x.d_v};
+  const DecodePlan plan = decode_plan(x, chip, o);
+  Cost cost = decode(x, f, chip, plan,
+                     high * f.act_size() + k * f.kv_size() + v * element_size(v_format), k);
+  const double scans =
+      ceil_div(x.s_q * (plan.packed ? x.group() : 1), plan.tile.m) * (plan.packed ? 1 : x.group());
+  cost.work.fp32 += dequant_work(scans * v, v_format, f.math);
+  return cost;
 }
 
 }  // namespace kvroof::attention

@@ -3,12 +3,28 @@
 #include "model/attention/flash_v3.hpp"
 
 namespace kvroof::attention {
+namespace {
+
+// The blocks of one K/V stream start one after another. With `slots` of them at work, a stream of c
+// blocks meets (c - 1) / slots ends of a wave on average, and the blocks behind one read the stream
+// again, unless L2 holds all streams at work. A stream of more blocks than slots: see kv_reread.
+Bytes straggler_reread(const AttentionShape& x, const Formats& f, const Tile& t, double slots,
+                       const OnChip& chip) {
+  const double blocks = ceil_div(x.s_q * x.group(), t.m);
+  const Bytes stream = Elements{visible_tokens(x) * (x.d_qk + x.d_v)} * f.kv_size();
+  if (blocks > slots) return Bytes{};
+  return (blocks - 1) / slots * (1 - l2_hit(slots / blocks * stream, chip)) * stream;
+}
+
+}  // namespace
 
 Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, const Formats& f,
             const OnChip& chip, const Options& o) {
   const bool local = heads.window > 0;
   const Tile t = o.tile.value_or(flash_v3_tile(heads.d_qk, heads.d_v, true, local, f.math));
+  const double slots = 1.0 * chip.num_sms * t.ctas_per_sm;
   Cost sum{.execution = execution_of(t)};
+  Bytes stragglers;
   for (const RequestGroup& g : groups) {
     AttentionShape x = heads;
     x.b = g.requests, x.s_q = g.s_q, x.s_kv = g.s_kv(), x.causal = true;
@@ -17,8 +33,10 @@ Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, c
     if (o.tree_mask) side += Bytes{g.requests * g.s_q * std::ceil(g.s_q / 8)};
     w.read.activations += side;
     w.l2_to_sm += x.h_kv * side;
+    stragglers += x.b * x.h_kv * straggler_reread(x, f, t, slots, chip);
     sum.work += w;
   }
+  if (sum.work.ctas > slots) sum.work.reread += stragglers;
   sum.work.launches = 1;
   return sum;
 }

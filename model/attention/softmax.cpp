@@ -11,11 +11,14 @@ Cost softmax(const AttentionShape& x, const Formats& f, const OnChip& chip, cons
   const double row = o.tile ? round_up(x.s_kv, 32. * t.n) : x.s_kv;
   const Bytes matrix = Elements{elements} * f.act_size();
   const Bytes active = std::min(1.0, 1.0 * t.ctas_per_sm * chip.num_sms / rows) * matrix;
+  const Bytes between = (1 + kWriteCopies) / walks * active;  // two walks of a row
   Work w;
   w.read.activations = w.written.activations = matrix;
   w.l2_to_sm = walks * matrix;
-  if (active > chip.l2_effective) w.reread = (walks - 1) * matrix;
-  w.exps = rows * ((o.online ? 2 + 1. / t.n : 2) * row + (o.online ? 2 : 1) * t.row_lanes);
+  w.reread = (walks - 1) * (1 - l2_hit(between, chip)) * matrix;
+  const double scaling = std::min(1. * t.row_lanes, row / t.n),
+               merging = o.online ? t.row_lanes : 0;
+  w.exps = rows * ((o.online ? 2 + 1. / t.n : 2) * row + merging + scaling);
   w.fp32 = Flops{2 * (w.exps + 3 * elements)};
   w.ctas = rows;
   w.launches = 1;

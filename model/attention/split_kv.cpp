@@ -70,24 +70,28 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   w.flops = product_flops(x, x.s_q * seen);
   w.read = {.kv = kv_bytes, .activations = q};
   w.written.activations = o;
-  w.l2_to_sm = scans * kv_bytes + q;
+  w.l2_to_sm = scans / (plan.even ? plan.even->multicast : 1) * kv_bytes + q;
   w.fp32 += dequant_work(scans * cached, f.kv, f.math);
   w.reread = x.b * x.h_kv *
              kv_reread(kv_bytes / (x.b * x.h_kv), scans * plan.splits, 1 / plan.splits, t, chip);
-  w.ctas = heads * row_tiles * plan.splits;
+  w.ctas = plan.even ? plan.even->ctas : heads * row_tiles * plan.splits;
   w.launches = 1;
   Cost cost{.work = w, .execution = execution_of(t)};
-  if (plan.splits <= 1) return cost;
+  const double all_rows = x.b * x.h_q * x.s_q;
+  const double partial_rows = plan.even         ? plan.even->partial_rows
+                              : plan.splits > 1 ? plan.splits * all_rows
+                                                : 0;
+  if (partial_rows == 0) return cost;
 
-  const double partial_rows = plan.splits * x.b * x.h_q * x.s_q;
   const Bytes partials =
       Elements{partial_rows * x.d_v} * plan.partial + Bytes{plan.stats * partial_rows};
   cost.work.written.activations += partials;
   cost.work.read.activations += partials;
-  cost.work.l2_to_sm += partials + (plan.splits - 1) * q;  // every split loads its rows of q
-  cost.work.exps += partial_rows;                          // exp(lse_split - max)
+  // every split loads its rows of q
+  cost.work.l2_to_sm += partials + (plan.even ? partial_rows / all_rows : plan.splits - 1) * q;
+  cost.work.exps += partial_rows;  // exp(lse_split - max)
   cost.work.fp32 += Flops{2 * partial_rows * x.d_v};
-  cost.work.launches = 2;
+  cost.work.launches = plan.even && plan.even->fused_combine ? 1 : 2;
   if (partials <= chip.l2_effective) cost.handed_over = 2 * partials;
   return cost;
 }

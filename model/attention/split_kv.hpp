@@ -26,12 +26,21 @@ double l2_split_count(Bytes stream, double q_tiles, double num_sms, bool masked,
 
 /// Query rows and key tiles of a decode kernel: the rows of a group (or of one head) fill tiles of
 /// m rows; m is 16, 32 or 64 by default, whatever holds them.
+///   even   persistent blocks with equal ranges of all caches (balanced_split.hpp) instead of
+///          `splits`: rows of partial results they leave, whether the last block merges them, and
+///          the blocks of a cluster that share one read of L2 (TMA multicast)
+struct EvenRanges {
+  double partial_rows = 0, ctas = 132;
+  bool fused_combine = false;
+  double multicast = 1;
+};
 struct DecodePlan {
   Tile tile;
   bool packed = true;
   double splits = 1;
   ElementSize partial{4};  // partial O: fp32 (FlashAttention) or the output format (vLLM)
   double stats = 4;        // bytes per row and split beside it: LSE, or maximum and sum
+  std::optional<EvenRanges> even;
 };
 
 /// Tile for `rows` query rows and head size d_qk: keys per tile 128 for d <= 128, else 64.

@@ -64,12 +64,17 @@ Flops dequant_work(Elements elements, Dtype kv, MathType math);
 /// share: part of the stream a block visits on average (causal: about half).
 Bytes kv_reread(Bytes stream, double ctas, double share, const Tile& t, const OnChip& chip);
 
+/// What a written byte of O takes of L2 until the next wave reads: less than in products, whose
+/// waves end with a burst of writes. Fitted on the DRAM reads of flash_v2 and flash_v3 without a
+/// mask.
+inline constexpr double kOutputCopies = 1.25;
+
 /// The same where all blocks are equally long (no mask), so that waves of them start together:
 /// `streams` K/V heads, each scanned by `blocks` thread blocks one after the other in the grid. A
 /// wave fetches each stream that it touches once; the stream that a wave boundary cuts is fetched
 /// again, unless L2 held it over what the wave moved.
 ///   cuts·stream·(1 - l2_hit(streams a wave touches·stream + slots·own))
-/// own: bytes a block moves for itself, its rows of Q and (as copies in L2) of O.
+/// own: what a block's own rows of Q and O take of L2.
 Bytes wave_reread(Bytes stream, double streams, double blocks, Bytes own, const Tile& t,
                   const OnChip& chip);
 

@@ -25,6 +25,9 @@ struct Formats {
 ///                64 wgmma, 128 tcgen05, the rows of one warp with mma.sync
 ///   row_lanes    lanes that each compute a row's correction exp(m_old - m_new): 1 by the papers'
 ///                count, 4 in an MMA accumulator layout
+///   row_ends     XU operations that end a row (1 / l and log l), the lanes that repeat them
+///   counted;
+///                0 by the papers' count
 ///   overlap      see Execution::pipe_overlap
 struct Tile {
   int m = 128, n = 128;
@@ -32,6 +35,7 @@ struct Tile {
   bool p_in_smem = false;  // P passes through shared memory between the products
   int mma_rows = 64;
   int row_lanes = 1;
+  int row_ends = 0;
   bool mma_sync = false;
   double overlap = 0;
   constexpr bool operator==(const Tile&) const = default;
@@ -41,17 +45,18 @@ using kvroof::OnChip;
 
 /// Options that only some variants read; each variant's docstring names those it uses.
 struct Options {
-  std::optional<Tile> tile;    // nullopt: the variant's own choice for d_qk
-  double block_size = 16;      // paged: tokens per page
-  double splits = 0;           // split-KV: 0 = the variant's heuristic
-  double sparsity = 1;         // block-sparse: share of blocks that are computed
-  double shared_prefix = 0;    // cascade: tokens shared by all requests of the batch
-  double sinks = 0;            // sliding window: first tokens that stay visible
-  double top_k = 2048;         // sparse selection: keys attended per query
-  double high_precision = 0;   // mixed-precision KV: newest tokens kept in `act` format
-  double sram_bytes = 196608;  // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
-  bool initial_state = true;   // flash_v1: the first pass reads O, l, m, as in Algorithm 1
-  bool backward = false;       // naive, flash_v1, flash_v2: the backward pass
+  std::optional<Tile> tile;       // nullopt: the variant's own choice for d_qk
+  double block_size = 16;         // paged: tokens per page
+  double splits = 0;              // split-KV: 0 = the variant's heuristic
+  double sparsity = 1;            // block-sparse: share of blocks that are computed
+  double shared_prefix = 0;       // cascade: tokens shared by all requests of the batch
+  double sinks = 0;               // sliding window: first tokens that stay visible
+  double top_k = 2048;            // sparse selection: keys attended per query
+  double high_precision = 0;      // mixed-precision KV: newest tokens kept in `act` format
+  std::optional<Dtype> v_format;  // mixed-precision KV: V's format where it is not K's
+  double sram_bytes = 196608;     // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
+  bool initial_state = true;      // flash_v1: the first pass reads O, l, m, as in Algorithm 1
+  bool backward = false;          // naive, flash_v1, flash_v2: the backward pass
   bool lse = true;  // prefill: fp32 log-sum-exp per row is written, as FlashAttention does
   double unfused_passes = 0;  // naive: elementwise kernels (mask, dropout, scale) over the scores
   bool online = true;         // softmax: online (two reads of a row) or safe (three)
@@ -69,10 +74,12 @@ struct Options {
 
 ///   handed_over   part of read + written that is an intermediate small enough for this L2 to keep
 ///                 (scores, partial results): it may never reach HBM
+///   kept          see Op::kept
 struct Cost {
   Work work;
   Execution execution;
   Bytes handed_over;
+  Kept kept;
 };
 
 /// part: a step of attention that is no attention by itself

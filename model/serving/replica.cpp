@@ -20,7 +20,9 @@ Replica::Replica(const Limits& limits, const StepTime& step, const Trace& trace,
                                1, trace.hash_block / std::max<std::int64_t>(1, limits.block_size))),
       live_(trace.requests.size()),
       phases_(static_cast<std::size_t>(limits.block_size)),
-      expected_(limits.guesses > 0 ? expected_tokens(limits.acceptance, limits.guesses) : 1) {}
+      expected_(limits.guesses > 0 ? expected_tokens(limits.acceptance, limits.guesses) : 1) {
+  if (limits_.buddy) buddy_.emplace(limits_.blocks);
+}
 
 void Replica::submit(std::int32_t id, double now) {
   if (idle()) clock_ = std::max(clock_, now);
@@ -30,7 +32,7 @@ void Replica::submit(std::int32_t id, double now) {
 
 std::span<const std::int64_t> Replica::units(std::int32_t id) const {
   const Request& r = trace_.requests[id];
-  if (!limits_.prefix_caching || trace_.hash_block == 0) return {};
+  if (!limits_.prefix_caching || trace_.hash_block == 0 || limits_.buddy) return {};
   return trace_.hashes_of(r).first(
       std::min<std::size_t>(r.num_hashes, static_cast<std::size_t>(r.prompt / trace_.hash_block)));
 }
@@ -85,10 +87,16 @@ bool Replica::joins(std::int32_t id, std::int64_t budget, bool first_prefill) {
   if (running() >= limits_.max_num_seqs || budget <= 0) return false;
   const Request& r = trace_.requests[id];
   const auto shared = units(id);
-  const std::int64_t tokens = limits_.reserve > 0
-                                  ? std::max<std::int64_t>(limits_.reserve, r.prompt + r.output)
-                              : limits_.guesses > 0 ? r.prompt + r.output + limits_.guesses
-                                                    : length(id);
+  const std::int64_t tokens =
+      limits_.reserve > 0 ? std::max<std::int64_t>(limits_.reserve, r.prompt + r.output)
+      : limits_.buddy || limits_.guesses > 0 ? r.prompt + r.output + limits_.guesses
+                                             : length(id);
+  if (buddy_) {
+    const int order = BuddyPool::order_of(blocks_for(tokens));
+    if (!buddy_->has(order)) return false;
+    live_[id].blocks = static_cast<std::int32_t>(1) << order;
+    return limits_.chunked_prefill || first_prefill || length(id) <= budget;
+  }
   const std::int64_t own = blocks_for(tokens) - static_cast<std::int64_t>(shared.size()) *
                                                     (trace_.hash_block / limits_.block_size);
   std::int64_t need = own;
@@ -116,6 +124,7 @@ void Replica::join(std::int32_t id) {
     cached = prefix_hit_tokens(static_cast<std::int64_t>(limits_.prefix_hit_rate * r.prompt),
                                r.prompt, limits_.block_size);
   }
+  if (buddy_) l.address = buddy_->take(BuddyPool::order_of(l.blocks));
   pool_.take(l.blocks);
   counters_.peak_blocks = std::max(counters_.peak_blocks, pool_.used());
   if (l.emitted == 0 && records_[id].preemptions == 0)
@@ -133,6 +142,7 @@ void Replica::join(std::int32_t id) {
 void Replica::leave(std::int32_t id) {
   Live& l = live_[id];
   pool_.give_back(l.blocks);
+  if (buddy_) buddy_->give_back(l.address, BuddyPool::order_of(l.blocks));
   if (const auto shared = units(id); !shared.empty()) pool_.release(shared);
   l.blocks = 0;
   ++l.epoch;
@@ -170,6 +180,7 @@ void Replica::preempt_last() {
     l.emitted += static_cast<std::int32_t>(grown);
     l.blocks =
         static_cast<std::int32_t>(l.blocks + blocks_for(cached + grown) - blocks_for(cached));
+    l.paused = clock_;
     l.swapped = limits_.swap_per_token > Seconds{};
     if (l.swapped) clock_ += limits_.swap_per_token.value * static_cast<double>(cached + grown);
   }
@@ -187,12 +198,14 @@ bool Replica::make_room() {
   return preempted;
 }
 
-void Replica::advance(std::int64_t ticks, double seconds) {
+/// `seconds` for all ticks together; their lengths go evenly from first to last.
+void Replica::advance(std::int64_t ticks, double seconds, double first, double last) {
   const auto n = static_cast<double>(ticks);
   const double before = tokens_held();
   if (decodes_ > 0) {
     if (paged()) pool_.take(crossings(ticks));
     counters_.peak_blocks = std::max(counters_.peak_blocks, pool_.used());
+    gaps_.add_ramp(first, last, ticks, static_cast<double>(decodes_));
     tick_ += ticks;
     context_ += n * growth_;
     counters_.decode_slots += n * static_cast<double>(decodes_);
@@ -276,13 +289,15 @@ void Replica::mixed_step() {
       else prefilling_.push_back(id);
     }
   ++counters_.events;
-  advance(1, step_(mix).value);
+  const double seconds = step_(mix).value;
+  advance(1, seconds, seconds, seconds);
   for (const std::int32_t id : complete) {
     Live& l = live_[id];
     prefill_held_ -= l.done;
     if (prefilling_.empty() && id == complete.back()) prefill_held_ = 0;
     Record& rec = records_[id];
     if (++l.emitted == 1) rec.first_token = clock_;
+    else gaps_.add(clock_ - l.paused, 1);  // back after a preemption
     if (l.emitted >= trace_.requests[id].output) {
       rec.finish = clock_;
       leave(id);
@@ -349,7 +364,7 @@ void Replica::jump(double horizon) {
       }
       n = high;
     }
-    advance(n, seconds(n));
+    advance(n, seconds(n), first, first + slope * static_cast<double>(n - 1));
     most -= n;
     if (most > 0 && clock_ < horizon) first = time_at(0);
   }

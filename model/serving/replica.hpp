@@ -1,9 +1,12 @@
 // One engine: an iteration-level scheduler as in vLLM V1, advanced in jumps.
 #pragma once
 #include <deque>
+#include <optional>
 #include <queue>
 #include <vector>
 
+#include "model/serving/buddy_pool.hpp"
+#include "model/serving/gaps.hpp"
 #include "model/serving/kv_pool.hpp"
 #include "model/serving/request.hpp"
 #include "model/serving/rng.hpp"
@@ -17,7 +20,9 @@ struct Limits {
   std::int64_t blocks = 0;  // the KV pool
   std::int64_t block_size = 16;
   std::int64_t reserve = 0;  // > 0: every request takes room for this many tokens (no paging)
-  double watermark = 0;      // share of blocks left free when a request joins others
+  bool buddy =
+      false;  // every request takes a contiguous power of two of blocks for its final length
+  double watermark = 0;  // share of blocks left free when a request joins others
   bool chunked_prefill = true;
   bool prefix_caching = true;
   double prefix_hit_rate = 0;  // for traffic without hashes; saves work, not memory
@@ -68,6 +73,7 @@ class Replica {
   std::int64_t running() const { return decodes_ + static_cast<std::int64_t>(prefilling_.size()); }
   const KvPool& pool() const { return pool_; }
   const Counters& counters() const { return counters_; }
+  const Gaps& gaps() const { return gaps_; }
 
  private:
   struct Live {
@@ -75,6 +81,8 @@ class Replica {
     std::int32_t blocks = 0;             // own blocks, hashed units not counted
     std::uint32_t epoch = 0;             // changes at every join and leave
     std::int64_t start = 0, finish = 0;  // ticks of the present decode stretch
+    std::int64_t address = 0;            // of its piece, under buddy allocation
+    double paused = 0;                   // when it was preempted, about when its last token came
     bool swapped = false, shares = false;
   };
   struct Ending {
@@ -88,7 +96,7 @@ class Replica {
     std::uint32_t epoch;
   };
 
-  bool paged() const { return limits_.reserve == 0 && limits_.guesses == 0; }
+  bool paged() const { return limits_.reserve == 0 && limits_.guesses == 0 && !limits_.buddy; }
   std::span<const std::int64_t> units(std::int32_t id) const;
   std::int64_t length(std::int32_t id) const;  // tokens in the cache once its prefill is complete
   std::int64_t blocks_for(std::int64_t tokens) const;
@@ -102,7 +110,7 @@ class Replica {
   bool make_room();
   void preempt_last();
   void begin_decode(std::int32_t id);
-  void advance(std::int64_t ticks, double seconds);
+  void advance(std::int64_t ticks, double seconds, double first, double last);
   void finish_due();
   bool can_schedule();
   void mixed_step();
@@ -115,6 +123,7 @@ class Replica {
   std::vector<Record>& records_;
   Rng rng_;
   KvPool pool_;
+  std::optional<BuddyPool> buddy_;
   std::vector<Live> live_;
   std::deque<std::int32_t> waiting_;
   std::vector<std::int32_t> prefilling_;
@@ -125,6 +134,7 @@ class Replica {
   std::int64_t tick_ = 0, decodes_ = 0;
   double clock_ = 0, context_ = 0, growth_ = 0, prefill_held_ = 0, expected_ = 1;
   Counters counters_;
+  Gaps gaps_;
 };
 
 }  // namespace kvroof::serving

@@ -39,6 +39,15 @@ void check(const Limits& l, const Trace& trace) {
   for (const Request& r : trace.requests)
     longest = std::max<std::int64_t>(longest, static_cast<std::int64_t>(r.prompt) + r.output);
   longest = std::max(longest, l.reserve) + l.guesses;
+  if (l.buddy) {
+    const std::int64_t blocks = (longest + l.block_size - 1) / l.block_size;
+    const std::int64_t piece = std::int64_t{1} << BuddyPool::order_of(blocks);
+    refuse(
+        piece > BuddyPool(l.blocks).largest(),
+        fmt::format("the longest request needs a piece of {} blocks, the largest power of two in "
+                    "the pool of {} is {}",
+                    piece, l.blocks, BuddyPool(l.blocks).largest()));
+  }
   refuse(longest > l.blocks * l.block_size,
          fmt::format("the KV pool holds {} tokens, the longest request needs {}",
                      l.blocks * l.block_size, longest));
@@ -68,7 +77,19 @@ void add(Counters& a, const Counters& b) {
   a.block_steps += b.block_steps, a.token_steps += b.token_steps;
 }
 
-void open_loop(const Engines& engines, const Trace& trace, std::vector<Sample>& timeline) {
+Summary summary_of(const Gaps& g) {
+  return {.mean = g.mean(),
+          .p50 = g.percentile(.5),
+          .p90 = g.percentile(.9),
+          .p95 = g.percentile(.95),
+          .p99 = g.percentile(.99),
+          .max = g.most()};
+}
+
+using Reporter = std::function<void(double done, double requests)>;
+
+void open_loop(const Engines& engines, const Trace& trace, std::vector<Sample>& timeline,
+               const Reporter& progress) {
   const std::size_t n = trace.requests.size(), every = std::max<std::size_t>(1, n / 512);
   const auto sample = [&](double time) {
     Sample s{.time = time};
@@ -79,13 +100,17 @@ void open_loop(const Engines& engines, const Trace& trace, std::vector<Sample>& 
   for (std::size_t i = 0; i < n; ++i) {
     const double now = trace.requests[i].arrival.value;
     for (const auto& e : engines) e->run_until(now);
-    if (i % every == 0 || i + 1 == n) sample(now);
+    if (i % every == 0 || i + 1 == n) {
+      sample(now);
+      if (progress) progress(static_cast<double>(i), static_cast<double>(n));
+    }
     least_loaded(engines).submit(static_cast<std::int32_t>(i), now);
   }
   for (const auto& e : engines) e->run_until(kNever);
 }
 
-void closed_loop(const Engines& engines, std::int64_t concurrency, std::vector<Record>& records) {
+void closed_loop(const Engines& engines, std::int64_t concurrency, std::vector<Record>& records,
+                 const Reporter& progress) {
   const auto n = static_cast<std::int64_t>(records.size());
   std::int64_t next = 0;
   const auto start = [&](Replica& e, double now) {
@@ -101,13 +126,15 @@ void closed_loop(const Engines& engines, std::int64_t concurrency, std::vector<R
     behind->run_until(kNever, true);
     const auto left = static_cast<std::int64_t>(behind->finished().size());
     for (std::int64_t i = 0; i < left && next < n; ++i) start(*behind, behind->clock());
+    if (progress && next / 4096 != (next - left) / 4096)
+      progress(static_cast<double>(next), static_cast<double>(n));
   }
 }
 
 /// First pass through the prefill engines; returns the traffic of the decode pool.
 Trace prefill_first(const Simulation& s, const Trace& trace, const StepTime& step,
                     std::vector<Record>& records, std::vector<std::int32_t>& ids,
-                    Counters& counters) {
+                    Counters& counters, Gaps& gaps) {
   Trace prompts = trace;
   for (Request& r : prompts.requests) r.output = 1;
   std::vector<Record> first = records;
@@ -115,8 +142,8 @@ Trace prefill_first(const Simulation& s, const Trace& trace, const StepTime& ste
   const Engines engines =
       make_engines(s.prefill.replicas, s.prefill.limits, step, prompts, first, s.seed);
   std::vector<Sample> unused;
-  open_loop(engines, prompts, unused);
-  for (const auto& e : engines) add(counters, e->counters());
+  open_loop(engines, prompts, unused, s.progress);
+  for (const auto& e : engines) add(counters, e->counters()), gaps.merge(e->gaps());
   Trace decode;
   struct Sent {
     double at;
@@ -221,6 +248,7 @@ Service simulate(const Simulation& s, const Trace& trace, const StepTime& step) 
   check(s.limits, trace);
   if (s.replicas < 1) throw UserError("replicas: expected at least 1");
   Service out;
+  Gaps gaps;
   out.records = records_of(trace);
   if (s.prefill.replicas > 0) {
     if (s.concurrency > 0)
@@ -228,24 +256,27 @@ Service simulate(const Simulation& s, const Trace& trace, const StepTime& step) 
     check(s.prefill.limits, trace);
     std::vector<std::int32_t> ids;
     const Trace decode = prefill_first(s, trace, s.prefill.step ? s.prefill.step : step,
-                                       out.records, ids, out.counters);
+                                       out.records, ids, out.counters, gaps);
     Limits limits = s.limits;
     limits.prefilled = true, limits.prefix_caching = false;
     std::vector<Record> second = records_of(decode);
     const Engines engines = make_engines(s.replicas, limits, step, decode, second, s.seed + 7919);
-    if (!ids.empty()) open_loop(engines, decode, out.timeline);
+    if (!ids.empty()) open_loop(engines, decode, out.timeline, s.progress);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       out.records[ids[i]].finish = second[i].finish;
       out.records[ids[i]].preemptions = second[i].preemptions;
+      // Its second token waited for the transfer and for a slot.
+      gaps.add(second[i].first_token - out.records[ids[i]].first_token, 1);
     }
-    for (const auto& e : engines) add(out.counters, e->counters());
+    for (const auto& e : engines) add(out.counters, e->counters()), gaps.merge(e->gaps());
   } else {
     const Engines engines = make_engines(s.replicas, s.limits, step, trace, out.records, s.seed);
-    if (s.concurrency > 0) closed_loop(engines, s.concurrency, out.records);
-    else open_loop(engines, trace, out.timeline);
-    for (const auto& e : engines) add(out.counters, e->counters());
+    if (s.concurrency > 0) closed_loop(engines, s.concurrency, out.records, s.progress);
+    else open_loop(engines, trace, out.timeline, s.progress);
+    for (const auto& e : engines) add(out.counters, e->counters()), gaps.merge(e->gaps());
   }
   finish(out);
+  out.itl = summary_of(gaps), out.gaps = gaps.count();
   const double pool = static_cast<double>(s.limits.blocks * s.limits.block_size) * s.replicas;
   out.pool_share = out.counters.block_seconds / (pool * out.duration);
   out.verdict = verdict_of(out, trace.requests.back().arrival.value);
@@ -256,6 +287,7 @@ Service simulate_static(std::int64_t batch, bool padded, const Trace& trace, con
   if (batch < 1) throw UserError("max_num_seqs: expected at least 1");
   if (trace.requests.empty()) throw UserError("expected at least one request, got none");
   Service out;
+  Gaps gaps;
   out.records = records_of(trace);
   double clock = 0;
   for (std::size_t first = 0; first < trace.requests.size();
@@ -286,6 +318,12 @@ Service simulate_static(std::int64_t batch, bool padded, const Trace& trace, con
       r.finish = start + k * t0 + (steps > 1 ? (t1 - t0) / (steps - 1) * k * (k - 1) / 2 : 0);
       out.counters.token_steps += k;  // slots that hold a live request
     }
+    // A row that has ended is carried along but seen by nobody: one ramp for each length.
+    for (std::size_t i = first; i < end; ++i) {
+      const auto k = static_cast<std::int64_t>(out.records[i].output) - 1;
+      const double slope = steps > 1 ? (t1 - t0) / (steps - 1) : 0;
+      gaps.add_ramp(t0, t0 + slope * static_cast<double>(k - 1), k, 1);
+    }
     const double time = steps * t0 + (steps > 1 ? (t1 - t0) * steps / 2 : 0);
     out.counters.block_steps += size * steps;
     out.counters.decode_slots += size * steps, out.counters.decode_steps += steps;
@@ -294,6 +332,7 @@ Service simulate_static(std::int64_t batch, bool padded, const Trace& trace, con
     clock = start + time;
   }
   finish(out);
+  out.itl = summary_of(gaps), out.gaps = gaps.count();
   out.useful_share =
       out.counters.block_steps > 0 ? out.counters.token_steps / out.counters.block_steps : 1;
   return out;

@@ -1,5 +1,6 @@
 // From traffic and limits to what users of the service see.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct Simulation {
   std::int64_t concurrency = 0;  // > 0: closed loop, arrival times are ignored
   PrefillPool prefill;
   std::uint64_t seed = 0;
+  std::function<void(double done, double requests)> progress;  // may be empty
 };
 
 struct Summary {
@@ -45,7 +47,10 @@ struct Sample {
 struct Service {
   std::vector<Record> records;
   Summary ttft, tpot, e2e;  // seconds; tpot over requests of at least two tokens
-  double duration = 0;      // first arrival to last token
+  Summary itl;              // gaps between tokens, or between chunks under speculation; over all
+                            // gaps, percentiles to 0.4 %
+  double gaps = 0;      // how many they are: a request of n tokens has n − 1 without speculation
+  double duration = 0;  // first arrival to last token
   double request_rate = 0, output_rate = 0, total_rate = 0;  // per second
   double mean_batch = 0;                                     // decoding requests per decode step
   double pool_share = 0, useful_share = 0;  // of the pool held, of that holding tokens; over time

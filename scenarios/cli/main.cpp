@@ -15,6 +15,9 @@ constexpr const char* kWelcome =
   kvroof explain scenarios/llama31-8b-chat.yaml kv   where a number comes from
   kvroof plot roofline scenarios/llama31-70b-8xh100.yaml --hardware h100-sxm-80gb,h200-sxm-141gb
   kvroof report scenarios/llama31-70b-8xh100.yaml -o report.html
+  kvroof plan scenarios/plan-8b-chat.yaml            GPUs for a rate under an objective, and the price
+  kvroof sweep scenarios/sweep-70b.yaml              ten million points: the best, Pareto fronts, marginals
+  kvroof compare A.yaml B.yaml | RESULT.json         which op, which bytes; prediction against a benchmark
   kvroof claims                                      published claims, recomputed
   kvroof lint measurements.csv                       which rows beat the speed of light
   kvroof profiles | models                           what is bundled, with sources
@@ -42,6 +45,8 @@ int main(int argc, char** argv) {
   cli::add_calibrate(app, exit_code);
   cli::add_sweep(app, exit_code);
   cli::add_merge(app, exit_code);
+  cli::add_plan(app, exit_code);
+  cli::add_compare(app, exit_code);
   cli::add_lint(app, exit_code);
   cli::add_plot(app, exit_code);
   cli::add_report(app, exit_code);

@@ -11,6 +11,7 @@
 #include "model/user_error.hpp"
 #include "reports/grid.hpp"
 #include "scenarios/cli/output.hpp"
+#include "scenarios/cli/progress.hpp"
 #include "scenarios/cli/resolve.hpp"
 #include "scenarios/cli/verbs.hpp"
 
@@ -43,6 +44,7 @@ Json to_json(const Resolved& r, const ServiceRun& run) {
             {"verdict", std::string(name(s.verdict))},
             {"ttft_s", to_json(s.ttft)},
             {"tpot_s", to_json(s.tpot)},
+            {"itl_s", to_json(s.itl)},
             {"e2e_s", to_json(s.e2e)},
             {"duration_s", s.duration},
             {"request_rate", s.request_rate},
@@ -71,7 +73,8 @@ std::string seconds(double s) { return s < 1 ? milliseconds(s) : fmt::format("{:
 reports::Grid latencies(const serving::Service& s) {
   reports::Grid g("lrrrrrr");
   g.row({"", "mean", "p50", "p90", "p95", "p99", "max"});
-  for (const auto& [what, x] : {std::pair{"TTFT", &s.ttft}, {"TPOT", &s.tpot}, {"E2E", &s.e2e}})
+  for (const auto& [what, x] :
+       {std::pair{"TTFT", &s.ttft}, {"TPOT", &s.tpot}, {"ITL", &s.itl}, {"E2E", &s.e2e}})
     g.row({what, seconds(x->mean), seconds(x->p50), seconds(x->p90), seconds(x->p95),
            seconds(x->p99), seconds(x->max)});
   return g;
@@ -82,9 +85,13 @@ void print(std::ostream& out, const Resolved& r, const ServiceRun& run, const st
   const reports::Grid table = latencies(s);
   if (format == "csv") return table.print_csv(out);
   if (format == "md") return table.print_markdown(out);
-  out << fmt::format("{} · {} · {} x {} · {} requests over {:.1f} s simulated\n\n",
+  std::string gpus = fmt::format("{} x {}", run.gpus, r.setup.machine.id);
+  if (const auto& d = r.scenario.disaggregation; d && !d->prefill_hardware.empty())
+    gpus = fmt::format("{} x {} prefill + {} x {} decode", d->prefill_gpus, d->prefill_hardware,
+                       d->decode_gpus, r.setup.machine.id);
+  out << fmt::format("{} · {} · {} · {} requests over {:.1f} s simulated\n\n",
                      r.scenario.name.empty() ? r.setup.llm.id : r.scenario.name, r.setup.llm.id,
-                     run.gpus, r.setup.machine.id, s.records.size(), s.duration);
+                     gpus, s.records.size(), s.duration);
   std::string verdict(name(s.verdict));
   for (char& c : verdict) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   out << fmt::format(
@@ -130,7 +137,16 @@ int simulate(const Inputs& in, const Options& o) {
   const Resolved r = resolve_traffic(in);
   if (!r.scenario.kernel_calls().empty())
     throw UserError("kvroof simulate: expected a service, got a kernel scenario (try kvroof run)");
-  const ServiceRun run = simulate_scenario(r.scenario, r.setup);
+  std::optional<Setup> prefill;
+  if (const auto& pools = r.scenario.disaggregation; pools && !pools->prefill_hardware.empty()) {
+    Inputs other = in;
+    other.set.push_back("hardware=" + pools->prefill_hardware);
+    prefill = resolve_traffic(other).setup;
+  }
+  ProgressLine line("simulate");
+  const ServiceRun run = simulate_scenario(
+      r.scenario, r.setup, prefill ? &*prefill : nullptr,
+      [&](double done, double requests) { line.show(done, requests, "requests"); });
   if (!o.chrome_trace.empty()) Output(o.chrome_trace).stream() << chrome_trace(run.service);
   const std::string format = o.format.empty() ? format_of_file(o.file) : o.format;
   if (format == "json") output.stream() << to_json(r, run).dump(2) << '\n';

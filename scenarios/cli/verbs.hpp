@@ -17,6 +17,8 @@ void add_init(CLI::App& app, int& exit_code);
 void add_schema(CLI::App& app, int& exit_code);
 void add_simulate(CLI::App& app, int& exit_code);
 void add_sweep(CLI::App& app, int& exit_code);
+void add_compare(CLI::App& app, int& exit_code);
+void add_plan(CLI::App& app, int& exit_code);
 void add_merge(CLI::App& app, int& exit_code);
 void add_claims(CLI::App& app, int& exit_code);
 void add_accuracy(CLI::App& app, int& exit_code);

@@ -39,3 +39,11 @@ TEST_CASE("a key block is read as long as some row tile uses it") {
   const Work w = block_sparse(tile, {}, {}, {.sparsity = 0.25}).work;
   CHECK(w.read.kv.value == 0.25 * 8192 * 256 * 2);
 }
+
+TEST_CASE("tiles kept are whole, whatever the share rounds to") {
+  const Tile tile{.m = 128, .n = 64, .row_ends = 4};
+  const double kept = 12345, visited = 4 * 64 * 128;  // 4 heads of 64 x 128 tiles
+  const Work w = block_sparse(kLong, {}, {}, {.tile = tile, .sparsity = kept / visited}).work;
+  CHECK(w.flops_executed.value == kept * 4 * 128 * 64 * 128);
+  CHECK(w.exps == kept * (128 * 64 + 128) + 4 * 8192 * 4);  // and 1 / l by four lanes a row
+}

@@ -48,3 +48,26 @@ TEST_CASE("a window shortens the prefix it cuts into") {
   x.window = 40;  // sees none of them
   CHECK(cascade(x, {}, {}, {.shared_prefix = 2000}).work == flash_decoding(x, {}, {}, {}).work);
 }
+
+TEST_CASE("partial results that the suffixes push out of L2 are read from HBM again") {
+  // 64 requests, 8 heads on one K/V head: 512 rows of 4·129 bytes a part. The merge still finds the
+  // prefix's two parts in 42 MB of L2 after 48 tokens each (1.6 MB), not after 4096 (134 MB).
+  const CascadePlan plan{.prefix = {.m = 64}, .suffix = {.m = 16}, .prefix_splits = 2};
+  const double part = 512 * 4 * 129;
+  const OnChip chip{.l2_effective = Bytes{42e6}};
+  AttentionShape x = kChat;
+  CHECK(cascade(x, {}, chip, 2000, 0, plan).handed_over.value == doctest::Approx(2 * 3 * part));
+  x.s_kv = 2000 + 4096;
+  const double still = 42e6 / (64 * 4096 * 256 * 2 + part);  // of the suffixes' own
+  CHECK(cascade(x, {}, chip, 2000, 0, plan).handed_over.value ==
+        doctest::Approx(2 * still * part).epsilon(1e-4));
+}
+
+TEST_CASE("a shared block table names the prefix's pages once") {
+  const CascadePlan plan{.prefix = {.m = 128}, .suffix = {.m = 16}};
+  const Work with = cascade(kChat, {}, {}, 2000, 16, plan).work;
+  const Work without = cascade(kChat, {}, {}, 2000, 0, plan).work;
+  CHECK((with.read.kv - without.read.kv).value == 4 * (125 + 64 * 3));
+  // read by each of the prefix's four row tiles, and by each request
+  CHECK((with.l2_to_sm - without.l2_to_sm).value == 4 * (4 * 125 + 64 * 3));
+}

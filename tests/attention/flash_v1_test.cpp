@@ -91,3 +91,31 @@ TEST_CASE("a causal mask skips about half of the passes") {
   const double causal = flash_v1(x, kFp16, kA100, {}).work.written.activations.value;
   CHECK(causal / full == doctest::Approx(0.5).epsilon(0.03));
 }
+
+TEST_CASE("a pass finds in L2 what the pass before it left there") {
+  // 32 heads at once, 264 bytes a row (Q, O, m, l): 8448 bytes for one row of all heads. Passes of
+  // 384 keys: three over all 1024 rows; causal they see 1024, 640 and 256 of them.
+  AttentionShape x{
+      .s_q = 1024, .s_kv = 1024, .h_q = 32, .h_kv = 32, .d_qk = 64, .d_v = 64, .causal = false};
+  const auto kept = [&](double l2) {
+    return flash_v1(x, kFp16, {.num_sms = 108, .l2_effective = Bytes{l2}}, {}).kept;
+  };
+  CHECK(kept(30e6).read.value == doctest::Approx(2 * 1024 * 8448.));  // 8.65 MB of rows
+  CHECK(kept(30e6).written.value == doctest::Approx(2 * 1024 * 32 * 136.));
+  CHECK(kept(3e6).read.value < 1e-3 * 2 * 1024 * 8448);
+  x.causal = true;
+  // The second pass comes after 8.65 MB, the third after 640 rows of 5.4 MB.
+  const OnChip chip{.num_sms = 108, .l2_effective = Bytes{6e6}};
+  const double second = l2_hit(Bytes{1024 * 8448.}, chip), third = l2_hit(Bytes{640 * 8448.}, chip);
+  CHECK(second < 0.15);
+  CHECK(third > 0.95);
+  CHECK(kept(6e6).read.value == doctest::Approx((640 * second + 256 * third) * 8448));
+}
+
+TEST_CASE("a first pass that starts from registers reads no O, m, l") {
+  const AttentionShape x{.s_q = 1024, .s_kv = 1024, .d_qk = 64, .d_v = 64, .causal = false};
+  const Work paper = flash_v1(x, kFp16, kA100, {}).work;
+  const Work w = flash_v1(x, kFp16, kA100, {.initial_state = false}).work;
+  CHECK((paper.hbm_read() - w.hbm_read()).value == x.h_q * 1024 * 136);
+  CHECK(w.written == paper.written);
+}

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 using namespace kvroof;
 using namespace kvroof::attention;
 
@@ -101,7 +103,7 @@ TEST_CASE("without a mask, K/V of the head that a wave boundary cuts is read aga
   for (const Row& r : {Row{8, 32, 2048, 64, t64, 1.000}, Row{1, 32, 16384, 64, t64, 1.002},
                        Row{8, 16, 2048, 128, t, 1.005}, Row{2, 16, 8192, 128, t, 1.092},
                        Row{1, 16, 16384, 128, t, 1.246}, Row{8, 8, 2048, 256, t256, 1.029},
-                       Row{1, 8, 16384, 256, t256, 1.561}}) {
+                       Row{2, 8, 8192, 256, t256, 1.203}, Row{1, 8, 16384, 256, t256, 1.561}}) {
     CAPTURE(r.s);
     CAPTURE(r.d);
     const AttentionShape shape{.b = r.b,
@@ -117,6 +119,26 @@ TEST_CASE("without a mask, K/V of the head that a wave boundary cuts is read aga
   }
 }
 
+TEST_CASE("Q that leaves L2 first makes room for K/V") {
+  // DRAM reads over compulsory of flash_v3 (128 x 80 tiles, one block an SM) on an H200:
+  // reports/h200-sxm-141gb/validate-hopper.csv
+  for (const auto& [b, s, seen] :
+       {std::tuple{8, 2048, 1.005}, {4, 4096, 1.011}, {2, 8192, 1.047}, {1, 16384, 1.350}}) {
+    CAPTURE(s);
+    const AttentionShape x{.b = 1. * b,
+                           .s_q = 1. * s,
+                           .s_kv = 1. * s,
+                           .h_q = 8,
+                           .h_kv = 8,
+                           .d_qk = 256,
+                           .d_v = 256,
+                           .causal = false};
+    const ForwardPlan plan{.tile = {.m = 128, .n = 80}, .q_leaves_l2 = true};
+    const Work w = forward(x, kBf16, kH200, plan).work;
+    CHECK(1 + w.reread / w.hbm_read() == doctest::Approx(seen).epsilon(0.025));
+  }
+}
+
 TEST_CASE("with a mask, K/V is re-read only when one head exceeds L2") {
   // bf16, d 128: K and V of a head are 512 B a token, so 33 MB is 64K tokens. At 128K tokens and
   // 128 rows 1024 blocks of half the length on 264 slots are 1.94 fetches, by hand.
@@ -127,4 +149,25 @@ TEST_CASE("with a mask, K/V is re-read only when one head exceeds L2") {
   const double stream = 131072. * 512;
   CHECK(flash_v2(x, kBf16, kH200, {.tile = t}).work.reread.value ==
         doctest::Approx(stream * (1024. / 264 / 2 - 1)).epsilon(0.01));
+}
+
+TEST_CASE("backward: dQ's fp32 sum makes a second trip to HBM where L2 does not hold it") {
+  // d 128: q, k, v, o, dO, dq, dk, dv are 256 bytes a row, the sum 512, lse and D 4 each.
+  const auto backward = [](double s, double h_q, double h_kv) {
+    const AttentionShape x{.s_q = s, .s_kv = s, .h_q = h_q, .h_kv = h_kv, .causal = false};
+    return flash_v2(x, kBf16, kH200, {.backward = true});
+  };
+  const Cost small = backward(1024, 2, 2);  // 1 MB of sums
+  CHECK(small.work.hbm_read().value == 2048. * (5 * 256 + 512 + 8));
+  CHECK(small.work.hbm_written().value == 2048. * (3 * 256 + 512 + 4));
+  CHECK(small.handed_over.value == 2 * 2048. * (512 + 4));
+  const Cost large = backward(16384, 16, 16);  // 134 MB of sums, 67 MB of o
+  const double rows = 16. * 16384;
+  CHECK(large.work.hbm_read().value == rows * (6 * 256 + 2 * 512 + 8));
+  CHECK(large.work.hbm_written().value == rows * (3 * 256 + 2 * 512 + 4));
+  CHECK(large.handed_over == Bytes{});
+  // Eight heads that share K and V: one block walks over them, dK and dV are written once.
+  const Cost grouped = backward(16384, 16, 2);
+  CHECK((large.work.hbm_written() - grouped.work.hbm_written()).value == 14 * 16384. * 2 * 256);
+  CHECK(grouped.work.ctas == large.work.ctas / 8);
 }

@@ -86,3 +86,28 @@ TEST_CASE("FP8 halves the bytes and doubles nothing else") {
   CHECK(fp8.flops_executed == bf16.flops_executed);
   CHECK(fp8.fp32 == bf16.fp32);  // the tensor cores take E4M3 as it is: no conversion
 }
+
+TEST_CASE("list scheduling hands the next tile to the SM that is free first") {
+  // Three tiles of 128 rows, causal, 128 keys: 1, 2 and 3 steps of 10 cycles and 5 for each tile.
+  const AttentionShape x{.s_q = 384, .s_kv = 384, .h_q = 2, .h_kv = 2};
+  const Tile t{.m = 128, .n = 128};
+  const Step step{.mma = 1, .chain = 10};
+  // Longest first over both heads, two SMs: 35 + 25 + 15 on each.
+  CHECK(busiest_sm(x, t, step, {.section = 2, .per_tile = 5}, {.num_sms = 2}) == 75);
+  // Head by head the blocks get 35, 35 and 25, 15, 25, 15.
+  CHECK(busiest_sm(x, t, step, {.section = 1, .per_tile = 5}, {.num_sms = 2}) == 80);
+  // First rows first: 15 + 25 + 35 on each.
+  CHECK(busiest_sm(x, t, step, {.section = 2, .longest_first = false, .per_tile = 5},
+                   {.num_sms = 2}) == 75);
+  // Where products bind, each tile's first softmax stands alone.
+  CHECK(busiest_sm(x, t, {.mma = 10, .chain = 4}, {.section = 2}, {.num_sms = 100}) == 34);
+}
+
+TEST_CASE("the E4M3 kernel moves V twice more and writes O in bf16") {
+  // s 64: V 64·128 bytes, V^T the same; O 64·128·2 and 4 bytes of log-sum-exp a row.
+  const AttentionShape x{.s_q = 64, .s_kv = 64, .h_q = 1, .h_kv = 1, .causal = false};
+  const Work w = flash_v3_fp8(x, kH200, {}).work;
+  CHECK(w.read.kv == Bytes{3 * 64 * 128.});
+  CHECK(w.written.total() == Bytes{64 * 128. + 64 * 128. * 2 + 64 * 4});
+  CHECK(w.launches == 2);
+}

@@ -48,3 +48,30 @@ TEST_CASE("conditional rescaling saves corrections and d_v multiplications a row
   CHECK(all.exps - tenth.exps == doctest::Approx(0.9 * 200 * 256));
   CHECK((all.fp32 - tenth.fp32).value == doctest::Approx(2 * 0.9 * 200 * 256 * 128));
 }
+
+TEST_CASE("B200 forward: the published peaks within 12 %, held up by exponentials") {
+  // Zadouri et al. 2026 (arXiv:2603.05451): up to 1613 TFLOP/s, 71 % of 2250 dense, at bf16; the
+  // blog prints 1605. d 128 and (192, 128), 32K tokens, full mask.
+  const Step s = flash_v4_step(128, 128);
+  const double share = s.mma / s.longest();
+  CAPTURE(share);
+  CHECK(share * 2250 == doctest::Approx(1613).epsilon(0.12));
+  CHECK(share * 2250 == doctest::Approx(1605).epsilon(0.12));
+  CHECK(s.longest() == s.chain);  // not the tensor cores
+  CHECK(s.exp > s.chain / 2);     // most of the chain is the exponential unit
+  CHECK(s.smem == 1536);          // Table 1, M = 256
+  CHECK(flash_v4_step(128, 128, kBlackwellPipes, 0).chain > s.chain);  // polynomials pay there
+
+  PipeRates b300 = kBlackwellPipes;
+  b300.exps = 32;  // doubled: the tensor cores bind again
+  const Step fast = flash_v4_step(128, 128, b300, 0);
+  CHECK(fast.longest() == fast.mma);
+}
+
+TEST_CASE("B200 backward: shared memory holds it up") {
+  // Table 3: 2560 / 1024 / 3328 cycles; a pair of blocks leaves 5 % over the tensor cores.
+  const PipeCycles alone = backward_cycles(128, 128, 128, kBlackwellPipes);
+  CHECK(alone.smem / alone.mma == doctest::Approx(1.3));
+  CHECK(backward_cycles(128, 128, 128, kBlackwellPipes, 2).smem / alone.mma ==
+        doctest::Approx(1.05));
+}

@@ -135,14 +135,15 @@ TEST_CASE("law: h_kv = h_q is MHA at 1 flop per cache byte, whatever the shape")
 TEST_CASE("law: counts never fall when a size grows") {
   RandomShapes random(6);
   const Options fixed{.tile = Tile{.m = 64, .n = 64}, .splits = 4};
-  const auto grows = [](const Work& small, const Work& large) {
+  // Re-reads only under a mask: without one they depend on where the waves of equal blocks end.
+  const auto grows = [](const Work& small, const Work& large, bool masked) {
     const double slack = 1 - 1e-12;
     return large.flops.value >= small.flops.value * slack &&
            large.flops_executed.value >= small.flops_executed.value * slack &&
            large.hbm().value >= small.hbm().value * slack &&
            large.l2_to_sm.value >= small.l2_to_sm.value * slack &&
-           large.reread.value >= small.reread.value * slack && large.exps >= small.exps * slack &&
-           large.smem.value >= small.smem.value * slack;
+           (!masked || large.reread.value >= small.reread.value * slack) &&
+           large.exps >= small.exps * slack && large.smem.value >= small.smem.value * slack;
   };
   double AttentionShape::*const sizes[] = {&AttentionShape::b,    &AttentionShape::s_kv,
                                            &AttentionShape::h_kv, &AttentionShape::d_qk,
@@ -156,16 +157,18 @@ TEST_CASE("law: counts never fall when a size grows") {
       INFO(describe(x));
       CAPTURE(name);
       const Work before = v.cost(x, {}, {}, fixed).work;
+      // nor of ragged calls: more row tiles of one stream mean fewer streams at work
+      const bool masked = (x.causal || x.window > 0) && v.name != "ragged";
       for (const auto size : sizes) {
         AttentionShape y = x;
         y.*size *= 2;
         if (size == &AttentionShape::h_kv) y.h_q *= 2;      // the group stays
         if (size == &AttentionShape::s_q) y.s_kv += x.s_q;  // the new tokens come on top
-        CHECK(grows(before, v.cost(y, {}, {}, fixed).work));
+        CHECK(grows(before, v.cost(y, {}, {}, fixed).work, masked));
       }
       AttentionShape more_heads = x;
       more_heads.h_q *= 2;
-      CHECK(grows(before, v.cost(more_heads, {}, {}, fixed).work));
+      CHECK(grows(before, v.cost(more_heads, {}, {}, fixed).work, masked));
     }
 }
 

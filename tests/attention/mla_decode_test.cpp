@@ -53,3 +53,24 @@ TEST_CASE("a block of 64 heads spends 34 cycles a token on Hopper's tensor cores
   CHECK(w.flops_executed.value / 4096 / 8192 / w.ctas == 34);
   CHECK(w.l2_to_sm - w.read.activations == 2 * w.read.kv);
 }
+
+TEST_CASE("a cluster of two that multicasts reads each token from L2 once") {
+  const DecodePlan plan{.tile = {.m = 64, .n = 64, .overlap = 1},
+                        .even = EvenRanges{.ctas = 2, .multicast = 2}};
+  const Work w = mla_decode_planned(kDeepSeek, {}, {}, plan).work;
+  CHECK(w.l2_to_sm - w.read.activations == w.read.kv);
+  CHECK(w.ctas == 2);
+  CHECK(w.launches == 1);
+}
+
+TEST_CASE("partial results of equal ranges: 513 fp32 a row, written and read") {
+  // two pieces of 128 rows: 2·128·(512 + 1)·4 = 525,312 bytes each way, beside q and o
+  const DecodePlan whole{.tile = {.m = 64, .n = 64, .overlap = 1}, .even = EvenRanges{}};
+  DecodePlan cut = whole;
+  cut.even->partial_rows = 256;
+  const Work a = mla_decode_planned(kDeepSeek, {}, {}, whole).work,
+             b = mla_decode_planned(kDeepSeek, {}, {}, cut).work;
+  CHECK((b.hbm_written() - a.hbm_written()).value == 525312);
+  CHECK((b.hbm_read() - a.hbm_read()).value == 525312);
+  CHECK(b.launches == 2);
+}

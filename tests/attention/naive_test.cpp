@@ -65,3 +65,12 @@ TEST_CASE("scores small enough for L2 are handed over, larger ones are not") {
   CHECK(kept(4) == 4 * 4 * 2. * 1024 * 1024);  // 8.4 MB of scores, passed four times
   CHECK(kept(64) == 0);                        // 134 MB
 }
+
+TEST_CASE("backward: what the tiles of the four products ask of L2") {
+  // One head of 256 x 256 scores, d 64, tiles of 128 x 64: scores 131,072 bytes, q, k, v, o 32,768.
+  // dP: dO for 4 key tiles, V for 2 row tiles. dV, dK: dO and q for 4 blocks of 64 keys. dQ: K for
+  // 4 blocks of 64 rows. P, dS and dS once each; the row pass reads P and dP.
+  const AttentionShape x{.s_q = 256, .s_kv = 256, .d_qk = 64, .d_v = 64, .causal = false};
+  const Work w = naive(x, kFp16, kChip, {.tile = Tile{.m = 128, .n = 64}, .backward = true}).work;
+  CHECK(w.l2_to_sm.value == (4 + 2 + 4 + 4 + 4) * 32768. + (3 + 2) * 131072.);
+}

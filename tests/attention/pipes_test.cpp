@@ -43,3 +43,24 @@ TEST_CASE("FP8 halves tensor and operand cycles and leaves the exponentials") {
   const PipeCycles c = pipe_cycles({.m = 128, .n = 128}, 128, kHopperFp8Pipes, false, 1);
   CHECK(c == PipeCycles{1024, 1024, 640});
 }
+
+TEST_CASE("a step is bound by its products or by what a warpgroup cannot hide") {
+  // By hand, 128 x 128 scores at d 128 on two warpgroups: products 4·128·128·128/4096 = 2048, all
+  // exponentials 128·128/16 = 1024, own 64·128/128·5.5 = 352: 1024 + 1024 + 352 = 2400 > 2048.
+  const StepPlan lazy{.rescales = false};
+  const Step s = step_cycles({.m = 128, .n = 128}, 128, 128, 2, kHopperPipes, lazy);
+  CHECK(s.mma == 2048);
+  CHECK(s.exp == 1024);
+  CHECK(s.chain == 2400);
+  CHECK(s.smem == 1280);
+  CHECK(s.longest() == s.chain);
+  // d 256 with 80 keys: 2560 cycles of products against 1280 + 640 + 220.
+  const Step wide = step_cycles({.m = 128, .n = 80}, 256, 256, 2, kHopperPipes, lazy);
+  CHECK(wide.mma == 2560);
+  CHECK(wide.chain == 2140);
+  CHECK(wide.longest() == wide.mma);
+  // Polynomials do not pay where FMA and wgmma share issue slots and ports.
+  StepPlan poly = lazy;
+  poly.poly_share = 1 / 8., poly.poly_slots = 9;
+  CHECK(step_cycles({.m = 128, .n = 128}, 128, 128, 2, kHopperPipes, poly).chain > s.chain);
+}

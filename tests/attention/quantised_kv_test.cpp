@@ -45,3 +45,11 @@ TEST_CASE("dequantisation is FP32 work, unless the tensor cores take the format"
   CHECK(quantised_kv(kShape, native, {}, {.splits = 1}).work.fp32 == bf16.fp32);
   CHECK(fp8.flops_executed == bf16.flops_executed);
 }
+
+TEST_CASE("K in fp8 and V in int4: 128 + 66.5 bytes a token and head") {
+  const AttentionShape x{.b = 2, .s_kv = 1000, .h_q = 32, .h_kv = 8};
+  const Work w = quantised_kv(x, {.kv = Dtype::fp8}, {}, {.v_format = Dtype::int4_g128}).work;
+  CHECK(w.read.kv.value == 2 * 8 * 1000 * (128 + 66.5));
+  const Work both = quantised_kv(x, {.kv = Dtype::int4_g128}, {}, {}).work;
+  CHECK(both.read.kv.value == 2 * 8 * 1000 * 133);
+}

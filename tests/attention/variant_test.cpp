@@ -19,7 +19,7 @@ TEST_CASE("variants are found by name, names are unique, titles and sources are 
     CHECK_FALSE(v.title.empty());
     CHECK_FALSE(v.source.empty());
   }
-  CHECK(names.size() == 18);
+  CHECK(names.size() == 19);
   CHECK(find_variant("flash_v9") == nullptr);
 }
 

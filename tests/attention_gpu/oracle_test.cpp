@@ -1,49 +1,13 @@
 // Every attention kernel against the double-precision oracle: the corners by name, then random
-// shapes. KVROOF_SHAPES=n runs the first n shapes of each kernel (for compute-sanitizer).
+// shapes.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <random>
-#include <string>
-
-#include "kernels/case.hpp"
-#include "kernels/data.hpp"
-#include "kernels/device.hpp"
+#include "tests/attention_gpu/check.hpp"
 
 using namespace kvroof::kernels;
 
 namespace {
-
-std::mt19937_64& random_bits() {
-  static std::mt19937_64 bits(fresh_seed());
-  return bits;
-}
-double between(int low, int high) {
-  return low + static_cast<double>(random_bits()() % static_cast<std::uint64_t>(high - low + 1));
-}
-double one_of(std::initializer_list<double> values) {
-  return values.begin()[random_bits()() % values.size()];
-}
-
-void check(const char* name, const std::vector<Args>& shapes) {
-  const Entry* entry = find_entry(name);
-  REQUIRE(entry != nullptr);
-  const char* limit = std::getenv("KVROOF_SHAPES");
-  const std::size_t count =
-      limit != nullptr ? std::min(shapes.size(), std::size_t(std::atoi(limit))) : shapes.size();
-  double worst = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const Case c = entry->make(shapes[i]);
-    const Verdict v = c.verify();
-    INFO(c.name << " sigma " << arg(shapes[i], "sigma", 1) << ": error " << v.relative_error << " "
-                << v.detail);
-    CHECK(v.ok);
-    worst = std::max(worst, v.relative_error);
-  }
-  std::printf("%-16s %2zu shapes, worst relative error %.2e\n", name, count, worst);
-}
 
 /// Corners of a prefill kernel: one token, one block, ragged tails, more queries than keys (rows
 /// that see nothing), a continued prefill, scores so large that one key takes all.
@@ -113,7 +77,7 @@ TEST_CASE("paged_decode") { check("paged_decode", decode_shapes(25)); }
 TEST_CASE("quantised_kv") {
   std::vector<Args> shapes;
   for (const Args& base : decode_shapes(20))
-    for (const double format : {0., 1., 2.}) {
+    for (const double format : {0., 1., 2., 3., 4., 5.}) {
       Args x = base;
       x["d"] = 128, x["s_q"] = 1, x["format"] = format;
       shapes.push_back(x);

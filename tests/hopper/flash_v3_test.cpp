@@ -67,9 +67,39 @@ TEST_CASE("flash_v3: random shapes") {
   }
 }
 
-TEST_CASE("flash_v3: long keys take the wide tile") {
+TEST_CASE("flash_v3: long keys") {
   for (const double causal : {0., 1.})
     check({{"h_q", 2}, {"s_q", 700}, {"s_kv", 9000}, {"causal", causal}}, 4e-3);
+}
+
+// Lazy rescaling lets P grow to 2^8: large scores of later tiles must still win. The polynomial's
+// 8.8e-5 is lost in the rounding of P.
+TEST_CASE("flash_v4: every option, small and large scores") {
+  for (const double causal : {0., 1.})
+    for (const double poly : {0., 2., 4.})
+      for (const double lazy : {0., 1.})
+        for (const double sigma : {1., 12., 100.})
+          check({{"h_q", 4},
+                 {"h_kv", 2},
+                 {"s_q", 300},
+                 {"s_kv", 717},
+                 {"causal", causal},
+                 {"poly", poly},
+                 {"lazy", lazy},
+                 {"longest_first", lazy},
+                 {"sigma", sigma}},
+                5e-3, "flash_v4");
+  check({{"h_q", 2}, {"s_q", 300}, {"s_kv", 100}, {"causal", 1}}, 5e-3, "flash_v4");  // blind rows
+}
+
+TEST_CASE("ladder: every rung computes attention") {
+  for (double step = 1; step <= 6; ++step)
+    for (const double causal : {0., 1.}) {
+      check({{"b", 2}, {"h_q", 3}, {"s_q", 513}, {"step", step}, {"causal", causal}}, 5e-3,
+            "ladder");
+      check({{"h_q", 2}, {"s_q", 200}, {"s_kv", 777}, {"step", step}, {"causal", causal}}, 5e-3,
+            "ladder");
+    }
 }
 
 // P in E4M3 has 3 mantissa bits: rounding errors of up to 1/16, 3.6 % rms, independent of each

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -22,8 +23,10 @@
 #include "model/engine_args.hpp"
 #include "model/hf_config.hpp"
 #include "model/llm_counts.hpp"
+#include "model/plan/benchmark_file.hpp"
 #include "model/profile.hpp"
 #include "model/scenario.hpp"
+#include "model/sweep/state.hpp"
 #include "model/user_error.hpp"
 #include "model/yaml.hpp"
 
@@ -39,9 +42,10 @@ std::uint64_t g_index = 0;  // of the input that is being read
 
 // ---- seeds --------------------------------------------------------------------------------------
 
-enum class Kind { scenario, hardware, llm, config, command };
-constexpr std::string_view kKindNames[] = {"scenario", "hardware", "llm", "config.json",
-                                           "engine args"};
+enum class Kind { scenario, hardware, llm, config, command, benchmark, state, axis };
+constexpr std::string_view kKindNames[] = {"scenario",    "hardware",    "llm",
+                                           "config.json", "engine args", "benchmark result",
+                                           "sweep state", "sweep axis"};
 struct Seed {
   Kind kind;
   std::string text;
@@ -100,6 +104,26 @@ sweep:
         "--ep-size 8 --mem-fraction-static 0.8",
         "mpirun -n 8 trtllm-serve m --tp_size 8 --kv_cache_free_gpu_memory_fraction 0.9"})
     seeds.push_back({Kind::command, command});
+  seeds.push_back(
+      {Kind::benchmark, R"({"model_id": "m", "request_rate": "inf", "max_concurrency": 32,
+"completed": 200, "total_input_tokens": 204800, "total_output_tokens": 51200,
+"output_throughput": 1024.0, "mean_ttft_ms": 120.5, "median_itl_ms": null, "p99_tpot_ms": 16})"});
+  seeds.push_back(
+      {Kind::benchmark, R"({"time_to_first_token": {"unit": "ms", "avg": 120.5, "p50": 110},
+"inter_token_latency": {"unit": "ms", "avg": 14.0}, "request_count": {"unit": "requests", "avg": 200.0},
+"total_isl": {"avg": 1e5}, "input_config": {"endpoint": {"model_names": ["m"]}, "loadgen": {"concurrency": 8}}})"});
+  const sweep::Grid grid = sweep::make_grid(
+      {sweep::parse_axis("hardware=a,b"), sweep::parse_axis("workload.input_len=1..3")}, true);
+  const sweep::Reduction how{.top = 3, .per = "hardware", .slo = {1e300, 1e300}};
+  sweep::Kept kept(grid, how);
+  sweep::Block block;
+  for (sweep::Lanes& c : block.column) c.setLinSpaced(1, 2);
+  block.fits.setConstant(true);
+  kept.add(block, 0, 3, 3);
+  seeds.push_back({Kind::state, print_state({"0123", grid, how, {3, 6, 6}}, kept)});
+  for (const char* axis : {"serving.kv_cache_dtype=auto,fp8", "workload.batch=1..256x2",
+                           "workload.context=128..8192+128"})
+    seeds.push_back({Kind::axis, axis});
   return seeds;
 }
 
@@ -308,6 +332,23 @@ void read(Kind kind, const std::string& text) {
       scenario_from_overrides(overrides);
       return;
     }
+    case Kind::benchmark: {
+      const plan::BenchmarkFile f = plan::read_benchmark(text, kName);
+      expect(f.requests && *f.requests > 0, "a run without requests");
+      for (const auto& x : {f.ttft.mean, f.tpot.p50, f.itl.p99, f.output_rate, f.input_tokens})
+        expect(!x || (*x > 0 && std::isfinite(*x)), "a figure that is none");
+      return;
+    }
+    case Kind::state: {
+      const sweep::LoadedState s = sweep::read_state(text, kName);
+      sweep::read_state(print_state(*s.state, s.kept), "printed");
+      return;
+    }
+    case Kind::axis: {
+      const Axis a = sweep::parse_axis(text);
+      expect(!a.values.empty(), "an axis without values");
+      return;
+    }
   }
 }
 
@@ -315,7 +356,7 @@ void read(Kind kind, const std::string& text) {
 bool has_place(const UserError& e, Kind kind) {
   return std::all_of(e.messages().begin(), e.messages().end(), [&](const std::string& m) {
     return m.starts_with("input:") || m.starts_with("command line:") ||
-           (kind == Kind::command && m.starts_with("--"));
+           ((kind == Kind::command || kind == Kind::axis) && m.starts_with("--"));
   });
 }
 

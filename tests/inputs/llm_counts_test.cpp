@@ -78,3 +78,23 @@ TEST_CASE("shapes that share a checkpoint size match its published total") {
   CHECK(total_params(shape("qwen2.5-32b")) == 32763876352);
   CHECK(total_params(shape("mistral-small-24b")) == 23572403200);
 }
+
+TEST_CASE("networks known by rounded counts agree with their model cards") {
+  struct Card {
+    const char* id;
+    double total, active, tolerance;  // billions; the cards' active counts leave embeddings out
+  };
+  for (const Card& card : {Card{"minimax-m2.5", 229, 10, 0.005},  // 228.7 B of safetensors
+                           Card{"kimi-k2.5", 1026, 32, 0.005},
+                           // 744 B leaves the multi-token-prediction layer out.
+                           Card{"glm-5", 744, 40, 0.005}, Card{"glm-4.5-air", 106, 12, 0.02}}) {
+    CAPTURE(card.id);
+    const LlmShape llm = shape(card.id);
+    const double embeddings = 2.0 * llm.vocab * llm.d_model;
+    CHECK(static_cast<double>(total_params(llm)) / 1e9 ==
+          doctest::Approx(card.total).epsilon(card.tolerance));
+    const double active = static_cast<double>(active_params(llm));
+    CHECK(active / 1e9 > card.active * 0.97);
+    CHECK((active - embeddings) / 1e9 < card.active * 1.03);
+  }
+}

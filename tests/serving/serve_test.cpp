@@ -126,6 +126,35 @@ TEST_CASE("a scenario is simulated under each policy") {
   const ServiceRun both = run({{"workload.request_rate", "10", "t"}});
   CHECK(pools.gpus == 2);
   CHECK(pools.service.tpot.p99 < both.service.tpot.p99);
+  CHECK(both.service.itl.max > 3 * both.service.itl.p50);  // prefills between the tokens
+  CHECK(pools.service.itl.p99 < both.service.itl.p99);
+  // A prefill pool of another kind: twice as fast in all, another price; decode is untouched.
+  Setup fast = setup;
+  for (auto& roof : fast.machine.tensor) roof.peak *= 2, roof.achieved *= 2;
+  for (auto* roof : {&fast.machine.hbm, &fast.machine.l2}) roof->peak *= 2, roof->achieved *= 2;
+  for (auto& fit : fast.machine.fit) fit.ramp *= .5;
+  fast.machine.fp32.achieved *= 2, fast.machine.exps_per_second *= 2;
+  fast.machine.gpu_hour_usd = 3 * setup.machine.gpu_hour_usd;
+  const Scenario unequal = scenario({{"workload.request_rate", "10", "t"},
+                                     {"disaggregation",
+                                      "{prefill_gpus: 1, decode_gpus: 1, link: nvlink, "
+                                      "prefill_hardware: h200-sxm-141gb}",
+                                      "t"}});
+  const ServiceRun mixed = simulate_scenario(unequal, setup, &fast);
+  CHECK(mixed.service.ttft.p50 < .65 * pools.service.ttft.p50);
+  CHECK(mixed.service.itl.p50 == Approx(pools.service.itl.p50).epsilon(.02));
+  // (3 + 1)/2 of one price at the same rate of tokens.
+  CHECK(mixed.usd_per_million_output_tokens * mixed.service.output_rate ==
+        Approx(2 * pools.usd_per_million_output_tokens * pools.service.output_rate));
+  // Two stages on two GPUs: the pipelined closed form, within the scheduling of prefills.
+  Setup staged = setup;
+  staged.policy.parallel.pipeline = 2;
+  const Prediction p = predict(staged);
+  const ServiceRun piped =
+      simulate_scenario(scenario({{"workload.max_concurrency", "32", "t"}}), staged);
+  CHECK(piped.service.tpot.mean == Approx(p.tpot.value).epsilon(.15));
+  CHECK(run({{"workload.request_rate", "5", "t"}, {"scheduler.kv_allocation", "buddy", "t"}})
+            .service.counters.preemptions == 0);
 }
 
 TEST_CASE("what cannot be simulated is refused by name") {
@@ -139,6 +168,8 @@ TEST_CASE("what cannot be simulated is refused by name") {
                  {"workload.input_len", "{trace: missing.csv}", "t"}}) != "accepted");
   CHECK(refusal({{"workload.request_rate", "5", "t"}, {"speculative", "{method: eagle}", "t"}})
             .find("draft_cost") != std::string::npos);
-  CHECK(refusal({{"workload.request_rate", "5", "t"}, {"scheduler.kv_allocation", "buddy", "t"}})
-            .find("buddy") != std::string::npos);
+  CHECK(refusal({{"workload.request_rate", "5", "t"},
+                 {"disaggregation",
+                  "{prefill_gpus: 1, decode_gpus: 1, prefill_hardware: h200-sxm-141gb}", "t"}})
+            .find("prefill_hardware") != std::string::npos);
 }

@@ -69,6 +69,8 @@ TEST_CASE("conservation laws over random configurations") {
     s.limits.watermark = rng.uniform() < .5 ? .01 : 0;
     s.limits.chunked_prefill = rng.uniform() < .8;
     s.limits.reserve = rng.uniform() < .2 ? 2400 : 0;
+    s.limits.buddy = s.limits.reserve == 0 && rng.uniform() < .2;
+    if (s.limits.buddy) s.limits.blocks = 4096 / b + static_cast<std::int64_t>(rng.below(6000));
     s.limits.swap_per_token = Seconds{rng.uniform() < .2 ? 5e-6 : 0};
     s.replicas = 1 + static_cast<int>(rng.below(3));
     if (rng.uniform() < .3) s.concurrency = 1 + static_cast<std::int64_t>(rng.below(40));
@@ -100,7 +102,16 @@ TEST_CASE("conservation laws over random configurations") {
                 (t.hash_block > 0 ? 1e300 : 0));  // shared tokens count once per user
     REQUIRE(out.counters.busy <= out.duration * (s.replicas + s.prefill.replicas) * (1 + 1e-9));
     REQUIRE(out.output_rate * out.duration == Approx(outputs));
-    if (!(s.limits.guesses == 0 && s.limits.reserve == 0)) REQUIRE(out.counters.preemptions == 0);
+    // Every token but a request's first ends one gap; gaps of a request add up to its decode time.
+    if (s.limits.guesses == 0) {
+      REQUIRE(out.gaps == outputs - static_cast<double>(t.requests.size()));
+      double waited = 0;
+      for (const Record& r : out.records) waited += r.finish - r.first_token;
+      if (s.limits.swap_per_token == Seconds{} && out.gaps > 0)
+        REQUIRE(out.itl.mean * out.gaps == Approx(waited).epsilon(1e-6));
+    }
+    if (s.limits.buddy || !(s.limits.guesses == 0 && s.limits.reserve == 0))
+      REQUIRE(out.counters.preemptions == 0);
     preemptions += out.counters.preemptions;
 
     const Service again = simulate(s, t, kToy);
@@ -198,6 +209,97 @@ TEST_CASE("prefill queue: simulator = M/D/1") {
   }
 }
 
+TEST_CASE("gaps between tokens: bins against the sorted list, and a prefill seen by a decode") {
+  // A ramp in bins against every single step.
+  Gaps ramp, single;
+  std::vector<double> all;
+  for (std::int64_t k = 0; k < 5000; ++k) {
+    all.push_back(5e-3 + 2e-6 * static_cast<double>(k));
+    single.add(all.back(), 3);
+  }
+  ramp.add_ramp(all.front(), all.back(), 5000, 3);
+  CHECK(ramp.count() == 15000);
+  CHECK(ramp.mean() == Approx(single.mean()));
+  for (const double p : {.01, .5, .9, .99, 1.}) {
+    const double exact = all[static_cast<std::size_t>(std::ceil(p * 5000)) - 1];
+    CHECK(ramp.percentile(p) == Approx(exact).epsilon(.008));
+    CHECK(single.percentile(p) == Approx(exact).epsilon(.008));
+  }
+  // One request decodes in steps of 10 ms; in the middle another's prompt takes a second.
+  Trace t;
+  t.requests = {{.prompt = 10, .output = 101},
+                {.arrival = Seconds{.6}, .prompt = 1000, .output = 1}};
+  const StepTime step = [](const StepMix& m) { return Seconds{m.prefill_tokens > 100 ? 1 : 1e-2}; };
+  const Service out = simulate({.limits = {.blocks = 100}}, t, step);
+  CHECK(out.gaps == 100);
+  CHECK(out.itl.p50 == Approx(1e-2).epsilon(.008));
+  CHECK(out.itl.p99 == Approx(1e-2).epsilon(.008));
+  CHECK(out.itl.max == 1);
+  CHECK(out.itl.mean == Approx((99 * 1e-2 + 1) / 100));
+  CHECK(out.tpot.max == Approx(out.itl.mean));
+  // A preempted request's user waits through everything until it is back.
+  t.requests = {{.prompt = 80, .output = 80}, {.prompt = 80, .output = 80}};
+  const Service tight = simulate({.limits = {.blocks = 14}}, t, kConstant);
+  CHECK(tight.counters.preemptions > 0);
+  CHECK(tight.gaps == 158);
+  CHECK(tight.itl.max > .3);
+  CHECK(tight.itl.p50 == Approx(.01).epsilon(.008));
+}
+
+TEST_CASE("buddies split, merge and never overlap") {
+  BuddyPool pool(21);  // 16 + 4 + 1
+  CHECK(pool.largest() == 16);
+  CHECK(BuddyPool::order_of(1) == 0);
+  CHECK(BuddyPool::order_of(5) == 3);
+  CHECK_FALSE(pool.has(5));
+  const std::int64_t a = pool.take(2), b = pool.take(3);
+  CHECK(a == 16);  // the piece of 4 before the 16 is split
+  CHECK(b == 0);
+  CHECK_FALSE(pool.has(4));
+  pool.give_back(b, 3);
+  CHECK(pool.has(4));  // both halves are one again
+  pool.give_back(a, 2);
+  Rng rng(9);
+  std::vector<std::pair<std::int64_t, int>> taken;
+  std::vector<bool> used(21);
+  for (int i = 0; i < 5000; ++i) {
+    const int order = static_cast<int>(rng.below(4));
+    if (rng.uniform() < .5 && pool.has(order)) {
+      taken.emplace_back(pool.take(order), order);
+      for (std::int64_t x = 0; x < 1 << order; ++x) {
+        const auto at = static_cast<std::size_t>(taken.back().first + x);
+        REQUIRE_FALSE(used.at(at));
+        used[at] = true;
+      }
+    } else if (!taken.empty()) {
+      const auto [address, o] = taken[rng.below(taken.size())];
+      std::erase(taken, std::pair{address, o});
+      for (std::int64_t x = 0; x < 1 << o; ++x) used[static_cast<std::size_t>(address + x)] = false;
+      pool.give_back(address, o);
+    }
+  }
+  for (const auto& [address, o] : taken) pool.give_back(address, o);
+  CHECK(pool.has(4));
+}
+
+TEST_CASE("buddy allocation: what is held = the closed form, and contiguity costs slots") {
+  const Trace t = synthesise({.requests = 3000,
+                              .rate = 1e6,
+                              .prompt = {LengthShape::exponential, 300, 0, 16, 1500},
+                              .output = {LengthShape::exponential, 200, 0, 16, 900}});
+  Simulation s{.limits = {.blocks = 1 << 17, .buddy = true, .prefix_caching = false}};
+  const Service roomy = simulate(s, t, kConstant);
+  // Pieces are powers of two of 16-token blocks, and so powers of two of tokens.
+  CHECK(roomy.counters.token_steps / roomy.counters.block_steps ==
+        Approx(useful_fraction(lengths(t), {Allocation::buddy, 16, 0})).epsilon(.02));
+  s.limits.blocks = 4096;
+  const Service tight = simulate(s, t, kConstant);
+  s.limits.buddy = false;
+  const Service paged = simulate(s, t, kConstant);
+  CHECK(tight.mean_batch < paged.mean_batch);
+  CHECK(tight.duration > paged.duration);
+}
+
 TEST_CASE("paged waste on public traces: simulator = closed form") {
   for (const char* file :
        {"traces/azure_2023_code.csv", "traces/azure_2023_conv.csv",
@@ -246,5 +348,6 @@ TEST_CASE("limits that serve nobody are refused") {
   refuses({.limits = {.max_num_seqs = 256, .max_num_batched_tokens = 255, .blocks = 100}});
   refuses({.limits = {.blocks = 100, .acceptance = NAN}});
   refuses({.limits = {.blocks = 100}, .replicas = 0});
+  refuses({.limits = {.blocks = 7, .buddy = true}});  // 111 tokens: a piece of 8 blocks
   CHECK_THROWS_AS(simulate({.limits = {.blocks = 100}}, Trace{}, kToy), UserError);
 }

@@ -91,7 +91,7 @@ TEST_CASE("any cut of the points, merged in any order, prints the same state") {
       b.fits[i] = rng.below(3) > 0;
     }
   const auto evaluate = [&](std::int64_t begin, std::int64_t end) {
-    Kept kept(grid, how);
+    sweep::Kept kept(grid, how);
     while (begin < end) {
       const std::int64_t row = begin / 100, in_row = begin % 100, half = in_row / 64;
       if (row >= 10) {  // the last deployment cannot exist
@@ -106,7 +106,7 @@ TEST_CASE("any cut of the points, merged in any order, prints the same state") {
     }
     return kept;
   };
-  const auto print = [&](std::int64_t begin, std::int64_t end, const Kept& k) {
+  const auto print = [&](std::int64_t begin, std::int64_t end, const sweep::Kept& k) {
     return print_state({.inputs = "x", .grid = grid, .how = how, .progress = {begin, end, end}}, k);
   };
   const std::string whole = print(0, n, evaluate(0, n));
@@ -128,7 +128,7 @@ TEST_CASE("any cut of the points, merged in any order, prints the same state") {
 TEST_CASE("states that do not belong together are refused") {
   const Grid grid{.axes = {{.path = "model", .values = {"a", "b", "c", "d"}}}, .num_outer = 1};
   const Reduction how{.slo = {kInf, kInf}};
-  const Kept none(grid, how);
+  const sweep::Kept none(grid, how);
   const auto part = [&](Progress p, std::string inputs = "x") {
     return read_state(print_state({std::move(inputs), grid, how, p}, none), "part");
   };

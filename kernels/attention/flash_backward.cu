@@ -1,0 +1,411 @@
+// FlashAttention-2 backward with recomputation, on mma.sync.   model: model/attention/flash_v2.cpp
+//   P = exp(scale·Q·K^T - lse)         D = rowsum(dO ∘ O)
+//   dV = P^T·dO     dS = P ∘ (dO·V^T - D)     dQ = scale·dS·K     dK = scale·dS^T·Q
+//   q, o, dO, dQ [b, h_q, s_q, d]   k, v, dK, dV [b, h_kv, s_kv, d]   bf16   lse [b, h_q, s_q] fp32
+// Three kernels. 1: D, and zeros for dQ's sum. 2: one block per 128 keys walks over the query tiles
+// of all heads that share them: dK and dV stay in registers, dQ is added up in fp32 in global
+// memory (in L2: the blocks of a head run side by side). 3: dQ's sum to bf16. Five products a tile
+// instead of the seven that separate passes for dQ and for dK, dV would take.
+//   A warp owns 16 keys and computes S^T and dO·V^T transposed, so that P^T and dS^T are operands
+//   of dV and dK without leaving the registers; dS passes through shared memory for dQ only. HBM
+//   read   q, k, v, o, 2·dO, lse, D, dQ's sum     written   dQ, dK, dV, D, dQ's sum
+// arXiv:2307.08691 Algorithm 2.
+#include <stdexcept>
+
+#include "kernels/attention/entries.hpp"
+#include "kernels/backward_case.hpp"
+#include "kernels/band.cuh"
+#include "kernels/check.hpp"
+#include "kernels/online_softmax.cuh"
+#include "kernels/split_kv.hpp"
+#include "kernels/tile.cuh"
+#include "model/attention/flash_v2.hpp"
+
+namespace kvroof::kernels {
+namespace {
+
+struct BackwardParams {
+  const bf16 *q, *k, *v, *o, *d_o;
+  const float* lse;
+  bf16 *dq, *dk, *dv;
+  float *delta, *dq_sum;  // [b·h_q, s_q]; [b·h_q, query tiles, kM·kD] in the order of the products
+  int b, h_q, h_kv, s_q, s_kv;
+  bool causal;
+  float scale;  // 1 / sqrt(d)
+
+  __device__ int diagonal() const { return s_kv - s_q; }
+};
+
+/// kM query rows by kN keys; warp w owns keys 16·w ...
+template <int kD_, int kM_>
+struct BackwardTile {
+  static constexpr int kD = kD_, kM = kM_, kN = 128;
+  static constexpr int kWarps = kN / 16, kThreads = 32 * kWarps;
+  static constexpr int kColSteps = kD / 16, kRowSteps = kM / 16, kKeySteps = kN / 16;
+  // dQ [kM, kD] as a grid of 2 x 4 warps
+  static constexpr int kDqRows = kM / 2, kDqCols = kD / 4;
+  static constexpr int kDqRowTiles = kDqRows / 16, kDqColSteps = kDqCols / 16;
+  static constexpr int kDqQuads = kDqRowTiles * 2 * kDqColSteps;  // mma results a thread holds
+  __host__ __device__ static int query_tiles(int s_q) { return (s_q + kM - 1) / kM; }
+};
+
+template <class T>
+struct BackwardSmem {
+  SharedTile<T::kN, T::kD> k, v;
+  SharedTile<T::kM, T::kD> q[2], d_o[2];
+  SharedTile<T::kN, T::kM> ds;  // dS^T
+  float lse2[2][T::kM], delta[2][T::kM];
+};
+
+/// Kernel 1, a block per query tile.
+template <class T>
+__global__ __launch_bounds__(T::kThreads) void prepare(const BackwardParams p) {
+  const int tiles = T::query_tiles(p.s_q), first = blockIdx.x % tiles * T::kM;
+  const std::int64_t matrix = blockIdx.x / tiles;
+  float4* sum = reinterpret_cast<float4*>(p.dq_sum + blockIdx.x * std::int64_t{T::kM * T::kD});
+#pragma unroll
+  for (int i = 0; i < T::kDqQuads; ++i)
+    sum[i * T::kThreads + threadIdx.x] = make_float4(0, 0, 0, 0);
+
+  constexpr int kLanes = T::kD / 8;  // a row
+#pragma unroll
+  for (int r = threadIdx.x / kLanes; r < T::kM; r += T::kThreads / kLanes) {
+    const std::int64_t row = matrix * p.s_q + first + r;
+    float x = 0;
+    if (first + r < p.s_q) {
+      const uint4 o = reinterpret_cast<const uint4*>(p.o + row * T::kD)[threadIdx.x % kLanes];
+      const uint4 d_o = reinterpret_cast<const uint4*>(p.d_o + row * T::kD)[threadIdx.x % kLanes];
+      const auto* a = reinterpret_cast<const __nv_bfloat162*>(&o);
+      const auto* b = reinterpret_cast<const __nv_bfloat162*>(&d_o);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float2 y = __bfloat1622float2(a[i]), z = __bfloat1622float2(b[i]);
+        x += y.x * z.x + y.y * z.y;
+      }
+    }
+#pragma unroll
+    for (int lanes = kLanes / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(~0u, x, lanes);
+    if (threadIdx.x % kLanes == 0 && first + r < p.s_q) p.delta[row] = x;
+  }
+}
+
+/// s [16 keys of this warp, kM queries] = A·B^T with both operands stored row by row.
+template <class T, class A, class B>
+__device__ __forceinline__ void transposed_product(float (&s)[2 * T::kRowSteps][4], const A& keys,
+                                                   const B& queries) {
+#pragma unroll
+  for (int c = 0; c < T::kColSteps; ++c) {
+    std::uint32_t a[4];
+    load_matrices(a, keys.at(0, c));
+#pragma unroll
+    for (int n = 0; n < T::kRowSteps; ++n) {
+      std::uint32_t b[4];
+      load_matrices(b, queries.at(n, c));
+      mma(s[2 * n], a, b[0], b[1]);
+      mma(s[2 * n + 1], a, b[2], b[3]);
+    }
+  }
+}
+
+/// acc [16 keys of this warp, kD] += X·rows, X [16, kM] from registers, rows [kM, kD].
+template <class T, class Rows>
+__device__ __forceinline__ void add_gradient(float (&acc)[2 * T::kColSteps][4],
+                                             const std::uint32_t (&x)[T::kRowSteps][4],
+                                             const Rows& rows) {
+#pragma unroll
+  for (int n = 0; n < T::kRowSteps; ++n)
+#pragma unroll
+    for (int c = 0; c < T::kColSteps; ++c) {
+      std::uint32_t b[4];
+      load_matrices_transposed(b, rows.at(n, c));
+      mma(acc[2 * c], x[n], b[0], b[1]);
+      mma(acc[2 * c + 1], x[n], b[2], b[3]);
+    }
+}
+
+/// [16, 8·2·kRowSteps] accumulators as A operands.
+template <int kSteps>
+__device__ __forceinline__ void pack_operand(std::uint32_t (&x)[kSteps][4],
+                                             const float (&s)[2 * kSteps][4]) {
+#pragma unroll
+  for (int n = 0; n < kSteps; ++n)
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      x[n][i] = pack_bf16(s[2 * n + i / 2][i % 2 * 2], s[2 * n + i / 2][i % 2 * 2 + 1]);
+}
+
+__device__ __forceinline__ void add_to_memory(float4* at, const float (&x)[4]) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(at), "f"(x[0]), "f"(x[1]),
+               "f"(x[2]), "f"(x[3])
+               : "memory");
+#else
+  float* to = reinterpret_cast<float*>(at);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) atomicAdd(to + i, x[i]);
+#endif
+}
+
+/// Kernel 2, a block per (128 keys, K/V head, request).
+template <class T>
+__global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams p) {
+  extern __shared__ __align__(1024) unsigned char shared[];
+  auto& smem = *reinterpret_cast<BackwardSmem<T>*>(shared);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int key_blocks = (p.s_kv + T::kN - 1) / T::kN;
+  const int first_key = blockIdx.x % key_blocks * T::kN, keys = p.s_kv - first_key;
+  const std::int64_t kv_matrix = blockIdx.x / key_blocks;  // request·h_kv + K/V head
+  const int group = p.h_q / p.h_kv, tiles = T::query_tiles(p.s_q);
+  // Causal: the first tile of which some row sees some key of the block.
+  const int first_tile = p.causal ? ::max(0, first_key - p.diagonal()) / T::kM : 0;
+  const int each = ::max(0, tiles - first_tile), steps = group * each;
+  constexpr float kLog2e = 1.4426950408889634f;
+  const float scale = p.scale * kLog2e;
+
+  const std::int64_t kv_row = kv_matrix * p.s_kv + first_key;
+  load_rows<T::kThreads>(smem.k, keys, threadIdx.x,
+                         [&](int r) { return p.k + (kv_row + r) * T::kD; });
+  load_rows<T::kThreads>(smem.v, keys, threadIdx.x,
+                         [&](int r) { return p.v + (kv_row + r) * T::kD; });
+
+  // Step i: query tile first_tile + i % each of the group's head i / each.
+  const auto matrix_of = [&](int i) { return kv_matrix * group + i / each; };
+  const auto row_of = [&](int i) { return (first_tile + i % each) * T::kM; };
+  float next_lse2 = INFINITY, next_delta = 0;  // of row threadIdx.x; +inf makes P zero
+  const auto start_load = [&](int i) {
+    if (i < steps) {
+      const std::int64_t row = matrix_of(i) * p.s_q + row_of(i);
+      const int valid = p.s_q - row_of(i);
+      load_rows<T::kThreads>(smem.q[i % 2], valid, threadIdx.x,
+                             [&](int r) { return p.q + (row + r) * T::kD; });
+      load_rows<T::kThreads>(smem.d_o[i % 2], valid, threadIdx.x,
+                             [&](int r) { return p.d_o + (row + r) * T::kD; });
+      const int r = threadIdx.x;
+      next_lse2 = INFINITY, next_delta = 0;
+      if (r < T::kM && r < valid) {
+        const float lse = p.lse[row + r];
+        next_lse2 = lse == -INFINITY ? INFINITY : lse * kLog2e;
+        next_delta = p.delta[row + r];
+      }
+    }
+    commit_copies();
+  };
+  start_load(0);
+
+  const auto k_rows = a_cursor(smem.k, 16 * warp, lane), v_rows = a_cursor(smem.v, 16 * warp, lane);
+  const int dq_row = warp / 4 * T::kDqRows, dq_chunk = warp % 4 * T::kDqCols / 8;
+  float dk[2 * T::kColSteps][4] = {}, dv[2 * T::kColSteps][4] = {};
+  for (int i = 0; i < steps; ++i) {
+    if (threadIdx.x < T::kM) {
+      smem.lse2[i % 2][threadIdx.x] = next_lse2;
+      smem.delta[i % 2][threadIdx.x] = next_delta;
+    }
+    wait_copies<0>();
+    __syncthreads();  // this tile is complete; all warps are done with the other one and with dS
+    start_load(i + 1);
+
+    float s[2 * T::kRowSteps][4] = {};
+    transposed_product<T>(s, k_rows, b_cursor(smem.q[i % 2], 0, lane));
+    const int row = row_of(i), newest_key = p.causal ? row + p.diagonal() : INT_MAX / 2;
+    const bool plain = first_key + T::kN <= ::min(p.s_kv, newest_key + 1);
+#pragma unroll
+    for (int t = 0; t < 2 * T::kRowSteps; ++t) {
+      const float2 lse2 =
+          *reinterpret_cast<const float2*>(&smem.lse2[i % 2][8 * t + 2 * (lane % 4)]);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int key = first_key + 16 * warp + lane / 4 + e / 2 * 8;
+        const int query = 8 * t + 2 * (lane % 4) + e % 2;
+        const bool hidden = !plain && (key >= p.s_kv || key > newest_key + query);
+        s[t][e] = hidden ? 0.f : exp2_approx(s[t][e] * scale - (e % 2 == 0 ? lse2.x : lse2.y));
+      }
+    }
+    std::uint32_t operand[T::kRowSteps][4];
+    pack_operand(operand, s);
+    add_gradient<T>(dv, operand, a_cursor(smem.d_o[i % 2], 0, lane));
+
+    float dp[2 * T::kRowSteps][4] = {};
+    transposed_product<T>(dp, v_rows, b_cursor(smem.d_o[i % 2], 0, lane));
+#pragma unroll
+    for (int t = 0; t < 2 * T::kRowSteps; ++t) {
+      const float2 delta =
+          *reinterpret_cast<const float2*>(&smem.delta[i % 2][8 * t + 2 * (lane % 4)]);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) s[t][e] *= dp[t][e] - (e % 2 == 0 ? delta.x : delta.y);
+    }
+    pack_operand(operand, s);
+#pragma unroll
+    for (int t = 0; t < 2 * T::kRowSteps; ++t)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        char* chunk = reinterpret_cast<char*>(smem.ds.data) +
+                      smem.ds.offset(16 * warp + lane / 4 + 8 * half, t);
+        reinterpret_cast<std::uint32_t*>(chunk)[lane % 4] = operand[t / 2][t % 2 * 2 + half];
+      }
+    add_gradient<T>(dk, operand, a_cursor(smem.q[i % 2], 0, lane));
+    __syncthreads();  // dS is complete
+
+    // dQ [rows and columns of this warp] = dS·K, dS read transposed
+    float dq[T::kDqRowTiles][2 * T::kDqColSteps][4] = {};
+    const FragmentCursor ds(smem.ds, (lane & 7) + ((lane >> 4) << 3),
+                            ((lane >> 3) & 1) + dq_row / 8);
+    const FragmentCursor k(smem.k, lane & 15, (lane >> 4) + dq_chunk);
+#pragma unroll
+    for (int n = 0; n < T::kKeySteps; ++n) {
+      std::uint32_t a[T::kDqRowTiles][4];
+#pragma unroll
+      for (int m = 0; m < T::kDqRowTiles; ++m) load_matrices_transposed(a[m], ds.at(n, m));
+#pragma unroll
+      for (int c = 0; c < T::kDqColSteps; ++c) {
+        std::uint32_t b[4];
+        load_matrices_transposed(b, k.at(n, c));
+#pragma unroll
+        for (int m = 0; m < T::kDqRowTiles; ++m) {
+          mma(dq[m][2 * c], a[m], b[0], b[1]);
+          mma(dq[m][2 * c + 1], a[m], b[2], b[3]);
+        }
+      }
+    }
+    float4* sum = reinterpret_cast<float4*>(p.dq_sum +
+                                            (matrix_of(i) * tiles + row / T::kM) * (T::kM * T::kD));
+#pragma unroll
+    for (int m = 0; m < T::kDqRowTiles; ++m)
+#pragma unroll
+      for (int t = 0; t < 2 * T::kDqColSteps; ++t)
+        add_to_memory(sum + (m * 2 * T::kDqColSteps + t) * T::kThreads + threadIdx.x, dq[m][t]);
+  }
+
+  wait_copies<0>();
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int r = 16 * warp + lane / 4 + 8 * half;
+    if (r >= keys) continue;
+    const std::int64_t at = (kv_row + r) * T::kD + 2 * (lane % 4);
+#pragma unroll
+    for (int t = 0; t < 2 * T::kColSteps; ++t) {
+      *reinterpret_cast<std::uint32_t*>(p.dk + at + 8 * t) =
+          pack_bf16(dk[t][2 * half] * p.scale, dk[t][2 * half + 1] * p.scale);
+      *reinterpret_cast<std::uint32_t*>(p.dv + at + 8 * t) =
+          pack_bf16(dv[t][2 * half], dv[t][2 * half + 1]);
+    }
+  }
+}
+
+/// Kernel 3, a block per query tile: each thread finds what the threads of its place have added.
+template <class T>
+__global__ __launch_bounds__(T::kThreads) void finish_dq(const BackwardParams p) {
+  const int tiles = T::query_tiles(p.s_q), first = blockIdx.x % tiles * T::kM;
+  const std::int64_t matrix = blockIdx.x / tiles;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const float4* sum =
+      reinterpret_cast<const float4*>(p.dq_sum + blockIdx.x * std::int64_t{T::kM * T::kD});
+#pragma unroll
+  for (int m = 0; m < T::kDqRowTiles; ++m)
+#pragma unroll
+    for (int t = 0; t < 2 * T::kDqColSteps; ++t) {
+      const float4 x = __ldcs(sum + (m * 2 * T::kDqColSteps + t) * T::kThreads + threadIdx.x);
+      const int row = first + warp / 4 * T::kDqRows + 16 * m + lane / 4;
+      const int column = warp % 4 * T::kDqCols + 8 * t + 2 * (lane % 4);
+      bf16* out = p.dq + (matrix * p.s_q + row) * T::kD + column;
+      if (row < p.s_q)
+        *reinterpret_cast<std::uint32_t*>(out) = pack_bf16(x.x * p.scale, x.y * p.scale);
+      if (row + 8 < p.s_q)
+        *reinterpret_cast<std::uint32_t*>(out + 8 * T::kD) =
+            pack_bf16(x.z * p.scale, x.w * p.scale);
+    }
+}
+
+using T64 = BackwardTile<64, 128>;
+using T128 = BackwardTile<128, 64>;
+
+template <class F>
+auto with_tile(int d, const F& f) {
+  if (d == 64) return f.template operator()<T64>();
+  if (d == 128) return f.template operator()<T128>();
+  throw std::invalid_argument("flash_backward: head size must be 64 or 128");
+}
+
+template <class T>
+void launch_tile(const BackwardParams& p, cudaStream_t stream) {
+  constexpr int kSmem = sizeof(BackwardSmem<T>);
+  static const cudaError_t ready =
+      cudaFuncSetAttribute(backward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+  CUDA_CHECK(ready);
+  const int query_blocks = p.b * p.h_q * T::query_tiles(p.s_q);
+  const int key_blocks = p.b * p.h_kv * ((p.s_kv + T::kN - 1) / T::kN);
+  prepare<T><<<query_blocks, T::kThreads, 0, stream>>>(p);
+  backward<T><<<key_blocks, T::kThreads, kSmem, stream>>>(p);
+  finish_dq<T><<<query_blocks, T::kThreads, 0, stream>>>(p);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+Case make(const Args& args) {
+  const AttentionShape x = attention_shape(args);
+  const BackwardData data = backward_data(x, args);
+  refill(data);
+  const int d = static_cast<int>(x.d_qk);
+  const auto matrices = static_cast<std::size_t>(x.b * x.h_q);
+  const std::size_t sum_bytes = with_tile(d, [&]<class T>() {
+    return matrices * static_cast<std::size_t>(T::query_tiles(static_cast<int>(x.s_q))) *
+           sizeof(float) * T::kM * T::kD;
+  });
+  const Buffer dq_sum(sum_bytes), delta(matrices * static_cast<std::size_t>(x.s_q) * sizeof(float));
+  const AttentionData& f = data.forward;
+  const auto whole = [](double n) { return static_cast<int>(n); };
+  const BackwardParams p{f.q.as<bf16>(),
+                         f.k.as<bf16>(),
+                         f.v.as<bf16>(),
+                         f.o.as<bf16>(),
+                         data.d_o.as<bf16>(),
+                         f.lse.as<float>(),
+                         data.dq.as<bf16>(),
+                         data.dk.as<bf16>(),
+                         data.dv.as<bf16>(),
+                         delta.as<float>(),
+                         dq_sum.as<float>(),
+                         whole(x.b),
+                         whole(x.h_q),
+                         whole(x.h_kv),
+                         whole(x.s_q),
+                         whole(x.s_kv),
+                         x.causal,
+                         static_cast<float>(f.call.scale)};
+  const auto launch = [=, keep = data](cudaStream_t stream) {
+    (void)dq_sum, (void)delta;  // p points to them
+    with_tile(d, [&]<class T>() { launch_tile<T>(p, stream); });
+  };
+  const attention::Tile tile = with_tile(d, [&]<class T>() {
+    return attention::Tile{
+        .m = T::kM, .n = T::kN, .p_in_smem = true, .mma_rows = 16, .mma_sync = true};
+  });
+  const attention::Cost cost =
+      attention::flash_v2(x, {}, on_chip(), {.tile = tile, .backward = true});
+  return {.name = "flash_backward " + shape_name(x),
+          .op = {.name = "flash_backward",
+                 .op_class = OpClass::prefill_attention,
+                 .work = cost.work,
+                 .execution = cost.execution,
+                 .handed_over = cost.handed_over},
+          .launch = launch,
+          .verify = [=] { return verify_backward(data, launch); },
+          .kernels_per_launch = 3};
+}
+
+}  // namespace
+
+Entry flash_backward_entry() {
+  std::vector<Args> shapes;
+  for (const double d : {64., 128.})
+    for (const double s : {512., 2048., 8192., 16384.})
+      for (const double causal : {0., 1.})
+        shapes.push_back(
+            {{"b", 16384 / s}, {"h_q", 2048 / d}, {"s_q", s}, {"d", d}, {"causal", causal}});
+  shapes.push_back({{"b", 2}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4096}});
+  shapes.push_back({{"h_q", 4}, {"s_q", 1024}});
+  return {.name = "flash_backward",
+          .title = "FlashAttention-2 backward with recomputation on mma.sync",
+          .shapes = shapes,
+          .make = make};
+}
+
+}  // namespace kvroof::kernels

@@ -1,0 +1,172 @@
+// GQA decode fed by TMA: launch and row of the catalogue; the kernel is in gqa_decode_tma.cuh.
+#include "kernels/attention/gqa_decode_tma.cuh"
+
+#include <bit>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+
+#include "kernels/hopper/entries.hpp"
+#include "kernels/split_kv.hpp"
+#include "model/attention/paged_decode.hpp"
+#include "model/attention/split_kv.hpp"
+
+namespace kvroof::kernels {
+namespace {
+
+template <class F>
+auto with_tile(int d, const F& f) {
+  switch (d) {
+    case 64:
+      return f.template operator()<gqa_tma::Tile<64>>();
+    case 128:
+      return f.template operator()<gqa_tma::Tile<128>>();
+    case 256:
+      return f.template operator()<gqa_tma::Tile<256>>();
+  }
+  throw std::invalid_argument("gqa_decode_tma: head size must be 64, 128 or 256");
+}
+
+template <class T>
+void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
+  constexpr int kSmem = sizeof(gqa_tma::Smem<T>);
+  static_assert(kSmem <= 227 * 1024);
+  static const cudaError_t ready =
+      cudaFuncSetAttribute(gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+  CUDA_CHECK(ready);
+  gqa_tma::decode<T><<<p.plan.num_workers, T::kThreads, kSmem, stream>>>(p);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+/// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.
+Buffer page_cache(AttentionData& data, int page, bool ragged) {
+  reference::Attention& call = data.call;
+  const auto pages = static_cast<int>(attention::pages(static_cast<double>(call.s_kv), page));
+  std::mt19937_64 random(fresh_seed());
+  std::vector<int> table(static_cast<std::size_t>(call.b * pages));
+  std::iota(table.begin(), table.end(), 0);
+  std::shuffle(table.begin(), table.end(), random);
+  call.kv_lengths.assign(static_cast<std::size_t>(call.b), call.s_kv);
+  if (ragged)
+    for (std::int64_t& n : call.kv_lengths)
+      n = call.s_q + static_cast<std::int64_t>(
+                         random() % static_cast<std::uint64_t>(call.s_kv - call.s_q + 1));
+  const std::size_t pool = table.size() * static_cast<std::size_t>(call.h_kv * page * call.d_qk);
+  data.k = Buffer(2 * pool), data.v = Buffer(2 * pool);
+  call.k_rows = {.token_stride = call.d_qk,
+                 .head_stride = page * call.d_qk,
+                 .table = table,
+                 .max_pages = pages,
+                 .page_size = page,
+                 .page_stride = call.h_kv * page * call.d_qk};
+  call.v_rows = call.k_rows;
+  return to_device(table);
+}
+
+Case make(const Args& args) {
+  require_sm90a("gqa_decode_tma");
+  const AttentionShape x = attention_shape(args);
+  AttentionData data = decode_data(x, args);
+  const reference::Attention& call = data.call;
+  const int d = static_cast<int>(x.d_qk), page = static_cast<int>(arg(args, "block_size", 0));
+  const int keys_of_warp = with_tile(d, [&]<class T>() { return T::kKeys; });
+  const int keys_of_block = with_tile(d, [&]<class T>() { return T::kBlockKeys; });
+  if (page % keys_of_warp != 0)
+    throw std::invalid_argument("gqa_decode_tma: block_size is a multiple of " +
+                                std::to_string(keys_of_warp));
+  const Buffer table = page > 0 ? page_cache(data, page, arg(args, "ragged", 0) != 0) : Buffer();
+  refill(data);
+
+  const int row_blocks = static_cast<int>((call.s_q * call.h_q / call.h_kv + 15) / 16);
+  std::vector<int> keys;
+  for (std::int64_t r = 0; r < call.b; ++r)
+    keys.insert(keys.end(), static_cast<std::size_t>(call.h_kv * row_blocks),
+                static_cast<int>(call.keys(r)));
+  const PlannedSplit planned =
+      plan_split(keys, keys_of_block, gpu().num_sms, static_cast<int>(arg(args, "cut", 2)));
+  const std::size_t partial_rows = 2 * 16 * static_cast<std::size_t>(planned.plan.num_workers);
+  const Buffer partials(partial_rows * static_cast<std::size_t>(d + 1) * sizeof(float));
+  const Buffer tickets = to_device(std::vector<unsigned>(keys.size()));
+
+  const auto map = [&](const Buffer& cache) {
+    const std::int64_t s = page > 0 ? page : call.s_kv;
+    const std::int64_t b = static_cast<std::int64_t>(cache.bytes()) / 2 / d / s / call.h_kv;
+    return hopper::tile_map(hopper::contiguous(cache.as(), b, call.h_kv, s, d),
+                            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, keys_of_warp);
+  };
+  const gqa_tma::Params p{
+      .k = map(data.k),
+      .v = map(data.v),
+      .table = table.as<int>(),
+      .max_pages = call.k_rows.max_pages,
+      .page_log2 = page > 0 ? std::countr_zero(static_cast<unsigned>(page)) : 0,
+      .plan = planned.plan,
+      .row_blocks = row_blocks,
+      .h_q = static_cast<int>(call.h_q),
+      .h_kv = static_cast<int>(call.h_kv),
+      .s_q = static_cast<int>(call.s_q),
+      .q = data.q.as<bf16>(),
+      .o = data.o.as<bf16>(),
+      .lse = data.lse.as<float>(),
+      .part_o = partials.as<float>(),
+      .part_lse2 = partials.as<float>() + partial_rows * static_cast<std::size_t>(d),
+      .tickets = tickets.as<unsigned>(),
+      .scale = static_cast<float>(call.scale)};
+  const auto launch = [=, keep = std::vector{partials, tickets, table, planned.streams,
+                                             planned.workers, data.q, data.k, data.v, data.o,
+                                             data.lse}](cudaStream_t stream) {
+    with_tile(d, [&]<class T>() { launch_decode<T>(p, stream); });
+  };
+  const attention::Tile tile{.m = 16,
+                             .n = keys_of_warp,
+                             .ctas_per_sm = 1,
+                             .mma_rows = 16,
+                             .row_lanes = 4,
+                             .mma_sync = true,
+                             .overlap = 1};
+  const attention::Cost cost =
+      attention::decode(x, {}, on_chip(),
+                        {.tile = tile,
+                         .even = attention::EvenRanges{
+                             .partial_rows = double{1} * planned.split.pieces *
+                                             static_cast<double>(call.s_q) * x.group() / row_blocks,
+                             .ctas = double{1} * planned.plan.num_workers,
+                             .fused_combine = true}});
+  return {.name = "gqa_decode_tma " + shape_name(x) +
+                  (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
+                  std::to_string(planned.split.pieces),
+          .op = {.name = "flash_decoding",
+                 .op_class = OpClass::decode_attention,
+                 .work = cost.work,
+                 .execution = cost.execution,
+                 .handed_over = cost.handed_over},
+          .launch = launch,
+          .verify = [=] { return verify_attention(data, launch); }};
+}
+
+}  // namespace
+
+Entry gqa_decode_tma_entry() {
+  const auto shape = [](double b, double h_q, double s_kv) {
+    return Args{{"b", b}, {"h_q", h_q}, {"h_kv", 8}, {"s_kv", s_kv}};
+  };
+  return {.name = "gqa_decode_tma",
+          .title = "GQA decode fed by TMA: rings, equal ranges of the cache, fused combine",
+          .shapes = {shape(32, 32, 8192),
+                     shape(32, 64, 8192),
+                     shape(1, 32, 131072),
+                     shape(1, 64, 131072),
+                     shape(1, 32, 8192),
+                     shape(1, 64, 2048),
+                     shape(8, 64, 32768),
+                     shape(64, 32, 2048),
+                     shape(16, 32, 4096),
+                     shape(4, 32, 32768),
+                     {{"b", 8}, {"h_q", 32}, {"h_kv", 8}, {"s_kv", 32768}, {"d", 64}},
+                     {{"b", 4}, {"h_q", 16}, {"h_kv", 8}, {"s_kv", 16384}, {"d", 256}},
+                     {{"b", 32}, {"h_q", 32}, {"h_kv", 8}, {"s_kv", 8192}, {"block_size", 64}},
+                     {{"b", 4}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4}, {"s_kv", 16384}}},
+          .make = make};
+}
+
+}  // namespace kvroof::kernels

@@ -1,0 +1,387 @@
+// GQA decode fed by TMA, for Hopper.                  model: model/attention/flash_decoding.cpp
+//   o = softmax(scale · q·K^T) · V      q, o [b, s_q, h_q, d]   k, v [b, h_kv, s_kv, d]   bf16
+//   or pages: k, v [pages, h_kv, page, d], token j of a request in page table[request, j / page]
+// The s_q·h_q / h_kv query rows of a K/V head are the rows of one mma tile (kernels/split_kv.cuh
+// has the same arithmetic, fed by cp.async).
+//
+// Three things keep the pins busy:
+//   bytes in flight   one block an SM with a ring of 192 KiB; each of its warps has its own part
+//                     and runs through it alone: lane 0 asks TMA for the tile kStages ahead as soon
+//                     as the warp has read one. No barrier stands between copies.
+//   no tail           key tiles of all requests and heads stand end to end and every SM takes an
+//                     equal range (balanced_split.hpp); the ring runs on across borders.
+//   no second kernel  the block that brings the last piece of a cut stream merges it, counted by a
+//                     ticket: o = sum_i 2^(lse_i - L)·o_i / sum_i 2^(lse_i - L)
+//
+// What it reaches (H200, reports/h200-sxm-141gb/decode_tma.csv): 4.08 TB/s at batch 32, 8K, 3.86 at
+// batch 1, 128K. flash_decoding, with cp.async rings in two blocks an SM, reaches 4.44 and 4.25 and
+// stays the faster one: here warps wait for data most of the time though the ring is full of
+// requests, and counters show 1.25 L2 sectors for each that is needed, DRAM reads exact.
+#pragma once
+#include <cstdint>
+
+#include "kernels/balanced_split.cuh"
+#include "kernels/hopper/tma.cuh"
+#include "kernels/online_softmax.cuh"
+
+namespace kvroof::kernels::gqa_tma {
+
+template <int kD_>
+struct Tile {
+  static constexpr int kD = kD_, kRows = 16;
+  static constexpr int kWarps = kD == 256 ? 4 : 8, kThreads = 32 * kWarps;
+  static constexpr int kKeys = kD == 64 ? 32 : 16;  // of one warp
+  static constexpr int kBlockKeys = kKeys * kWarps;
+  static constexpr int kStages = 192 * 1024 / kWarps / (2 * kKeys * kD * 2);
+  static constexpr int kMergeRows = 8;        // merged at a time
+  static constexpr int kColBlocks = kD / 64;  // of 128 bytes
+};
+
+template <class T>
+struct Smem {
+  using Rows = bf16[T::kColBlocks][T::kKeys][64];  // as TMA writes it, 128-byte swizzle
+  struct alignas(1024) Stage {
+    Rows k, v;
+  };
+  Stage ring[T::kWarps][T::kStages];
+  float o[T::kWarps][T::kMergeRows][T::kD + 4];  // results of the warps, at the end of a piece
+  float max2[T::kWarps][T::kMergeRows], sum[T::kWarps][T::kMergeRows];  // maximum in units of 2^x
+  hopper::Mbarrier full[T::kWarps][T::kStages];
+  unsigned ticket;
+};
+
+struct Params {
+  CUtensorMap k, v;
+  const int* table;  // [b, max_pages], or null: k, v are dense
+  int max_pages, page_log2;
+  BalancedPlan plan;  // streams are [b, h_kv, row_blocks]
+  int row_blocks, h_q, h_kv, s_q;
+  const bf16* q;
+  bf16* o;
+  float *lse, *part_o, *part_lse2;  // [b, s_q, h_q] or null; [2·workers, 16(, d)]
+  unsigned* tickets;                // [streams], 0 between launches
+  float scale;
+};
+
+/// The packed query rows of a stream: row r is head kv_head·G + r % G of token r / G.
+struct Rows {
+  int request, kv_head, group, first, count;
+  __device__ Rows(const Params& p, int stream) {
+    const int head = stream / p.row_blocks;
+    request = head / p.h_kv, kv_head = head % p.h_kv, group = p.h_q / p.h_kv;
+    first = stream % p.row_blocks * 16, count = ::min(16, p.s_q * group - first);
+  }
+  __device__ int token(int r) const { return (first + r) / group; }
+  __device__ std::int64_t row(const Params& p, int r) const {
+    return (static_cast<std::int64_t>(request) * p.s_q + token(r)) * p.h_q + kv_head * group +
+           (first + r) % group;
+  }
+};
+
+// ---- feeding ----------------------------------------------------------------------------------
+
+/// Runs ahead of its warp, tile by tile, over the pieces of the worker.
+template <class T>
+struct Feed {
+  const Params& p;
+  Smem<T>& smem;
+  int warp;
+  PieceWalk<T::kBlockKeys> walk;
+  int tile = 0, end = 0, keys = 0, kv_head = 0, request = 0, page = 0;
+  int stage = 0;
+
+  __device__ Feed(const Params& params, Smem<T>& s, int w)
+      : p(params),
+        smem(s),
+        warp(w),
+        walk(PieceWalk<T::kBlockKeys>::of(params.plan, static_cast<int>(blockIdx.x))) {
+    next_piece();
+  }
+  __device__ int key() const { return tile * T::kBlockKeys + warp * T::kKeys; }
+  /// Looked up one tile ahead: it is a read of its own.
+  __device__ void look_up() {
+    if (p.table == nullptr) return;
+    page = key() < keys ? p.table[request * p.max_pages + (key() >> p.page_log2)] : 0;
+  }
+  __device__ void next_piece() {
+    if (walk.done()) return;
+    const Piece piece = walk.next();
+    const Rows rows(p, piece.stream);
+    request = rows.request, kv_head = rows.kv_head;
+    tile = piece.begin, end = piece.end, keys = piece.keys;
+    look_up();
+  }
+  /// Asks for one tile, if there is one. Lane 0.
+  __device__ void load() {
+    if (tile == end) return;
+    auto& to = smem.ring[warp][stage];
+    auto& full = smem.full[warp][stage];
+    full.arrive_expect(sizeof(to));
+    const bool paged = p.table != nullptr;
+    const int row = paged ? key() & ((1 << p.page_log2) - 1) : key(), at = paged ? page : request;
+    hopper::load_tile(&to.k, p.k, full, row, kv_head, at);
+    hopper::load_tile(&to.v, p.v, full, row, kv_head, at);
+    stage = stage + 1 == T::kStages ? 0 : stage + 1;
+    if (++tile == end) next_piece();
+    else look_up();
+  }
+};
+
+// ---- one tile ---------------------------------------------------------------------------------
+
+/// This lane's ldmatrix address in a tile: row, first chunk; steps of 16 columns are an XOR.
+template <class T>
+__device__ __forceinline__ std::uint32_t cursor(const typename Smem<T>::Rows& tile, int row,
+                                                int chunk) {
+  return hopper::shared_address(&tile[0][row][0]) + ((chunk ^ (row & 7)) << 4);
+}
+template <class T>
+__device__ __forceinline__ std::uint32_t at(std::uint32_t cursor, int row_step, int column_step) {
+  return (cursor ^ (column_step % 4 << 5)) + column_step / 4 * (T::kKeys * 128) + row_step * 2048;
+}
+
+/// S = q·K^T, in two sums of which each takes every other step, so that no mma waits for long.
+template <class T>
+__device__ __forceinline__ void scores(float (&s)[T::kKeys / 8][4],
+                                       const std::uint32_t (&q)[T::kD / 16][4],
+                                       const typename Smem<T>::Rows& k, int lane) {
+  const std::uint32_t from = cursor<T>(k, (lane & 7) + ((lane >> 4) << 3), (lane >> 3) & 1);
+  float odd[T::kKeys / 8][4] = {};
+#pragma unroll
+  for (int c = 0; c < T::kD / 16; ++c)
+#pragma unroll
+    for (int n = 0; n < T::kKeys / 16; ++n) {
+      std::uint32_t b[4];
+      load_matrices(b, at<T>(from, n, c));
+      auto& sum = c % 2 == 0 ? s : odd;
+      mma(sum[2 * n], q[c], b[0], b[1]);
+      mma(sum[2 * n + 1], q[c], b[2], b[3]);
+    }
+#pragma unroll
+  for (int t = 0; t < T::kKeys / 8; ++t)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) s[t][e] += odd[t][e];
+}
+
+/// O += P·V.
+template <class T>
+__device__ __forceinline__ void add_values(float (&o)[T::kD / 8][4],
+                                           const float (&s)[T::kKeys / 8][4],
+                                           const typename Smem<T>::Rows& v, int lane) {
+  const std::uint32_t from = cursor<T>(v, lane & 15, lane >> 4);
+#pragma unroll
+  for (int n = 0; n < T::kKeys / 16; ++n) {
+    const auto& left = s[2 * n];
+    const auto& right = s[2 * n + 1];
+    const std::uint32_t a[4] = {pack_bf16(left[0], left[1]), pack_bf16(left[2], left[3]),
+                                pack_bf16(right[0], right[1]), pack_bf16(right[2], right[3])};
+#pragma unroll
+    for (int c = 0; c < T::kD / 16; ++c) {
+      std::uint32_t b[4];
+      load_matrices_transposed(b, at<T>(from, n, c));
+      mma(o[2 * c], a, b[0], b[1]);
+      mma(o[2 * c + 1], a, b[2], b[3]);
+    }
+  }
+}
+
+/// Rows of V past the last key: a page may hold anything there, and 0 · it must be 0.
+template <class T>
+__device__ __forceinline__ void clear_rows(typename Smem<T>::Rows& v, int from, int lane) {
+  for (int i = lane; i < (T::kKeys - from) * T::kD / 8; i += 32) {
+    const int chunk = i % (T::kD / 8);
+    *reinterpret_cast<uint4*>(&v[chunk / 8][from + i / (T::kD / 8)][chunk % 8 * 8]) =
+        make_uint4(0, 0, 0, 0);
+  }
+  hopper::fence_proxy_async();  // TMA writes there next
+  __syncwarp();
+}
+
+// ---- results ----------------------------------------------------------------------------------
+
+struct Merged {
+  float4 o;
+  float lse2;
+};
+
+/// Weighted mean of `count` results; o(i) columns of the i-th, lse2(i) its weight's logarithm.
+template <class O, class Lse>
+__device__ __forceinline__ Merged merge(int count, const O& o, const Lse& lse2) {
+  float top = -INFINITY;
+  for (int i = 0; i < count; ++i) top = fmaxf(top, lse2(i));
+  const float shift = top == -INFINITY ? 0.f : top;
+  float sum = 0;
+  float4 x = make_float4(0, 0, 0, 0);
+#pragma unroll 4
+  for (int i = 0; i < count; ++i) {
+    const float weight = exp2_approx(lse2(i) - shift);
+    const float4 part = o(i);
+    sum += weight;
+    x.x += weight * part.x, x.y += weight * part.y, x.z += weight * part.z, x.w += weight * part.w;
+  }
+  const float inverse = sum > 0 ? 1 / sum : 0.f;
+  return {make_float4(x.x * inverse, x.y * inverse, x.z * inverse, x.w * inverse),
+          sum > 0 ? top + log2f(sum) : -INFINITY};
+}
+
+__device__ __forceinline__ void store(const Params& p, std::int64_t row, int d, int column,
+                                      const Merged& m) {
+  *reinterpret_cast<uint2*>(p.o + row * d + column) =
+      make_uint2(pack_bf16(m.o.x, m.o.y), pack_bf16(m.o.z, m.o.w));
+  if (column == 0 && p.lse != nullptr) p.lse[row] = m.lse2 * 0.6931471805599453f;
+}
+
+/// The warps' results of rows [first, first + 8) of a piece -> o and lse, or partial results.
+template <class T>
+__device__ __forceinline__ void merge_warps(const Params& p, Smem<T>& smem, const Piece& piece,
+                                            const Rows& rows, int first) {
+  constexpr int kQuads = T::kD / 4;
+  const int count = ::min(T::kMergeRows, rows.count - first);
+  for (int i = threadIdx.x; i < count * kQuads; i += T::kThreads) {
+    const int r = i / kQuads, column = i % kQuads * 4;
+    // A warp's O is not divided by its sum yet: its weight 2^max, and the sums add up by the same.
+    float top = -INFINITY, sum = 0;
+#pragma unroll
+    for (int w = 0; w < T::kWarps; ++w) top = fmaxf(top, smem.max2[w][r]);
+    const float shift = top == -INFINITY ? 0.f : top;
+    float4 x = make_float4(0, 0, 0, 0);
+#pragma unroll
+    for (int w = 0; w < T::kWarps; ++w) {
+      const float weight = exp2_approx(smem.max2[w][r] - shift);
+      const float4 o = *reinterpret_cast<const float4*>(&smem.o[w][r][column]);
+      sum += weight * smem.sum[w][r];
+      x.x += weight * o.x, x.y += weight * o.y, x.z += weight * o.z, x.w += weight * o.w;
+    }
+    const float inverse = sum > 0 ? 1 / sum : 0.f;
+    const Merged m{make_float4(x.x * inverse, x.y * inverse, x.z * inverse, x.w * inverse),
+                   sum > 0 ? top + log2f(sum) : -INFINITY};
+    if (piece.whole) {
+      store(p, rows.row(p, first + r), T::kD, column, m);
+    } else {
+      const std::int64_t row = static_cast<std::int64_t>(piece.slot) * T::kRows + first + r;
+      *reinterpret_cast<float4*>(p.part_o + row * T::kD + column) = m.o;
+      if (column == 0) p.part_lse2[row] = m.lse2;
+    }
+  }
+}
+
+/// The last piece of a cut stream finds all partial results written and merges them.
+template <class T>
+__device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, const Piece& piece,
+                                             const Rows& rows) {
+  constexpr int kQuads = T::kD / 4;
+  const int4 stream = stream_range(p.plan, piece.stream);
+  const int pieces = stream.w - stream.z + 1;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) smem.ticket = atomicAdd(p.tickets + piece.stream, 1u);
+  __syncthreads();
+  if (smem.ticket + 1 != static_cast<unsigned>(pieces)) return;
+  __threadfence();
+  if (threadIdx.x == 0) p.tickets[piece.stream] = 0;
+  for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
+    const int r = i / kQuads, column = i % kQuads * 4;
+    const auto row = [&](int n) {
+      return static_cast<std::int64_t>(slot_of(stream.z + n, stream.z)) * T::kRows + r;
+    };
+    store(p, rows.row(p, r), T::kD, column,
+          merge(
+              pieces,
+              [&](int n) {
+                return __ldcg(reinterpret_cast<const float4*>(p.part_o + row(n) * T::kD + column));
+              },
+              [&](int n) { return __ldcg(p.part_lse2 + row(n)); }));
+  }
+}
+
+// ---- kernel -----------------------------------------------------------------------------------
+
+template <class T>
+__global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__ Params p) {
+#if __CUDA_ARCH__ >= 900
+  extern __shared__ __align__(1024) std::uint8_t raw[];
+  auto& smem = *reinterpret_cast<Smem<T>*>(raw);
+  const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 32, 0), lane = threadIdx.x % 32;
+  if (lane == 0) {
+    for (auto& full : smem.full[warp]) full.init(1);
+    hopper::fence_barrier_init();
+  }
+  __syncwarp();
+  if (threadIdx.x == 0) hopper::prefetch_map(p.k), hopper::prefetch_map(p.v);
+  Feed<T> feed(p, smem, warp);
+  if (lane == 0)
+    for (int i = 0; i < T::kStages; ++i) feed.load();
+
+  const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+  hopper::Ring<T::kStages> ring;
+  auto walk = PieceWalk<T::kBlockKeys>::of(p.plan, static_cast<int>(blockIdx.x));
+  while (!walk.done()) {
+    const Piece piece = walk.next();
+    const Rows rows(p, piece.stream);
+    std::uint32_t q[T::kD / 16][4];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int r = lane / 4 + 8 * half;
+      const bf16* row = p.q + rows.row(p, r) * T::kD + 2 * (lane % 4);
+#pragma unroll
+      for (int c = 0; c < T::kD / 16; ++c)
+#pragma unroll
+        for (int hi = 0; hi < 2; ++hi)
+          q[c][2 * hi + half] =
+              r < rows.count ? *reinterpret_cast<const std::uint32_t*>(row + 16 * c + 8 * hi) : 0;
+    }
+
+    float o[T::kD / 8][4] = {};
+    OnlineSoftmax softmax;
+    const int diagonal = piece.keys - p.s_q;  // token t sees keys up to diagonal + t
+    for (int tile = piece.begin; tile < piece.end; ++tile) {
+      const int key = tile * T::kBlockKeys + warp * T::kKeys;
+      auto& stage = smem.ring[warp][ring.stage];
+      smem.full[warp][ring.stage].wait(ring.parity);
+      ring.advance();
+      if (key < piece.keys) {
+        float s[T::kKeys / 8][4] = {};
+        scores<T>(s, q, stage.k, lane);
+        bool moved;
+        if (key + T::kKeys <= diagonal + 1) {
+          moved = softmax.update<false>(s, scale);
+        } else {
+#pragma unroll
+          for (int t = 0; t < T::kKeys / 8; ++t)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+              const int j = key + 8 * t + 2 * (lane % 4) + e % 2, r = lane / 4 + e / 2 * 8;
+              if (j > diagonal + rows.token(r) || j >= piece.keys) s[t][e] = -INFINITY;
+            }
+          moved = softmax.update<true>(s, scale);
+          if (key + T::kKeys > piece.keys) clear_rows<T>(stage.v, piece.keys - key, lane);
+        }
+        if (moved) softmax.correct(o);
+        add_values<T>(o, s, stage.v, lane);
+      }
+      __syncwarp();  // all lanes have read the tile
+      if (lane == 0) feed.load();
+    }
+    softmax.finish();
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if (8 * half >= rows.count) break;
+      const int r = lane / 4;
+      if (lane % 4 == 0) {
+        smem.max2[warp][r] = softmax.max[half] == -INFINITY ? -INFINITY : softmax.max[half] * scale;
+        smem.sum[warp][r] = softmax.sum[half];
+      }
+#pragma unroll
+      for (int t = 0; t < T::kD / 8; ++t)
+        *reinterpret_cast<float2*>(&smem.o[warp][r][8 * t + 2 * (lane % 4)]) =
+            make_float2(o[t][2 * half], o[t][2 * half + 1]);
+      __syncthreads();
+      merge_warps<T>(p, smem, piece, rows, 8 * half);
+      __syncthreads();
+    }
+    if (!piece.whole) merge_stream<T>(p, smem, piece, rows);
+  }
+#endif
+}
+
+}  // namespace kvroof::kernels::gqa_tma

@@ -1,0 +1,29 @@
+// Division by a number that is the same for a whole launch, without the conversions to and from
+// floating point that a plain integer division runs on the XU pipe, beside the exponentials.
+#pragma once
+#include <bit>
+
+namespace kvroof::kernels {
+
+/// n / d = (hi32(n·multiplier) + n) >> shift for 0 <= n < 2^31, 1 <= d < 2^31
+/// (Granlund and Montgomery 1994, figure 4.1).
+struct Divisor {
+  int divisor = 1;
+  unsigned multiplier = 1, shift = 0;
+
+  Divisor() = default;
+  explicit Divisor(int d) : divisor(d) {
+    const auto u = static_cast<unsigned>(d);
+    shift = static_cast<unsigned>(std::bit_width(u - 1));
+    const unsigned long long power = 1ull << shift;
+    multiplier = static_cast<unsigned>(((power - u) << 32) / u + 1);
+  }
+
+  __device__ int quotient(int n) const {
+    const auto u = static_cast<unsigned>(n);
+    return static_cast<int>((__umulhi(u, multiplier) + u) >> shift);
+  }
+  __device__ int remainder(int n, int quotient) const { return n - quotient * divisor; }
+};
+
+}  // namespace kvroof::kernels

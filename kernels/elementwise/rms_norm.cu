@@ -1,0 +1,183 @@
+// RMSNorm, alone or fused with the residual add before it.            model: model/elementwise.cpp
+//   s = x + r      y = s / sqrt(mean(s²) + epsilon) · w       x, r, s, y [tokens, d]   w [d]   bf16
+// A row stays in the registers of its block between the sum of squares and the scaling, so it is
+// read once. Blocks walk over rows with the weights in registers.
+//   HBM fused   read x, r, w    written s, y         unfused   + s read again by the second kernel
+// arXiv:1910.07467 eq. 4.
+#include <stdexcept>
+
+#include "kernels/check.hpp"
+#include "kernels/data.hpp"
+#include "kernels/device.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/elementwise/entries.hpp"
+#include "kernels/elementwise/vector.cuh"
+#include "kernels/reference.hpp"
+#include "model/elementwise.hpp"
+
+namespace kvroof::kernels {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+__device__ float block_sum(float x) {
+  __shared__ float partial[kMaxThreads / 32];
+#pragma unroll
+  for (int i = 16; i > 0; i /= 2) x += __shfl_xor_sync(~0u, x, i);
+  __syncthreads();  // the sums of the row before have been read
+  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = x;
+  __syncthreads();
+  x = 0;
+  for (unsigned w = 0; w < blockDim.x / 32; ++w) x += partial[w];
+  return x;
+}
+
+/// Thread t of a block owns the chunks t, t + blockDim, ... of eight columns: kChunks at most.
+template <int kChunks, bool kResidual>
+__global__ __launch_bounds__(kMaxThreads) void rms_norm(const RmsNormParams p) {
+  Floats8 weight[kChunks];
+  const auto column = [&](int c) { return 8 * static_cast<int>(threadIdx.x + c * blockDim.x); };
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c)
+    if (column(c) < p.d) weight[c] = load8(p.weight + column(c));
+
+  for (int row = blockIdx.x; row < p.tokens; row += gridDim.x) {
+    const std::int64_t first = static_cast<std::int64_t>(row) * p.d;
+    Floats8 s[kChunks];
+    float squares = 0;
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) {
+      if (column(c) >= p.d) continue;
+      s[c] = load8(p.x + first + column(c));
+      if constexpr (kResidual) {
+        const Floats8 r = load8(p.residual + first + column(c));
+#pragma unroll
+        for (int i = 0; i < 8; ++i) s[c].x[i] = rounded(s[c].x[i] + r.x[i]);
+        store8(p.sum + first + column(c), s[c]);
+      }
+#pragma unroll
+      for (int i = 0; i < 8; ++i) squares += s[c].x[i] * s[c].x[i];
+    }
+    const float inverse = rsqrtf(block_sum(squares) / static_cast<float>(p.d) + p.epsilon);
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) {
+      if (column(c) >= p.d) continue;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) s[c].x[i] *= inverse * weight[c].x[i];
+      store8(p.y + first + column(c), s[c]);
+    }
+  }
+}
+
+__global__ void residual_add(const RmsNormParams p) {
+  const std::int64_t i = 8 * (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x);
+  if (i >= static_cast<std::int64_t>(p.tokens) * p.d) return;
+  Floats8 s = load8(p.x + i);
+  const Floats8 r = load8(p.residual + i);
+#pragma unroll
+  for (int c = 0; c < 8; ++c) s.x[c] += r.x[c];
+  store8(p.sum + i, s);
+}
+
+int threads_of(int d) {
+  if (d % 8 != 0 || d < 8 || d > 2 * 8 * kMaxThreads)
+    throw std::invalid_argument("rms_norm: d must be a multiple of 8, at most 16384");
+  return std::min(kMaxThreads, (d / 8 + 31) / 32 * 32);
+}
+
+Case make(const Args& args) {
+  const auto tokens = static_cast<std::size_t>(arg(args, "tokens", 16));
+  const auto d = static_cast<std::size_t>(arg(args, "d", 4096));
+  const bool residual = arg(args, "residual", 1) != 0, fused = arg(args, "fused", 1) != 0;
+  const auto sigma = static_cast<float>(arg(args, "sigma", 1));
+  const Buffer x(tokens * d * 2), r(residual ? tokens * d * 2 : 0), w(d * 2);
+  const Buffer sum(residual ? tokens * d * 2 : 0), y(tokens * d * 2);
+  const auto fill = [=] {
+    fill_random(x, Dtype::bf16, sigma), fill_random(w, Dtype::bf16);
+    if (residual) fill_random(r, Dtype::bf16, sigma);
+  };
+  fill();
+  RmsNormParams p{x.as<bf16>(),        r.as<bf16>(), w.as<bf16>(),
+                  sum.as<bf16>(),      y.as<bf16>(), static_cast<int>(tokens),
+                  static_cast<int>(d), 1e-5f};
+  const auto launch = [=, keep = std::vector{x, r, w, sum, y}](cudaStream_t stream) {
+    if (!residual || fused) return launch_rms_norm(p, stream);
+    launch_residual_add(p, stream);
+    RmsNormParams norm = p;
+    norm.x = p.sum, norm.residual = nullptr;
+    launch_rms_norm(norm, stream);
+  };
+  const auto verify = [=] {
+    fill();
+    poison(y);
+    if (residual) poison(sum);
+    launch(nullptr);
+    std::vector<float> xs = to_floats(x, Dtype::bf16);
+    const std::vector<float> ws = to_floats(w, Dtype::bf16);
+    if (residual) {
+      const std::vector<float> rs = to_floats(r, Dtype::bf16);
+      std::vector<double> expected(xs.size());
+      for (std::size_t i = 0; i < xs.size(); ++i) expected[i] = double{xs[i]} + rs[i];
+      const std::vector<float> sums = to_floats(sum, Dtype::bf16);
+      if (const Verdict v = compare(expected, sums, 4e-3); !v.ok) return v;
+      xs = sums;  // the norm is of what stands in memory
+    }
+    return compare(reference::rms_norm(xs, ws, p.epsilon), to_floats(y, Dtype::bf16), 4e-3);
+  };
+  const auto t = static_cast<double>(tokens), columns = static_cast<double>(d);
+  const double blocks = rms_norm_blocks(p.tokens, p.d);
+  const Work work =
+      residual ? elementwise::residual_norm(t, columns, ElementSize{2}, false, fused, blocks)
+               : elementwise::norm(t, columns, ElementSize{2}, false, blocks);
+  const bool two = residual && !fused;
+  return {.name = std::string(residual ? fused ? "residual_rms_norm fused"
+                                               : "residual_rms_norm "
+                                                 "unfused"
+                                       : "rms_norm") +
+                  " tokens" + std::to_string(tokens) + " d" + std::to_string(d),
+          .op = {.name = "rms_norm",
+                 .op_class = OpClass::elementwise,
+                 .work = work,
+                 .execution = {.ctas_per_sm = 2048 / threads_of(p.d)},
+                 .handed_over =
+                     two ? kept_on_chip(Bytes{2 * t * columns}, Bytes{2 * t * columns}) : Bytes{}},
+          .launch = launch,
+          .verify = verify,
+          .kernels_per_launch = two ? 2 : 1};
+}
+
+}  // namespace
+
+double rms_norm_blocks(int tokens, int d) {
+  return std::min(tokens, gpu().num_sms * (2048 / threads_of(d)));
+}
+
+void launch_rms_norm(const RmsNormParams& p, cudaStream_t stream) {
+  const int threads = threads_of(p.d);
+  const auto kernel = p.d > 8 * threads ? (p.residual ? rms_norm<2, true> : rms_norm<2, false>)
+                                        : (p.residual ? rms_norm<1, true> : rms_norm<1, false>);
+  kernel<<<static_cast<unsigned>(rms_norm_blocks(p.tokens, p.d)), threads, 0, stream>>>(p);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+void launch_residual_add(const RmsNormParams& p, cudaStream_t stream) {
+  const std::int64_t chunks = static_cast<std::int64_t>(p.tokens) * p.d / 8;
+  residual_add<<<static_cast<unsigned>((chunks + 255) / 256), 256, 0, stream>>>(p);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+Entry rms_norm_entry() {
+  std::vector<Args> shapes;
+  for (const double tokens : {1., 16., 256., 4096., 16384.})
+    for (const double d : {4096., 8192.})
+      for (const double fused : {1., 0.})
+        shapes.push_back({{"tokens", tokens}, {"d", d}, {"fused", fused}});
+  for (const double tokens : {64., 8192.})
+    shapes.push_back({{"tokens", tokens}, {"d", 16384}, {"residual", 0}});
+  return {.name = "rms_norm",
+          .title = "RMSNorm, alone or after a residual add, fused or not",
+          .shapes = shapes,
+          .make = make};
+}
+
+}  // namespace kvroof::kernels

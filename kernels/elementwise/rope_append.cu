@@ -1,0 +1,296 @@
+// Rotary embedding of q and k and the append of k and v to the paged cache, fused or as two
+// kernels.                                                            model: model/elementwise.cpp
+//   (a, b) -> (a·cos - b·sin, b·cos + a·sin)    a, b = elements i and i + d/2 of a head,
+//                                               angle = position·theta^(-2i/d), from a table
+//   qkv [tokens, (h_q + 2·h_kv)·d] -> q_out [tokens, h_q, d], k_cache, v_cache [pages, h_kv, page,
+//   d]
+// One block a token: its heads share the table row of its position.
+//   HBM fused   read qkv, table rows, slots    written q, k, v     unfused   + k written and read
+// arXiv:2104.09864 eq. 34, in the half-split form of GPT-NeoX and Llama.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+
+#include "kernels/check.hpp"
+#include "kernels/data.hpp"
+#include "kernels/device.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/elementwise/entries.hpp"
+#include "kernels/elementwise/vector.cuh"
+#include "kernels/reference.hpp"
+#include "kernels/split_kv.hpp"
+#include "model/elementwise.hpp"
+
+namespace kvroof::kernels {
+namespace {
+
+/// Eight pairs: elements i .. i + 7 and i + d/2 .. i + d/2 + 7 of one head.
+struct Pairs {
+  Floats8 a, b;
+  __device__ static Pairs load(const bf16* head, int half) {
+    return {load8(head), load8(head + half)};
+  }
+  __device__ void store(bf16* head, int half) const {
+    store8(head, a);
+    store8(head + half, b);
+  }
+  __device__ void turn(const float2* turns) {
+#pragma unroll
+    for (int i = 0; i < 8; i += 2) {
+      const float4 two = __ldg(reinterpret_cast<const float4*>(turns + i));
+      turn_one(i, two.x, two.y), turn_one(i + 1, two.z, two.w);
+    }
+  }
+
+ private:
+  __device__ void turn_one(int i, float cos, float sin) {
+    const float x = a.x[i], y = b.x[i];
+    a.x[i] = x * cos - y * sin, b.x[i] = y * cos + x * sin;
+  }
+};
+
+/// Row of a token in the cache, for each K/V head.
+__device__ __forceinline__ std::int64_t cache_row(const RopeAppendParams& p, int slot, int head) {
+  return (static_cast<std::int64_t>(slot / p.page) * p.h_kv + head) * p.page + slot % p.page;
+}
+
+/// f(head, first element) for every eight pairs of heads [0, heads) of this block's token.
+template <class F>
+__device__ __forceinline__ void for_pairs(int heads, int d, const F& f) {
+  const int per_head = d / 16;
+  for (int i = threadIdx.x; i < heads * per_head; i += blockDim.x)
+    f(i / per_head, i % per_head * 8);
+}
+
+__global__ __launch_bounds__(1024) void rope_append(const RopeAppendParams p) {
+  const int token = blockIdx.x, half = p.d / 2, slot = p.slots[token];
+  const bf16* qkv = p.qkv + static_cast<std::int64_t>(token) * (p.h_q + 2 * p.h_kv) * p.d;
+  const float2* turns = p.turns + static_cast<std::int64_t>(p.positions[token]) * half;
+  for_pairs(p.h_q + 2 * p.h_kv, p.d, [&](int head, int i) {
+    Pairs x = Pairs::load(qkv + head * p.d + i, half);
+    if (head < p.h_q + p.h_kv) x.turn(turns + i);
+    const bool is_v = head >= p.h_q + p.h_kv;
+    bf16* out = head < p.h_q ? p.q_out + (static_cast<std::int64_t>(token) * p.h_q + head) * p.d
+                             : (is_v ? p.v_cache : p.k_cache) +
+                                   cache_row(p, slot, head - p.h_q - (is_v ? p.h_kv : 0)) * p.d;
+    x.store(out + i, half);
+  });
+}
+
+__global__ __launch_bounds__(1024) void rope(const RopeAppendParams p) {
+  const int token = blockIdx.x, half = p.d / 2;
+  const bf16* qkv = p.qkv + static_cast<std::int64_t>(token) * (p.h_q + 2 * p.h_kv) * p.d;
+  const float2* turns = p.turns + static_cast<std::int64_t>(p.positions[token]) * half;
+  for_pairs(p.h_q + p.h_kv, p.d, [&](int head, int i) {
+    Pairs x = Pairs::load(qkv + head * p.d + i, half);
+    x.turn(turns + i);
+    bf16* out = head < p.h_q
+                    ? p.q_out + (static_cast<std::int64_t>(token) * p.h_q + head) * p.d
+                    : p.k_turned + (static_cast<std::int64_t>(token) * p.h_kv + head - p.h_q) * p.d;
+    x.store(out + i, half);
+  });
+}
+
+__global__ __launch_bounds__(1024) void append(const RopeAppendParams p) {
+  const int token = blockIdx.x, half = p.d / 2, slot = p.slots[token];
+  const std::int64_t row = token;
+  const bf16* k = p.k_turned + row * p.h_kv * p.d;
+  const bf16* v = p.qkv + (row * (p.h_q + 2 * p.h_kv) + p.h_q + p.h_kv) * p.d;
+  for_pairs(2 * p.h_kv, p.d, [&](int head, int i) {
+    const bool is_v = head >= p.h_kv;
+    const int kv_head = is_v ? head - p.h_kv : head;
+    const Pairs x = Pairs::load((is_v ? v : k) + kv_head * p.d + i, half);
+    x.store((is_v ? p.v_cache : p.k_cache) + cache_row(p, slot, kv_head) * p.d + i, half);
+  });
+}
+
+template <class Kernel>
+void launch_heads(Kernel* kernel, int heads, const RopeAppendParams& p, cudaStream_t stream) {
+  if (p.d % 16 != 0) throw std::invalid_argument("rope_append: d must be a multiple of 16");
+  const int threads = std::min(1024, (heads * p.d / 16 + 31) / 32 * 32);
+  kernel<<<p.tokens, threads, 0, stream>>>(p);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+constexpr double kTheta = 5e5;  // Llama 3
+
+/// (cos, sin) of position·theta^(-2i/d), row by row.
+Buffer turn_table(int positions, int d) {
+  std::vector<float2> table(static_cast<std::size_t>(positions) * static_cast<std::size_t>(d / 2));
+  for (std::size_t at = 0; at < table.size(); ++at) {
+    const auto half = static_cast<std::size_t>(d / 2);
+    const double i = static_cast<double>(at % half), position = static_cast<double>(at / half);
+    const double angle = position * std::pow(kTheta, -2 * i / d);
+    table[at] = {static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))};
+  }
+  return to_device(table);
+}
+
+struct Data {
+  int tokens, h_q, h_kv, d, page;
+  std::vector<int> positions, slots;
+  Buffer qkv, turns, device_positions, device_slots, q_out, k_turned, k_cache, v_cache;
+};
+
+Data rope_data(const Args& args) {
+  const auto whole = [&](const char* name, double fallback) {
+    return static_cast<int>(arg(args, name, fallback));
+  };
+  Data x{.tokens = whole("tokens", 16),
+         .h_q = whole("h_q", 32),
+         .h_kv = whole("h_kv", 8),
+         .d = whole("d", 128),
+         .page = whole("block_size", 16)};
+  // Requests of `s_q` tokens each, at random places of their contexts; slots anywhere in the cache.
+  const int s_q = whole("s_q", 1), context = whole("context", 8192);
+  std::mt19937_64 random(fresh_seed());
+  for (int t = 0; t < x.tokens; ++t)
+    x.positions.push_back(t % s_q == 0 ? static_cast<int>(random() % static_cast<unsigned>(std::max(
+                                                                         1, context - s_q + 1)))
+                                       : x.positions.back() + 1);
+  const int pages = (x.tokens + x.page - 1) / x.page;
+  x.slots.resize(static_cast<std::size_t>(pages * x.page));
+  std::iota(x.slots.begin(), x.slots.end(), 0);
+  std::shuffle(x.slots.begin(), x.slots.end(), random);
+  x.slots.resize(static_cast<std::size_t>(x.tokens));
+
+  const auto row = static_cast<std::size_t>(x.d) * 2, tokens = static_cast<std::size_t>(x.tokens);
+  const auto heads = [](int h) { return static_cast<std::size_t>(h); };
+  x.qkv = Buffer(tokens * row * heads(x.h_q + 2 * x.h_kv));
+  x.q_out = Buffer(tokens * row * heads(x.h_q));
+  x.k_turned = Buffer(tokens * row * heads(x.h_kv));
+  x.k_cache = Buffer(static_cast<std::size_t>(pages * x.page) * row * heads(x.h_kv));
+  x.v_cache = Buffer(x.k_cache.bytes());
+  x.turns = turn_table(std::max(context, s_q), x.d);
+  x.device_positions = to_device(x.positions), x.device_slots = to_device(x.slots);
+  fill_random(x.qkv, Dtype::bf16);
+  return x;
+}
+
+/// Columns [first, first + heads·d) of every token's row of qkv.
+std::vector<float> columns(const std::vector<float>& qkv, const Data& x, int first, int heads) {
+  std::vector<float> out;
+  const int width = (x.h_q + 2 * x.h_kv) * x.d;
+  for (int t = 0; t < x.tokens; ++t) {
+    const auto from = qkv.begin() + std::int64_t{t} * width + std::int64_t{first} * x.d;
+    out.insert(out.end(), from, from + std::int64_t{heads} * x.d);
+  }
+  return out;
+}
+
+/// The whole cache: what belongs to no token must still be poison, which reads as 0 here.
+std::vector<double> scattered(const std::vector<double>& rows, const Data& x,
+                              std::size_t elements) {
+  std::vector<double> cache(elements, 0.0);
+  for (int t = 0; t < x.tokens; ++t)
+    for (int h = 0; h < x.h_kv; ++h) {
+      const int slot = x.slots[static_cast<std::size_t>(t)];
+      const auto at = ((std::int64_t{slot / x.page} * x.h_kv + h) * x.page + slot % x.page) * x.d;
+      const auto from = rows.begin() + (std::int64_t{t} * x.h_kv + h) * x.d;
+      std::copy(from, from + x.d, cache.begin() + at);
+    }
+  return cache;
+}
+std::vector<float> cache_values(const Buffer& cache, const std::vector<double>& expected) {
+  std::vector<float> out = to_floats(cache, Dtype::bf16);
+  for (std::size_t i = 0; i < out.size(); ++i)
+    if (expected[i] == 0 && std::isnan(out[i])) out[i] = 0;
+  return out;
+}
+
+Verdict verify_append(const Data& x, const std::function<void(cudaStream_t)>& launch) {
+  fill_random(x.qkv, Dtype::bf16);
+  poison(x.q_out), poison(x.k_turned), poison(x.k_cache), poison(x.v_cache);
+  launch(nullptr);
+  const std::vector<float> qkv = to_floats(x.qkv, Dtype::bf16);
+  const std::vector<std::int64_t> positions(x.positions.begin(), x.positions.end());
+  const auto turned = [&](int first, int heads) {
+    return reference::rope(columns(qkv, x, first, heads), positions, heads, x.d, kTheta);
+  };
+  const std::vector<float> v_rows = columns(qkv, x, x.h_q + x.h_kv, x.h_kv);
+  const std::size_t cache_elements = x.k_cache.bytes() / 2;
+  const std::vector<double> k = scattered(turned(x.h_q, x.h_kv), x, cache_elements);
+  const std::vector<double> v =
+      scattered(std::vector<double>(v_rows.begin(), v_rows.end()), x, cache_elements);
+  for (const auto& [expected, cache] : {std::pair{&k, &x.k_cache}, std::pair{&v, &x.v_cache}})
+    if (const Verdict verdict = compare(*expected, cache_values(*cache, *expected), 4e-3);
+        !verdict.ok)
+      return verdict;
+  return compare(turned(0, x.h_q), to_floats(x.q_out, Dtype::bf16), 4e-3);
+}
+
+/// Rows of the table that are read, while L2 holds them from one token to the next.
+double distinct_positions(const Data& x) {
+  std::vector<int> sorted = x.positions;
+  std::sort(sorted.begin(), sorted.end());
+  return static_cast<double>(std::unique(sorted.begin(), sorted.end()) - sorted.begin());
+}
+
+Case make(const Args& args) {
+  const Data x = rope_data(args);
+  const bool fused = arg(args, "fused", 1) != 0;
+  const RopeAppendParams p{x.qkv.as<bf16>(),
+                           x.turns.as<float2>(),
+                           x.device_positions.as<int>(),
+                           x.device_slots.as<int>(),
+                           x.q_out.as<bf16>(),
+                           x.k_turned.as<bf16>(),
+                           x.k_cache.as<bf16>(),
+                           x.v_cache.as<bf16>(),
+                           x.tokens,
+                           x.h_q,
+                           x.h_kv,
+                           x.d,
+                           x.page};
+  const auto launch = [=, keep = x](cudaStream_t stream) {
+    fused ? launch_rope_append(p, stream) : launch_rope_append_unfused(p, stream);
+  };
+  const double tokens = x.tokens, q = 1.0 * x.h_q * x.d, kv = 2.0 * x.h_kv * x.d;
+  const Bytes all{2 * tokens * (2 * q + 2 * kv)};
+  const elementwise::RopeTable table{
+      .rows = all <= on_chip().l2_effective ? distinct_positions(x) : tokens,
+      .row = Bytes{4.0 * x.d},
+      .indices = Bytes{8}};
+  return {
+      .name = std::string("rope_append ") + (fused ? "fused" : "unfused") + " tokens" +
+              std::to_string(x.tokens) + " h" + std::to_string(x.h_q) + "/" +
+              std::to_string(x.h_kv) + " d" + std::to_string(x.d),
+      .op = {.name = "rope_append",
+             .op_class = OpClass::elementwise,
+             .work = elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, ElementSize{2}, 0,
+                                              fused, table),
+             .handed_over =
+                 fused ? Bytes{} : kept_on_chip(Bytes{tokens * kv}, Bytes{tokens * (2 * q + kv)})},
+      .launch = launch,
+      .verify = [=] { return verify_append(x, launch); },
+      .kernels_per_launch = fused ? 1 : 2};
+}
+
+}  // namespace
+
+void launch_rope_append(const RopeAppendParams& p, cudaStream_t stream) {
+  launch_heads(rope_append, p.h_q + 2 * p.h_kv, p, stream);
+}
+void launch_rope_append_unfused(const RopeAppendParams& p, cudaStream_t stream) {
+  launch_heads(rope, p.h_q + p.h_kv, p, stream);
+  launch_heads(append, 2 * p.h_kv, p, stream);
+}
+
+Entry rope_append_entry() {
+  std::vector<Args> shapes;
+  for (const double tokens : {1., 16., 256., 4096., 16384.})
+    for (const double h_q : {32., 64.})
+      for (const double fused : {1., 0.})
+        shapes.push_back({{"tokens", tokens},
+                          {"h_q", h_q},
+                          {"s_q", tokens > 1000 ? 2048. : 1.},
+                          {"fused", fused}});
+  return {.name = "rope_append",
+          .title = "rotary embedding and cache append, fused or not",
+          .shapes = shapes,
+          .make = make};
+}
+
+}  // namespace kvroof::kernels

@@ -1,0 +1,21 @@
+// A linear layer inside a larger launch: cuBLASLt's first choice for one shape.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "model/work.hpp"
+
+namespace kvroof::kernels {
+
+/// out [m, n] = x [m, k] · w [n, k]^T in bf16, on any buffers of these shapes.
+struct LinearLayer {
+  std::function<void(const void* x, const void* w, void* out, cudaStream_t)> launch;
+  Work work;
+  int kernels = 1;
+};
+/// Throws NotOnThisGpu without cuBLASLt.
+LinearLayer linear_bf16(std::int64_t m, std::int64_t n, std::int64_t k);
+
+}  // namespace kvroof::kernels

@@ -1,0 +1,32 @@
+// Which tile a block takes next: sections of heads, longest tiles first.
+#pragma once
+#include "kernels/hopper/forward/tile.cuh"
+
+namespace kvroof::kernels::flash_v3 {
+
+using namespace hopper;
+
+/// Tile index -> place. Sections of heads; in a section the longest tiles of all heads first
+/// (Zadouri et al. 2026, arXiv:2603.05451, section 3.3).
+template <class Tile, bool kCausal>
+__device__ __forceinline__ Place place(const Params& p, int tile) {
+  const int per_section = p.section * p.q_tiles;
+  const int s = tile / per_section, r = tile - s * per_section;
+  const int heads = min(p.section, p.heads - s * p.section);
+  const int from_last = r / heads;
+  const int q_tile = p.longest_first ? p.q_tiles - 1 - from_last : from_last;
+  const int head = s * p.section + r - from_last * heads;
+  const int b = head / p.h_q;
+  Place at{.b = b, .h = head - b * p.h_q, .row = q_tile * Tile::kRows};
+  int last = p.s_kv, whole = p.s_kv;  // keys some row sees; keys all rows see
+  if constexpr (kCausal) {
+    const int diagonal = p.s_kv - p.s_q + 1 + at.row;
+    last = min(p.s_kv, diagonal + Tile::kRows - 1);
+    whole = min(p.s_kv, diagonal);
+  }
+  at.key_tiles = max(1, (last + Tile::kKeys - 1) / Tile::kKeys);
+  at.first_masked = max(0, whole) / Tile::kKeys;
+  return at;
+}
+
+}  // namespace kvroof::kernels::flash_v3

@@ -1,0 +1,42 @@
+// Backward kernels against the oracle: one token, ragged tails, grouped heads, rows that see
+// nothing, then random shapes.
+#include "tests/attention_gpu/check.hpp"
+
+using namespace kvroof::kernels;
+
+namespace {
+
+std::vector<Args> backward_shapes(int random_count) {
+  std::vector<Args> shapes;
+  for (const double d : {64., 128.}) {
+    shapes.push_back({{"h_q", 1}, {"s_q", 1}, {"s_kv", 1}, {"d", d}});
+    shapes.push_back({{"h_q", 2}, {"s_q", 1}, {"s_kv", 300}, {"d", d}});
+    shapes.push_back({{"h_q", 4}, {"h_kv", 2}, {"s_q", 200}, {"s_kv", 333}, {"d", d}});
+    shapes.push_back({{"h_q", 1}, {"s_q", 150}, {"s_kv", 70}, {"d", d}});
+    shapes.push_back({{"b", 2}, {"h_q", 2}, {"s_q", 128}, {"d", d}, {"causal", 0}});
+    shapes.push_back({{"h_q", 2}, {"s_q", 129}, {"s_kv", 257}, {"d", d}, {"sigma", 3}});
+  }
+  for (int i = 0; i < random_count; ++i) {
+    const double h_kv = between(1, 3);
+    shapes.push_back({{"b", between(1, 2)},
+                      {"h_q", h_kv * between(1, 3)},
+                      {"h_kv", h_kv},
+                      {"s_q", between(1, 400)},
+                      {"s_kv", between(1, 500)},
+                      {"d", one_of({64, 128})},
+                      {"causal", one_of({0, 1})},
+                      {"sigma", one_of({0.5, 1, 3})}});
+  }
+  return shapes;
+}
+
+}  // namespace
+
+TEST_CASE("flash_backward") { check("flash_backward", backward_shapes(22)); }
+
+TEST_CASE("naive_backward") {
+  std::vector<Args> shapes = backward_shapes(20);
+  // bf16 scores in memory carry an error of 2^-9 of their size into the exponent: no large ones
+  for (Args& x : shapes) x["sigma"] = 1;
+  check("naive_backward", shapes);
+}

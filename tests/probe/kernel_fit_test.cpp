@@ -1,0 +1,86 @@
+// The constants of a kernel from its times: planted ones come back, and half of the shapes judges.
+#include "cupti_probe/kernel_fit.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "model/user_error.hpp"
+
+using namespace kvroof;
+using namespace kvroof::probe;
+
+namespace {
+
+Machine h200() {
+  Machine m{.id = "h200", .num_sms = 132, .sm_clock = Clock{1.83e9}, .boost_clock = Clock{1.98e9}};
+  m.tensor[static_cast<std::size_t>(MathType::bf16)] = {Throughput{989.4e12}, Throughput{917e12}};
+  m.fp32 = {Throughput{67e12}, Throughput{65e12}};
+  m.exps_per_second = 4.14e12;
+  m.hbm = {Bandwidth{4.8e12}, Bandwidth{4.588e12}};
+  m.l2 = {Bandwidth{9.5e12}, Bandwidth{9.5e12}};
+  m.fit.fill({.compute = 0.7, .memory = 0.7, .ramp = Seconds{5e-6}});
+  return m;
+}
+
+/// A stream of `bytes` or a product of `flops`, on a full grid.
+TimedShape shape(double bytes, double flops, double seconds) {
+  Op op{.op_class = OpClass::decode_attention};
+  op.work.read.kv = Bytes{bytes};
+  op.work.flops = op.work.flops_executed = Flops{flops};
+  op.work.launches = 1;
+  return {.kernel = "k", .args = "", .stages = {op}, .measured = Seconds{seconds}};
+}
+
+}  // namespace
+
+TEST_CASE("bytes at 90 % of 4.8 TB/s, FLOPs at half of 989.4 TFLOP/s, 3 us a launch: found again") {
+  std::vector<TimedShape> shapes;
+  for (const double bytes : {1e6, 1e6, 10e6, 10e6, 100e6, 100e6, 1e9, 1e9})
+    shapes.push_back(shape(bytes, 0, bytes / (0.9 * 4.8e12) + 3e-6));
+  for (const double flops : {1e10, 1e10, 1e12, 1e12})
+    shapes.push_back(shape(0, flops, flops / (0.5 * 989.4e12) + 3e-6));
+  const KernelFit fit = fit_kernel("k", shapes, h200());
+  CHECK(fit.memory == doctest::Approx(0.9).epsilon(0.01));
+  CHECK(fit.compute == doctest::Approx(0.5).epsilon(0.01));
+  CHECK(fit.ramp.value == doctest::Approx(3e-6).epsilon(0.02));
+  CHECK_FALSE(fit.overlap.has_value());  // no exponentials
+  CHECK(fit.fitted == 6);
+  CHECK(fit.judged == 6);
+  CHECK(fit.error_judged < 0.01);
+}
+
+TEST_CASE("shapes that were not fitted judge: a kernel twice as slow on them shows") {
+  std::vector<TimedShape> shapes;
+  for (const double slower : {1, 2, 2, 1, 1, 2, 2, 1})
+    shapes.push_back(shape(1e9, 0, slower * 1e9 / (0.9 * 4.8e12)));
+  const KernelFit fit = fit_kernel("k", shapes, h200());
+  CHECK(fit.error_fitted < 0.03);
+  CHECK(fit.error_judged == doctest::Approx(0.5).epsilon(0.1));
+}
+
+TEST_CASE("constants that no shape tells stay at the class's") {
+  const std::vector<TimedShape> shapes{shape(1e9, 0, 1e9 / (0.9 * 4.8e12)),
+                                       shape(1e9, 0, 1e9 / (0.9 * 4.8e12))};
+  CHECK(fit_kernel("k", shapes, h200()).compute == doctest::Approx(0.7));
+}
+
+TEST_CASE("an op reads back from its record") {
+  Op op{.op_class = OpClass::gemm, .math = MathType::fp8};
+  op.work.flops = Flops{1.5e12}, op.work.flops_executed = Flops{1.75e12};
+  op.work.read = {Bytes{1}, Bytes{2}, Bytes{3.5}};
+  op.work.written.activations = Bytes{7e9};
+  op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13}, op.work.exps = 17;
+  op.work.ctas = 1234567, op.work.launches = 2;
+  op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
+  op.kept = {Bytes{29}, Bytes{31}};
+  op.handed_over = Bytes{19};
+  const Op back = read_op(op_text(op));
+  CHECK(back.work == op.work);
+  CHECK(back.execution == op.execution);
+  CHECK(back.op_class == op.op_class);
+  CHECK(back.math == op.math);
+  CHECK(back.handed_over == op.handed_over);
+  CHECK(back.kept == op.kept);
+  CHECK_THROWS_AS(read_op("flops=1"), UserError);
+}
