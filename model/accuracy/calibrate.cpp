@@ -56,7 +56,7 @@ std::vector<Sample> samples(Context& context, std::span<const Measurement> rows)
     auto setup = context.setup(m);
     if (!std::holds_alternative<Setup>(setup)) continue;
     Setup& s = std::get<Setup>(setup);
-    if (capped(s, m)) continue;
+    if (capped(s, m) || beyond_light(s, m)) continue;
     const Lowering l = lower(s.llm, s.policy, s.machine);
     Sample x{.engine = engine_of(m.engine),
              .model = context.llm_name(m.llm),

@@ -76,6 +76,9 @@ double crowded_prompt(const Steps& step, const serving::Loop& loop, double decod
 constexpr std::string_view kCapped =
     "the engine capped its batch at a size that is not recorded: by the row's own TTFT and TPOT "
     "under 30 % of its requests ran";
+constexpr std::string_view kBeyondLight =
+    "the prompts are more than the stated GPUs compute at their datasheet peaks: replicas or "
+    "cached prompts are not recorded";
 
 }  // namespace
 
@@ -94,6 +97,13 @@ bool capped(const Setup& s, const Measurement& m) {
   return ran < 0.3 && 2 * ran * asked < running_requests(s, m);
 }
 
+bool beyond_light(const Setup& s, const Measurement& m) {
+  const StepLoad prompts{RequestGroup{.requests = m.concurrency / m.pool.dp,
+                                      .s_q = std::floor(mean_share(m) * m.isl)}};
+  const Seconds light = phase(s, lower(s.llm, s.policy, s.machine), prompts).step.floor;
+  return light.value > more(m, "cycle", INFINITY);
+}
+
 std::vector<serving::StepShare> closed_loop_steps(const Setup& s, const Measurement& m) {
   auto out = serving::closed_loop(loop_of(s, m, running_requests(s, m)));
   out[0].per_token *= 1 + kPerGuess * more(m, "mtp", 0);
@@ -107,6 +117,7 @@ std::variant<ServedTimes, std::string> closed_loop_times(Context& context, const
   const Steps step(s);
   const double asked = m.concurrency / m.pool.dp, running = running_requests(s, m);
   if (capped(s, m)) return std::string(kCapped);
+  if (beyond_light(s, m)) return std::string(kBeyondLight);
   const serving::Loop loop = loop_of(s, m, running);
   ServedTimes t;
   double decode = 0, load = 0;

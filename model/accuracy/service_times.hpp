@@ -21,6 +21,10 @@ double running_requests(const Setup& setup, const Measurement& m);
 /// requests ran where the cache holds at least twice as many: a cap that is not recorded.
 bool capped(const Setup& setup, const Measurement& m);
 
+/// Whether the prompts of all requests take longer at the speed of light than the row says one
+/// request lasts: replicas or cached prompts are not recorded.
+bool beyond_light(const Setup& setup, const Measurement& m);
+
 /// The steps of the row's closed loop: mean lengths, the requests that fit the cache at once,
 /// speculative tokens.
 std::vector<serving::StepShare> closed_loop_steps(const Setup& setup, const Measurement& m);

@@ -147,6 +147,7 @@ void read_row(const Csv& csv, const CsvRow& row, std::vector<Read>& out) {
       ttft && tpot && *ttft > 0 && *tpot > 0) {
     const double decode = *tpot * std::max(1.0, m.osl - 1);
     m.more["running_share"] = decode / (*ttft + decode);
+    m.more["cycle"] = (*ttft + decode) / 1e3;
   }
   const std::pair<const char*, const char*> metrics[] = {{"ttft", "silicon_ttft_ms"},
                                                          {"tpot", "silicon_tpot_ms"}};
