@@ -9,6 +9,7 @@ namespace {
 // Steps of k that CTAs are apart after one step each; from the DRAM reads of products of more than
 // 20 waves (0.9 to 1.4 by tile).
 constexpr double kDrift = 1;
+constexpr double kMostWaves = 4096;  // counted one by one; those beyond are as their mean
 // l2_hit() is one half at this multiple of l2_effective: 19^(1/14).
 constexpr double kL2Half = 1.234;
 
@@ -102,7 +103,7 @@ Bytes gemm_reread(double m, double n, double k, const GemmFormats& f, const Gemm
   Bytes fetched, last_moved;
   Wave wave;
   double done = 0;  // waves
-  for (double begin = 0; begin < clusters; begin += r.wave, ++done) {
+  for (double begin = 0; begin < clusters && done < kMostWaves; begin += r.wave, ++done) {
     wave = cover(begin, std::min(clusters, begin + r.wave), wave, r, bytes, chip);
     const Bytes moved = wave.panels * bytes.across + wave.rows * bytes.along;
     const Bytes between = 0.5 * (moved + last_moved) + written;
@@ -113,6 +114,7 @@ Bytes gemm_reread(double m, double n, double k, const GemmFormats& f, const Gemm
     fetched += (held < 1 ? std::max(1.0, behind / held) : 1) * missed;
     last_moved = moved;
   }
+  fetched *= std::max(1.0, clusters / (done * r.wave));
   const Bytes compulsory = Elements{m * k} * f.in + Elements{n * k} * f.weight;
   return max(Bytes{}, fetched - compulsory);
 }

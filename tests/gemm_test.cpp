@@ -135,3 +135,12 @@ TEST_CASE("a routed product reads touched experts only and computes every assign
   CHECK(w.flops.value == 2.0 * 512 * 2048 * 4096);
   CHECK(w.flops_executed >= w.flops);
 }
+
+TEST_CASE(
+    "a product of a billion rows is counted in a moment, its re-reads as those of half of it") {
+  const OnChip chip;
+  const GemmTile tile{.m = 128, .n = 256};
+  const auto reread = [&](double m) { return gemm_reread(m, 8192, 8192, {}, tile, chip).value; };
+  const double most = 1 << 30;
+  CHECK(reread(most) / reread(most / 2) == doctest::Approx(2).epsilon(1e-3));
+}

@@ -115,6 +115,9 @@ std::variant<Setup, std::string> Context::setup(const Measurement& m, const Pool
     return "no hardware profile for " + (m.hardware.empty() ? "an unnamed GPU" : m.hardware);
   const LlmShape* shape = llm(m.llm);
   if (!shape) return "no config of " + (m.llm.empty() ? "an unnamed network" : llm_name(m.llm));
+  constexpr double kMostTokens = 1 << 24, kMostRequests = 1 << 20;
+  if (m.isl + m.osl > kMostTokens || m.concurrency > kMostRequests)
+    return "lengths or requests beyond any service";
   std::variant<Setup, std::string> answer(std::in_place_index<0>);
   Setup& s = std::get<0>(answer);
   s.llm = *shape, s.machine = *gpu;
