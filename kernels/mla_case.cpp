@@ -1,4 +1,5 @@
 #include "kernels/mla_case.hpp"
+#include "kernels/attention_op.hpp"
 
 #include <algorithm>
 #include <array>
@@ -71,11 +72,7 @@ Case mla_decode_case(std::string_view name, const MlaData& data, const MlaPlan& 
       data.shape, {}, on_chip(), {.tile = plan.tile, .splits = static_cast<double>(plan.splits)});
   return {.name = std::string(name) + " " + shape_name(data.shape) + " page" +
                   std::to_string(data.page) + " splits" + std::to_string(plan.splits),
-          .op = {.name = "mla_decode",
-                 .op_class = OpClass::decode_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("mla_decode", OpClass::decode_attention, cost),
           .launch = [launch, keep = data](cudaStream_t stream) { launch(stream); },
           .verify = [data = data.attention, launch] { return verify_attention(data, launch); },
           .kernels_per_launch = plan.kernels};

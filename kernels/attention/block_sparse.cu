@@ -11,6 +11,7 @@
 #include <random>
 
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/check.hpp"
 #include "kernels/divisor.cuh"
 #include "kernels/flash_prefill.hpp"
@@ -147,11 +148,7 @@ Case make(const Args& args) {
       {.tile = flash_v2_kernel_tile(p.d), .sparsity = mask.visible > 0 ? kept / mask.visible : 1});
   return {.name = "block_sparse " + shape_name(x) + " kept" +
                   std::to_string(static_cast<int>(100 * kept / std::max(1.0, mask.visible))) + "%",
-          .op = {.name = "block_sparse",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("block_sparse", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

@@ -17,6 +17,7 @@
 #include <random>
 
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/check.hpp"
 #include "kernels/combine.cuh"
 #include "kernels/divisor.cuh"
@@ -283,11 +284,7 @@ Case make(const Args& args) {
   const attention::Cost cost = attention::cascade(x, {}, on_chip(), prefix, page, plan);
   return {.name = "cascade " + shape_name(x) + " prefix" + std::to_string(prefix) + " splits" +
                   std::to_string(first.splits) + "+" + std::to_string(second.splits),
-          .op = {.name = "cascade",
-                 .op_class = OpClass::decode_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("cascade", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); },
           .kernels_per_launch = 3};

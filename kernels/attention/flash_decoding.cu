@@ -8,6 +8,7 @@
 //   q, o [b, s_q, h_q, d]   k, v [b, h_kv, s_kv, d] bf16      HBM read K and V once, q; written o,
 //   lse
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/split_kv.hpp"
 #include "model/attention/flash_decoding.hpp"
 
@@ -32,11 +33,7 @@ Case make(const Args& args) {
   const attention::Cost cost = attention::flash_decoding(
       x, {}, on_chip(), {.tile = decode_kernel_tile(d), .splits = static_cast<double>(splits)});
   return {.name = "flash_decoding " + shape_name(x) + " splits" + std::to_string(splits),
-          .op = {.name = "flash_decoding",
-                 .op_class = OpClass::decode_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("flash_decoding", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); },
           .kernels_per_launch = splits > 1 ? 2 : 1};

@@ -13,6 +13,7 @@
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/attention_case.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/check.hpp"
 #include "kernels/online_softmax.cuh"
 #include "kernels/split_kv.hpp"
@@ -293,12 +294,7 @@ Case make(const Args& args) {
   const attention::Cost cost =
       attention::flash_v1(x, {}, on_chip(), {.tile = kernel_tile(d), .initial_state = false});
   return {.name = "flash_v1 " + shape_name(x),
-          .op = {.name = "flash_v1",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over,
-                 .kept = cost.kept},
+          .op = attention_op("flash_v1", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

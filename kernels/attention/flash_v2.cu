@@ -6,6 +6,7 @@
 // V. Causal blocks skip the tiles above the diagonal; the longest blocks of a head start first.
 //   HBM read   q once, k and v once per K/V head (while a head's K + V fits in L2)   written   o,
 //   lse L2 to SM   kM·d + tiles·2·kN·d elements per block
+#include "kernels/attention_op.hpp"
 #include "kernels/flash_prefill.hpp"
 
 #include "kernels/attention/entries.hpp"
@@ -26,11 +27,7 @@ Case make(const Args& args) {
   const attention::Cost cost =
       attention::flash_v2(x, {}, on_chip(), {.tile = flash_v2_kernel_tile(p.d)});
   return {.name = "flash_v2 " + shape_name(x),
-          .op = {.name = "flash_v2",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("flash_v2", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

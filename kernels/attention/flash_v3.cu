@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "kernels/attention/flash_v3.cuh"
+#include "kernels/attention_op.hpp"
 #include "kernels/hopper/entries.hpp"
 #include "kernels/hopper/prefill_case.hpp"
 #include "model/attention/flash_v3.hpp"
@@ -85,11 +86,7 @@ Case make_flash_v3(const Args& args) {
   cost.execution.sm_cycles = hopper::forward_cycles(
       x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), {.rescales = false});
   return {.name = "flash_v3 " + hopper::shape_name(x),
-          .op = {.name = "flash_v3",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("flash_v3", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return hopper::verify_prefill(data, launch, 5e-3); }};
 }

@@ -15,6 +15,7 @@
 
 #include "kernels/attention/flash_v3.cuh"
 #include "kernels/attention/flash_v3_fp8.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/hopper/entries.hpp"
 #include "kernels/hopper/prefill_case.hpp"
 #include "model/attention/flash_v3.hpp"
@@ -127,12 +128,7 @@ Case make_flash_v3_fp8(const Args& args) {
                              {.rescales = false}) +
       attention::transposition_cycles(shape, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
-          .op = {.name = "flash_v3_fp8",
-                 .op_class = OpClass::prefill_attention,
-                 .math = MathType::fp8,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,
           .verify = [=] { return hopper::verify_prefill(data, launch, 4e-2); },
           .kernels_per_launch = 2};

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "kernels/attention/flash_v3.cuh"
+#include "kernels/attention_op.hpp"
 #include "kernels/hopper/entries.hpp"
 #include "kernels/hopper/prefill_case.hpp"
 #include "model/attention/flash_v4.hpp"
@@ -81,11 +82,7 @@ Case make_flash_v4(const Args& args) {
   const std::string options = " poly" + std::to_string(choice.poly) + (choice.lazy ? " lazy" : "") +
                               (choice.longest_first ? "" : " in order");
   return {.name = "flash_v4 " + hopper::shape_name(x) + options,
-          .op = {.name = "flash_v4",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("flash_v4", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return hopper::verify_prefill(data, launch, 5e-3); }};
 }

@@ -6,6 +6,7 @@
 // kernels/split_kv.cuh.
 //   HBM read   b·h_kv·s_kv·2·d + q elements        written   o, lse
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/split_kv.hpp"
 #include "model/attention/gqa_decode.hpp"
 
@@ -26,11 +27,7 @@ Case make(const Args& args) {
   const attention::Cost cost =
       attention::gqa_decode(x, {}, on_chip(), {.tile = decode_kernel_tile(d)});
   return {.name = "gqa_decode " + shape_name(x),
-          .op = {.name = "gqa_decode",
-                 .op_class = OpClass::decode_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("gqa_decode", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

@@ -1,5 +1,6 @@
 // GQA decode fed by TMA: launch and row of the catalogue; the kernel is in gqa_decode_tma.cuh.
 #include "kernels/attention/gqa_decode_tma.cuh"
+#include "kernels/attention_op.hpp"
 
 #include <bit>
 #include <numeric>
@@ -135,11 +136,7 @@ Case make(const Args& args) {
   return {.name = "gqa_decode_tma " + shape_name(x) +
                   (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
                   std::to_string(planned.split.pieces),
-          .op = {.name = "flash_decoding",
-                 .op_class = OpClass::decode_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("flash_decoding", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

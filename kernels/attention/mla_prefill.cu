@@ -6,6 +6,7 @@
 // between heads.
 //   HBM read   q once, k and v once (while a head's K + V fits in L2)       written   o, lse
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/flash_forward.cuh"
 #include "kernels/split_kv.hpp"
 #include "model/attention/mla_prefill.hpp"
@@ -34,11 +35,7 @@ Case make(const Args& args) {
                              .mma_sync = true};
   const attention::Cost cost = attention::mla_prefill(x, {}, on_chip(), {.tile = tile});
   return {.name = "mla_prefill " + shape_name(x),
-          .op = {.name = "mla_prefill",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("mla_prefill", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/backward_case.hpp"
 #include "kernels/check.hpp"
 #include "kernels/naive_products.cuh"
@@ -173,11 +174,7 @@ Case make(const Args& args) {
   const attention::Tile tile{.m = 128, .n = 64, .ctas_per_sm = 2, .mma_rows = 32, .mma_sync = true};
   const attention::Cost cost = attention::naive(x, {}, on_chip(), {.tile = tile, .backward = true});
   return {.name = "naive_backward " + shape_name(x),
-          .op = {.name = "naive_backward",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("naive_backward", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_backward(data, launch, forward); },
           .kernels_per_launch = 5};

@@ -13,6 +13,7 @@
 #include <random>
 
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/split_kv.hpp"
 #include "model/attention/paged_decode.hpp"
 
@@ -73,11 +74,7 @@ Case make(const Args& args) {
                                                         .paged_version = version});
   return {.name = "paged_decode v" + std::to_string(version) + " page" + std::to_string(page) +
                   " " + shape_name(x) + " splits" + std::to_string(splits),
-          .op = {.name = "paged_decode",
-                 .op_class = OpClass::decode_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("paged_decode", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); },
           .kernels_per_launch = splits > 1 ? 2 : 1};

@@ -15,6 +15,7 @@
 #include <random>
 
 #include "kernels/attention/entries.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/check.hpp"
 #include "kernels/narrow_kv.cuh"
 #include "kernels/quantised_data.hpp"
@@ -98,12 +99,7 @@ Case make(const Args& args) {
       {.tile = tile, .splits = static_cast<double>(splits), .v_format = format.v});
   return {.name = "quantised_kv " + std::string(format.name) + " " + shape_name(x) + " splits" +
                   std::to_string(splits),
-          .op = {.name = "quantised_kv",
-                 .op_class = OpClass::decode_attention,
-                 .math = MathType::fp16,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("quantised_kv", OpClass::decode_attention, cost, MathType::fp16),
           .launch = launch,
           .verify =
               [=] {

@@ -18,6 +18,7 @@
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/attention_case.hpp"
+#include "kernels/attention_op.hpp"
 #include "kernels/check.hpp"
 #include "kernels/divisor.cuh"
 #include "kernels/flash_tiles.cuh"
@@ -319,11 +320,7 @@ Case make(const Args& args) {
       attention::ragged(groups, x, {}, on_chip(), {.tile = tile, .tree_mask = tree});
   return {.name = "ragged " + shape_name(x) + " tokens" + std::to_string(q_first.back()) + "/" +
                   std::to_string(kv_first.back()) + (tree ? " tree" : ""),
-          .op = {.name = "ragged",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("ragged", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "kernels/attention/flash_v3.cuh"
+#include "kernels/attention_op.hpp"
 #include "kernels/hopper/entries.hpp"
 #include "kernels/hopper/prefill_case.hpp"
 #include "model/attention/flash_v4.hpp"
@@ -74,11 +75,7 @@ Case make_ladder(const Args& args) {
   cost.execution.sm_cycles = hopper::forward_cycles(
       x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), plan, call.longest_first);
   return {.name = "ladder " + hopper::shape_name(x) + " step" + std::to_string(step),
-          .op = {.name = "ladder",
-                 .op_class = OpClass::prefill_attention,
-                 .work = cost.work,
-                 .execution = cost.execution,
-                 .handed_over = cost.handed_over},
+          .op = attention_op("ladder", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return hopper::verify_prefill(data, launch, 5e-3); }};
 }
