@@ -31,7 +31,9 @@ struct NarrowTile {
   using K = K_;
   using V = V_;
   static constexpr int kD = 128, kRows = 16, kKeys = 32;  // lane j of a warp knows key j's scales
-  static constexpr int kWarps = 4, kThreads = 32 * kWarps, kStages = 3, kCtasPerSm = 2;
+  static constexpr int kWarps = 4, kThreads = 32 * kWarps, kStages = 3;
+  // 4-bit keys come faster than two blocks can widen them.
+  static constexpr int kCtasPerSm = K::kBytes + V::kBytes < 256 ? 3 : 2;
   static constexpr int kColTiles = kD / 8, kKeyTiles = kKeys / 8, kKeySteps = kKeys / 16;
 };
 
@@ -218,20 +220,19 @@ __global__ __launch_bounds__(T::kThreads,
 #pragma unroll
   for (int i = 0; i < T::kStages - 1; ++i) start_next();
 
-  // Of key `lane` of a tile; fetched one tile ahead.
-  struct {
-    float k_scale, v_scale;
+  // Of key `lane` of a tile; fetched two tiles ahead.
+  struct KeyScales {
+    float k, v;
     int zeros;
-  } next, now;
+  };
   const auto fetch = [&](int key) {
     const std::int64_t row = base + key + lane;
     const bool valid = key + lane < range.y;
-    next.k_scale = token_scale<K>(cache.k, row, valid);
-    next.v_scale = token_scale<V>(cache.v, row, valid);
-    if constexpr (K::kZeros || V::kZeros) next.zeros = valid ? cache.zeros[row] : 0;
-    else next.zeros = 0;
+    KeyScales x{token_scale<K>(cache.k, row, valid), token_scale<V>(cache.v, row, valid), 0};
+    if constexpr (K::kZeros || V::kZeros) x.zeros = valid ? cache.zeros[row] : 0;
+    return x;
   };
-  fetch(first);
+  KeyScales next = fetch(first), later = fetch(first + kStride);
   std::uint32_t q[8][4];
   load_narrow_q<K::kCode>(
       q, [&](int r) { return r < packed.count ? p.q + packed.row(p, r) * T::kD : nullptr; }, lane);
@@ -240,8 +241,8 @@ __global__ __launch_bounds__(T::kThreads,
   OnlineSoftmax softmax;
   int stage_idx = 0;
   for (int key = first; key < range.y; key += kStride) {
-    now = next;
-    fetch(key + kStride);
+    const KeyScales now = next;
+    next = later, later = fetch(key + 2 * kStride);
     wait_copies<T::kStages - 2>();
     __syncwarp();  // the oldest stage has arrived; the one before it has been read by all lanes
     start_next();
@@ -250,7 +251,7 @@ __global__ __launch_bounds__(T::kThreads,
 
     float s[T::kKeyTiles][4] = {};
     narrow_scores<K>(s, q, stage.k, now.zeros, lane);
-    if constexpr (K::kPerToken) scale_columns(s, now.k_scale, c);
+    if constexpr (K::kPerToken) scale_columns(s, now.k, c);
     bool moved;
     if (key + T::kKeys <= range.y) {
       moved = softmax.update<false>(s, scale);
@@ -263,7 +264,7 @@ __global__ __launch_bounds__(T::kThreads,
       moved = softmax.update<true>(s, scale);
     }
     if (moved) softmax.correct(o);
-    if constexpr (V::kPerToken) scale_columns(s, now.v_scale, c);
+    if constexpr (V::kPerToken) scale_columns(s, now.v, c);
     narrow_values<V>(o, s, stage.v, now.zeros >> 4, lane);
   }
   wait_copies<0>();

@@ -54,9 +54,9 @@ Work rope_append(double tokens, double q, double kv, Bytes cached, ElementSize a
                : passes(tokens * (q + kv / 2) + tokens * kv, tokens * (q + kv / 2), a, 6 * all, 2);
   const Bytes indices = (fused ? 1.0 : 2.0) * tokens * table.indices;
   w.read.weights = Elements{norm_weights} * a + table.rows * table.row + indices;
-  w.l2_to_sm += tokens * table.row + indices;
+  w.l2_to_sm += table.blocks * (tokens * table.row + indices);
   w.written.kv = tokens * cached;
-  w.ctas = tokens;
+  w.ctas = tokens * table.blocks;
   return w;
 }
 

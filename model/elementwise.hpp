@@ -22,10 +22,12 @@ Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fuse
                 double blocks = 0);
 
 /// What rotating and appending read beside q, k and v: `rows` distinct rows of cos and sin of `row`
-/// bytes, `indices` bytes a token and kernel for positions and slots.
+/// bytes, `indices` bytes a token and kernel for positions and slots; `blocks` thread blocks share
+/// a token and load both.
 struct RopeTable {
   double rows = 0;
   Bytes row, indices;
+  double blocks = 1;
 };
 
 /// Rotates q and k and appends k, v to the cache; `q`, `kv` are elements per token of q and of k +

@@ -50,6 +50,21 @@ struct MlaParams {
   int max_pages, page_shift;
 };
 
+/// The packed query rows of one block. With one K/V head they are neighbours in q and o.
+template <class T>
+struct MlaRows {
+  int request, first, count;
+  __device__ explicit MlaRows(const SplitParams& p)
+      : request(blockIdx.z),
+        first(blockIdx.y * T::kRows),
+        count(::min(T::kRows, p.s_q * p.h_q - first)) {}
+  __device__ int token(const SplitParams& p, int r) const { return (first + r) / p.h_q; }
+  /// Number of the row in q and o.
+  __device__ std::int64_t row(const SplitParams& p, int r) const {
+    return static_cast<std::int64_t>(request) * p.s_q * p.h_q + first + r;
+  }
+};
+
 /// Columns of both products of one warp's rows and its place in the block's grid of warps.
 template <class T>
 struct MlaWarp {
@@ -151,7 +166,7 @@ __device__ __forceinline__ void mla_values(MlaWarp<T>& w, const MlaSmem<T>& smem
 /// O / l and lse of the block's split: bf16 through the room of Q, or fp32 partial results.
 template <class T>
 __device__ __forceinline__ void mla_store(MlaWarp<T>& w, MlaSmem<T>& smem, const SplitParams& p,
-                                          const PackedRows& rows, float scale) {
+                                          const MlaRows<T>& rows, float scale) {
   using Tile = SharedTile<T::kRows, T::kD>;
   const int split = blockIdx.x;
   __syncthreads();  // the maxima and Q have been read
@@ -203,7 +218,7 @@ template <class T>
 __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void mla_decode(const MlaParams p) {
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<MlaSmem<T>*>(shared);
-  const auto rows = PackedRows::of<T::kRows>(p.split);
+  const MlaRows<T> rows(p.split);
   const int length = p.lengths[rows.request], diagonal = length - p.split.s_q;
   const int tiles = (length + T::kKeys - 1) / T::kKeys;
   const auto tile_of_split = [&](int split) {
@@ -263,7 +278,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void mla_decode(const M
     mla_scores<T>(s, w, smem, tile % T::kStages);
     if ((tile + 1) * T::kKeys > diagonal + 1) {
       for_rows(w, [&](int m, int half, int row) {
-        const int newest = diagonal + rows.token(row);
+        const int newest = diagonal + rows.token(p.split, row);
         const int key = tile * T::kKeys + w.col_group * T::kWarpKeys + 2 * (w.lane % 4);
 #pragma unroll
         for (int t = 0; t < 2 * T::kKeySteps; ++t)

@@ -4,7 +4,7 @@
 //                                               angle = position·theta^(-2i/d), from a table
 //   qkv [tokens, (h_q + 2·h_kv)·d] -> q_out [tokens, h_q, d], k_cache, v_cache [pages, h_kv, page,
 //   d]
-// One block a token: its heads share the table row of its position.
+// A few blocks a token, each of which reads the table row of its position.
 //   HBM fused   read qkv, table rows, slots    written q, k, v     unfused   + k written and read
 // arXiv:2104.09864 eq. 34, in the half-split form of GPT-NeoX and Llama.
 #include <algorithm>
@@ -56,19 +56,30 @@ __device__ __forceinline__ std::int64_t cache_row(const RopeAppendParams& p, int
   return (static_cast<std::int64_t>(slot / p.page) * p.h_kv + head) * p.page + slot % p.page;
 }
 
-/// f(head, first element) for every eight pairs of heads [0, heads) of this block's token.
+constexpr int kMaxThreads = 256;
+
+/// Blocks and threads of a token with so many heads: one thread for eight pairs.
+struct Blocks {
+  int per_token, threads;
+  Blocks(int heads, int d) {
+    const int items = heads * d / 16;
+    per_token = (items + kMaxThreads - 1) / kMaxThreads;
+    threads = ((items + per_token - 1) / per_token + 31) / 32 * 32;
+  }
+};
+
+/// f(head, first element) for this thread's eight pairs of the token's heads.
 template <class F>
-__device__ __forceinline__ void for_pairs(int heads, int d, const F& f) {
-  const int per_head = d / 16;
-  for (int i = threadIdx.x; i < heads * per_head; i += blockDim.x)
-    f(i / per_head, i % per_head * 8);
+__device__ __forceinline__ void with_pairs(int heads, int d, const F& f) {
+  const int i = blockIdx.y * blockDim.x + threadIdx.x, per_head = d / 16;
+  if (i < heads * per_head) f(i / per_head, i % per_head * 8);
 }
 
-__global__ __launch_bounds__(1024) void rope_append(const RopeAppendParams p) {
+__global__ __launch_bounds__(kMaxThreads) void rope_append(const RopeAppendParams p) {
   const int token = blockIdx.x, half = p.d / 2, slot = p.slots[token];
   const bf16* qkv = p.qkv + static_cast<std::int64_t>(token) * (p.h_q + 2 * p.h_kv) * p.d;
   const float2* turns = p.turns + static_cast<std::int64_t>(p.positions[token]) * half;
-  for_pairs(p.h_q + 2 * p.h_kv, p.d, [&](int head, int i) {
+  with_pairs(p.h_q + 2 * p.h_kv, p.d, [&](int head, int i) {
     Pairs x = Pairs::load(qkv + head * p.d + i, half);
     if (head < p.h_q + p.h_kv) x.turn(turns + i);
     const bool is_v = head >= p.h_q + p.h_kv;
@@ -79,11 +90,11 @@ __global__ __launch_bounds__(1024) void rope_append(const RopeAppendParams p) {
   });
 }
 
-__global__ __launch_bounds__(1024) void rope(const RopeAppendParams p) {
+__global__ __launch_bounds__(kMaxThreads) void rope(const RopeAppendParams p) {
   const int token = blockIdx.x, half = p.d / 2;
   const bf16* qkv = p.qkv + static_cast<std::int64_t>(token) * (p.h_q + 2 * p.h_kv) * p.d;
   const float2* turns = p.turns + static_cast<std::int64_t>(p.positions[token]) * half;
-  for_pairs(p.h_q + p.h_kv, p.d, [&](int head, int i) {
+  with_pairs(p.h_q + p.h_kv, p.d, [&](int head, int i) {
     Pairs x = Pairs::load(qkv + head * p.d + i, half);
     x.turn(turns + i);
     bf16* out = head < p.h_q
@@ -93,12 +104,12 @@ __global__ __launch_bounds__(1024) void rope(const RopeAppendParams p) {
   });
 }
 
-__global__ __launch_bounds__(1024) void append(const RopeAppendParams p) {
+__global__ __launch_bounds__(kMaxThreads) void append(const RopeAppendParams p) {
   const int token = blockIdx.x, half = p.d / 2, slot = p.slots[token];
   const std::int64_t row = token;
   const bf16* k = p.k_turned + row * p.h_kv * p.d;
   const bf16* v = p.qkv + (row * (p.h_q + 2 * p.h_kv) + p.h_q + p.h_kv) * p.d;
-  for_pairs(2 * p.h_kv, p.d, [&](int head, int i) {
+  with_pairs(2 * p.h_kv, p.d, [&](int head, int i) {
     const bool is_v = head >= p.h_kv;
     const int kv_head = is_v ? head - p.h_kv : head;
     const Pairs x = Pairs::load((is_v ? v : k) + kv_head * p.d + i, half);
@@ -109,8 +120,8 @@ __global__ __launch_bounds__(1024) void append(const RopeAppendParams p) {
 template <class Kernel>
 void launch_heads(Kernel* kernel, int heads, const RopeAppendParams& p, cudaStream_t stream) {
   if (p.d % 16 != 0) throw std::invalid_argument("rope_append: d must be a multiple of 16");
-  const int threads = std::min(1024, (heads * p.d / 16 + 31) / 32 * 32);
-  kernel<<<p.tokens, threads, 0, stream>>>(p);
+  const Blocks blocks(heads, p.d);
+  kernel<<<dim3(p.tokens, blocks.per_token), blocks.threads, 0, stream>>>(p);
   CUDA_CHECK(cudaGetLastError());
 }
 
@@ -252,7 +263,8 @@ Case make(const Args& args) {
   const elementwise::RopeTable table{
       .rows = all <= on_chip().l2_effective ? distinct_positions(x) : tokens,
       .row = Bytes{4.0 * x.d},
-      .indices = Bytes{8}};
+      .indices = Bytes{8},
+      .blocks = 1.0 * Blocks(fused ? x.h_q + 2 * x.h_kv : x.h_q + x.h_kv, x.d).per_token};
   return {
       .name = std::string("rope_append ") + (fused ? "fused" : "unfused") + " tokens" +
               std::to_string(x.tokens) + " h" + std::to_string(x.h_q) + "/" +
@@ -280,12 +292,12 @@ void launch_rope_append_unfused(const RopeAppendParams& p, cudaStream_t stream) 
 
 Entry rope_append_entry() {
   std::vector<Args> shapes;
-  for (const double tokens : {1., 16., 256., 4096., 16384.})
+  for (const double tokens : {16., 1024., 16384.})
     for (const double h_q : {32., 64.})
       for (const double fused : {1., 0.})
         shapes.push_back({{"tokens", tokens},
                           {"h_q", h_q},
-                          {"s_q", tokens > 1000 ? 2048. : 1.},
+                          {"s_q", tokens > 4096 ? 2048. : 1.},
                           {"fused", fused}});
   return {.name = "rope_append",
           .title = "rotary embedding and cache append, fused or not",
