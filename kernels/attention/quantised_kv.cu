@@ -6,6 +6,9 @@
 //          3  int4    a fp16 scale and a 4-bit zero point a token                     1/2 + 2.5/128
 //          4  nvfp4   E2M1, an E4M3 scale for 16 columns, one fp32 scale              1/2 + 1/16
 //          5  mixed   K as format 0, V as format 3
+//   recent n  the newest n tokens are bf16, as KIVI keeps them (arXiv:2402.02750): a launch of
+//   their
+//             own writes one more partial result
 //   S = scale · q·k_j      O = sum_j softmax(S)_j · v_j       k, v: codes times their scales
 // One block per (split, request, K/V head); the loop is in kernels/narrow_kv.cuh, the widening in
 // kernels/narrow_codes.cuh.
@@ -33,7 +36,7 @@ void launch_narrow(const SplitParams& p, const NarrowCache& cache, cudaStream_t 
   const dim3 grid(p.splits, (p.h_q / p.h_kv + T::kRows - 1) / T::kRows, p.b * p.h_kv);
   attend_narrow<T><<<grid, T::kThreads, kSmem, stream>>>(p, cache);
   CUDA_CHECK(cudaGetLastError());
-  if (p.splits > 1) launch_combine(p, T::kD, stream);
+  if (p.parts == 0 && p.splits > 1) launch_combine(p, T::kD, stream);
 }
 
 using Fp8 = Narrow<Code::fp8, Scales::tensor>;
@@ -65,34 +68,78 @@ constexpr std::array<Format, 6> kFormats{
     format_of<Fp8, Int4>("k fp8 v int4", Dtype::fp8, Dtype::int4_g128),
 };
 
+/// Rows [heads, old + recent, 128] out of [heads, old, 128] and [heads, recent, 128].
+std::vector<float> appended(const std::vector<float>& old, const std::vector<float>& recent,
+                            std::int64_t heads) {
+  if (recent.empty()) return old;
+  const auto each_old = static_cast<std::ptrdiff_t>(old.size()) / heads,
+             each_recent = static_cast<std::ptrdiff_t>(recent.size()) / heads;
+  std::vector<float> all;
+  for (std::int64_t h = 0; h < heads; ++h) {
+    all.insert(all.end(), old.begin() + h * each_old, old.begin() + (h + 1) * each_old);
+    all.insert(all.end(), recent.begin() + h * each_recent, recent.begin() + (h + 1) * each_recent);
+  }
+  return all;
+}
+
+struct Cache {
+  QuantisedData k, v;
+  Buffer zeros, recent_k, recent_v;
+};
+
+void fill(const AttentionData& data, const Cache& c) {
+  fill_random(data.q, Dtype::bf16, data.sigma);
+  fill_quantised(c.k), fill_quantised(c.v), fill_bytes(c.zeros);
+  if (c.recent_k.bytes() > 0)
+    fill_random(c.recent_k, Dtype::bf16), fill_random(c.recent_v, Dtype::bf16);
+}
+
 Case make(const Args& args) {
   AttentionShape x = attention_shape(args);
   x.s_q = 1;
   const Format& format = kFormats.at(static_cast<std::size_t>(arg(args, "format", 0)));
   AttentionData data = decode_data(x, args);
-  const auto keys = static_cast<std::size_t>(data.call.b * data.call.h_kv * data.call.s_kv);
-  const QuantisedData k = quantised_data(format.k, keys), v = quantised_data(format.v, keys);
-  const Buffer zeros(keys);
-  data.k = k.codes, data.v = v.codes;
-  const auto fill = [=] {
-    fill_random(data.q, Dtype::bf16, data.sigma);
-    fill_quantised(k), fill_quantised(v), fill_bytes(zeros);
+  const std::int64_t heads = data.call.b * data.call.h_kv;
+  const auto recent = static_cast<int>(std::min(arg(args, "recent", 0), x.s_kv - 1));
+  const int old = static_cast<int>(x.s_kv) - recent;
+  const auto keys = static_cast<std::size_t>(heads * old);
+  const auto recent_bytes = static_cast<std::size_t>(heads * recent) * 128 * 2;
+  const Cache c{quantised_data(format.k, keys), quantised_data(format.v, keys), Buffer(keys),
+                Buffer(recent_bytes), Buffer(recent_bytes)};
+  data.k = c.k.codes, data.v = c.v.codes;
+  fill(data, c);
+  const auto values = [=](const QuantisedData& codes, int shift, const Buffer& newest) {
+    return appended(widened(codes, c.zeros, shift),
+                    recent > 0 ? to_floats(newest, Dtype::bf16) : std::vector<float>{}, heads);
   };
-  fill();
-  data.k_values = [=] { return widened(k, zeros, 0); };
-  data.v_values = [=] { return widened(v, zeros, 4); };
+  data.k_values = [=] { return values(c.k, 0, c.recent_k); };
+  data.v_values = [=] { return values(c.v, 4, c.recent_v); };
 
   // Narrow keys take all the warps an SM holds to widen; for 8 bits one block's bytes in flight do.
   const int splits = choose_splits(x, args, format.ctas_per_sm > 2 ? format.ctas_per_sm : 1);
+  const int parts = splits + (recent > 0 ? 1 : 0);
   Buffer partials;
-  const SplitParams p = split_params(data, splits, partials);
+  SplitParams p = split_params(data, parts, partials);
+  p.splits = splits, p.parts = recent > 0 ? parts : 0;
+  SplitParams newest = p;  // the last part
+  newest.splits = 1;
+  if (recent > 0) newest.part_o += splits * 128, newest.part_lse2 += splits;
+  const DenseCache recent_cache{c.recent_k.as<bf16>(),
+                                c.recent_v.as<bf16>(),
+                                recent,
+                                static_cast<int>(x.h_kv) * recent,
+                                recent,
+                                1};
   const auto tensor = [](const QuantisedData& t) {
     return NarrowTensor{t.codes.as<std::uint8_t>(), t.scale.as(), t.blocks.as<std::uint8_t>()};
   };
-  const NarrowCache cache{tensor(k), tensor(v), zeros.as<std::uint8_t>(), static_cast<int>(x.s_kv)};
+  const NarrowCache cache{tensor(c.k), tensor(c.v), c.zeros.as<std::uint8_t>(), old};
   const auto launch = [=, keep = data](cudaStream_t stream) {
-    (void)k, (void)v, (void)zeros, (void)partials;  // what p and cache point to
+    (void)c, (void)partials;  // what p and the caches point to
     format.launch(p, cache, stream);
+    if (recent == 0) return;
+    launch_split(newest, recent_cache, 128, stream);
+    launch_combine(p, 128, stream);
   };
   const attention::Tile tile{.m = 16,
                              .n = 32,
@@ -101,19 +148,24 @@ Case make(const Args& args) {
                              .row_lanes = 4,
                              .mma_sync = true,
                              .overlap = 1};
-  const attention::Cost cost = attention::quantised_kv(
-      x, {.kv = format.k, .math = MathType::fp16}, on_chip(),
-      {.tile = tile, .splits = static_cast<double>(splits), .v_format = format.v});
-  return {.name = "quantised_kv " + std::string(format.name) + " " + shape_name(x) + " splits" +
-                  std::to_string(splits),
+  attention::Cost cost =
+      attention::quantised_kv(x, {.kv = format.k, .math = MathType::fp16}, on_chip(),
+                              {.tile = tile,
+                               .splits = static_cast<double>(parts),
+                               .high_precision = static_cast<double>(recent),
+                               .v_format = format.v});
+  if (recent > 0) cost.work.launches += 1;  // the newest tokens' own
+  return {.name = "quantised_kv " + std::string(format.name) +
+                  (recent > 0 ? " recent" + std::to_string(recent) : "") + " " + shape_name(x) +
+                  " splits" + std::to_string(splits),
           .op = attention_op("quantised_kv", OpClass::decode_attention, cost, MathType::fp16),
           .launch = launch,
           .verify =
               [=] {
-                fill();
+                fill(data, c);
                 return verify_attention(data, launch, 1e-2, false);
               },
-          .kernels_per_launch = splits > 1 ? 2 : 1};
+          .kernels_per_launch = (parts > 1 ? 2 : 1) + (recent > 0 ? 1 : 0)};
 }
 
 }  // namespace
@@ -128,6 +180,9 @@ Entry quantised_kv_entry() {
                         {"h_kv", 8},
                         {"s_kv", s_kv},
                         {"format", static_cast<double>(format)}});
+  for (const double s_kv : {2048., 32768.})  // KIVI's residual length
+    shapes.push_back(
+        {{"b", 16}, {"h_q", 32}, {"h_kv", 8}, {"s_kv", s_kv}, {"format", 3}, {"recent", 128}});
   return {.name = "quantised_kv",
           .title = "decode over an fp8, int8, int4, nvfp4 or mixed cache",
           .shapes = shapes,

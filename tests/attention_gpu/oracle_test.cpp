@@ -79,7 +79,7 @@ TEST_CASE("quantised_kv") {
   for (const Args& base : decode_shapes(20))
     for (const double format : {0., 1., 2., 3., 4., 5.}) {
       Args x = base;
-      x["d"] = 128, x["s_q"] = 1, x["format"] = format;
+      x["d"] = 128, x["s_q"] = 1, x["format"] = format, x["recent"] = one_of({0, 0, 1, 17, 128});
       shapes.push_back(x);
     }
   check("quantised_kv", shapes);
