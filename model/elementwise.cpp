@@ -45,6 +45,26 @@ Work activation(double tokens, double d_ff, ElementSize a, bool gated, bool fuse
   return w;
 }
 
+Work gate(double tokens, double d, ElementSize a) {
+  const double x = tokens * d;
+  Work w = passes(2 * x, x, a, 8 * x, 1);
+  w.exps = 2 * x;
+  w.ctas = tokens;
+  return w;
+}
+
+Work causal_conv(double tokens, double requests, double channels, double conv, ElementSize a) {
+  const double x = tokens * channels;
+  Work w = passes(x, x, a, (2 * conv + 4) * x, 1);
+  const Bytes past = Elements{requests * channels * (conv - 1)} * a;
+  w.read.kv = w.written.kv = past;
+  w.read.weights = Elements{channels * conv} * a;
+  w.l2_to_sm += past;
+  w.exps = 2 * x;
+  w.ctas = tokens;
+  return w;
+}
+
 Work rope_append(double tokens, double q, double kv, Bytes cached, ElementSize a,
                  double norm_weights, bool fused, const RopeTable& table) {
   const double all = tokens * (q + kv);

@@ -38,6 +38,14 @@ struct RopeTable {
 Work rope_append(double tokens, double q, double kv, Bytes cached, ElementSize a,
                  double norm_weights, bool fused, const RopeTable& table = {});
 
+/// o ← norm(o)·act(z) or o·sigmoid(gate): reads o and the gate, writes o, in one kernel:
+/// 3·tokens·d·a. XU instructions of the gate as in activation().
+Work gate(double tokens, double d, ElementSize a);
+
+/// Causal convolution over the last `conv` tokens of each channel, then SiLU: reads and writes
+/// tokens·channels, and of each request the conv − 1 tokens before, replaced by its newest.
+Work causal_conv(double tokens, double requests, double channels, double conv, ElementSize a);
+
 /// Gathers `tokens` rows of the table; the table itself is not read. `learned`: a position row is
 /// added.
 Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool learned);

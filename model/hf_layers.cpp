@@ -1,6 +1,7 @@
 #include "model/hf_layers.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -41,7 +42,10 @@ AttentionKind attention_of(Config& c, const Architecture& a) {
                            .d_rope = c.need({"qk_rope_head_dim"}, kHeadDim),
                            .d_v = c.need({"v_head_dim"}, kHeadDim),
                            .d_c = c.need({"kv_lora_rank"}, kInner),
-                           .q_rank = c.get("q_lora_rank", kInner, 0)};
+                           .q_rank = c.get("q_lora_rank", kInner, 0),
+                           .index_heads = c.get("index_n_heads", kHeads, 0),
+                           .index_dim = c.get("index_head_dim", kHeadDim, 0),
+                           .index_topk = c.get("index_topk", kPositions, 0)};
   const int d_model = c.need({"hidden_size", "n_embd"}, kWidth);
   int h_kv = c.get("num_key_value_heads", kHeads, h_q, 1);
   if (a.model_type == "falcon") {
@@ -71,7 +75,24 @@ AttentionKind attention_of(Config& c, const Architecture& a) {
       // Qwen2's and GLM-4.5's attention_bias names their qkv bias; o_proj has none.
       .o_bias = biased || (bias && a.model_type != "qwen2" && a.model_type != "glm4_moe"),
       .qk_norm = a.qk_norm || c.flag("use_qk_norm", false),
-      .sinks = a.model_type == "gpt_oss"};
+      .sinks = a.model_type == "gpt_oss",
+      .output_gate = a.hybrid && c.flag("attn_output_gate", true)};
+}
+
+LinearAttention linear_attention_of(Config& c) {
+  return {.h_k = c.need({"linear_num_key_heads"}, kHeads),
+          .h_v = c.need({"linear_num_value_heads"}, kHeads),
+          .d_k = c.need({"linear_key_head_dim"}, kHeadDim),
+          .d_v = c.need({"linear_value_head_dim"}, kHeadDim),
+          .conv = c.need({"linear_conv_kernel_dim"}, kHeadDim)};
+}
+
+/// Whether layer i keeps a state instead of a cache.
+bool is_linear(Config& c, const Architecture& a, int i, const Node* layer_types) {
+  if (!a.hybrid) return false;
+  if (layer_types)
+    return layer_types->items[static_cast<std::size_t>(i)].text == "linear_attention";
+  return (i + 1) % c.get("full_attention_interval", kLayers, 4, 1) != 0;
 }
 
 bool contains(const Node* list, int value) {
@@ -107,14 +128,15 @@ MlpKind mlp_of(Config& c, const Architecture& a, int i) {
                   .bias = gpt_oss,
                   .router_bias = a.model_type != "mixtral"};
   }
-  if (a.model_type == "qwen3_moe") {
+  if (a.model_type == "qwen3_moe" || (a.hybrid && c.has("num_experts"))) {
     // intermediate_size is unused but for the layers kept dense.
     const bool dense = contains(c.list("mlp_only_layers"), i) ||
                        (i + 1) % c.get("decoder_sparse_step", kLayers, 1, 1) != 0;
     if (dense) return dense_mlp(c, a);
     return MoeMlp{.num_experts = c.need({"num_experts"}, kExperts),
                   .top_k = c.need({"num_experts_per_tok"}, kExperts),
-                  .d_ff_expert = c.need({"moe_intermediate_size"}, kInner)};
+                  .d_ff_expert = c.need({"moe_intermediate_size"}, kInner),
+                  .d_ff_shared = c.get("shared_expert_intermediate_size", kInner, 0)};
   }
   if (a.latent || a.model_type == "glm4_moe") {
     const bool dense = !c.has("n_routed_experts") ||
@@ -168,13 +190,13 @@ void read_layers(Config& c, const Architecture& a, int n_layers, LlmShape& s) {
                                         n_layers, layer_types->items.size()));
     layer_types = nullptr;
   }
+  std::vector<std::string_view> kinds{"full_attention", "sliding_attention", "chunked_attention"};
+  if (a.hybrid) kinds = {"full_attention", "linear_attention"};
   if (layer_types)
     for (const Node& n : layer_types->items)
-      if (n.text != "full_attention" && n.text != "sliding_attention" &&
-          n.text != "chunked_attention")
-        return c.refuse("layer_types", fmt::format("expected full_attention, sliding_attention or "
-                                                   "chunked_attention, got {}",
-                                                   described(n)));
+      if (std::find(kinds.begin(), kinds.end(), n.text) == kinds.end())
+        return c.refuse("layer_types",
+                        fmt::format("expected {}, got {}", fmt::join(kinds, " or "), described(n)));
   const bool layer_norm = a.model_type == "falcon" || a.plain;
   const bool parallel =
       a.model_type == "gptj" || (a.model_type == "falcon" && c.flag("parallel_attn", true));
@@ -189,6 +211,7 @@ void read_layers(Config& c, const Architecture& a, int n_layers, LlmShape& s) {
                      .parallel = parallel};
     if (auto* grouped = std::get_if<GroupedAttention>(&layer.attention))
       grouped->window = window_of(c, a, i, layer_types);
+    if (is_linear(c, a, i, layer_types)) layer.attention = linear_attention_of(c);
     const auto same = std::find_if(s.layers.begin(), s.layers.end(),
                                    [&](const LayerGroup& g) { return same_kind(g, layer); });
     if (same != s.layers.end()) {

@@ -26,6 +26,7 @@ struct Architecture {
   bool qkv_bias = false, qk_norm = false;
   bool tied = false;  // when tie_word_embeddings is absent
   int norms = 2;
+  bool hybrid = false;  // gated delta networks but for every full_attention_interval-th layer
   Locality locality = Locality::none;
 };
 inline constexpr std::array kArchitectures{
@@ -36,6 +37,9 @@ inline constexpr std::array kArchitectures{
     Architecture{.model_type = "qwen2", .qkv_bias = true, .locality = Locality::opt_in},
     Architecture{.model_type = "qwen3", .qk_norm = true, .locality = Locality::opt_in},
     Architecture{.model_type = "qwen3_moe", .qk_norm = true, .locality = Locality::opt_in},
+    Architecture{.model_type = "qwen3_next", .qk_norm = true, .hybrid = true},
+    Architecture{.model_type = "qwen3_5_text", .qk_norm = true, .hybrid = true},
+    Architecture{.model_type = "qwen3_5_moe_text", .qk_norm = true, .hybrid = true},
     Architecture{.model_type = "gemma", .tied = true},
     Architecture{.model_type = "gemma2", .tied = true, .norms = 4, .locality = Locality::alternate},
     Architecture{.model_type = "gemma3_text",
@@ -51,6 +55,7 @@ inline constexpr std::array kArchitectures{
     Architecture{.model_type = "glm4_moe"},
     Architecture{.model_type = "deepseek_v2", .latent = true},
     Architecture{.model_type = "deepseek_v3", .latent = true},
+    Architecture{.model_type = "deepseek_v32", .latent = true},
     Architecture{.model_type = "kimi_k2", .latent = true},
     Architecture{.model_type = "glm_moe_dsa", .latent = true},
     Architecture{.model_type = "minimax_m2"},

@@ -27,27 +27,43 @@ Bytes bytes_of(std::int64_t params, Dtype format) {
   return Elements{static_cast<double>(params)} * element_size(format);
 }
 
-}  // namespace
+AttentionParams params_of(const GroupedAttention& a, std::int64_t d) {
+  const std::int64_t kv_width = std::int64_t{a.h_kv} * (a.d_qk + a.d_v);
+  const std::int64_t qkv_width = std::int64_t{a.h_q} * a.d_qk + kv_width;
+  const std::int64_t gate = a.output_gate ? std::int64_t{a.h_q} * a.d_v : 0;
+  AttentionParams p{.qkv = d * (qkv_width + gate), .o = std::int64_t{a.h_q} * a.d_v * d};
+  if (a.qkv_bias) p.small += qkv_width;
+  if (a.o_bias) p.small += d;
+  if (a.qk_norm) p.small += 2 * a.d_qk;  // one scale per channel, shared by the heads
+  if (a.sinks) p.small += a.h_q;
+  return p;
+}
 
-AttentionParams attention_params(const AttentionKind& attention, int d_model) {
-  const std::int64_t d = d_model;
-  if (const auto* a = std::get_if<GroupedAttention>(&attention)) {
-    const std::int64_t qkv_width =
-        std::int64_t{a->h_q} * a->d_qk + std::int64_t{a->h_kv} * (a->d_qk + a->d_v);
-    AttentionParams p{.qkv = d * qkv_width, .o = std::int64_t{a->h_q} * a->d_v * d};
-    if (a->qkv_bias) p.small += qkv_width;
-    if (a->o_bias) p.small += d;
-    if (a->qk_norm) p.small += 2 * a->d_qk;  // one scale per channel, shared by the heads
-    if (a->sinks) p.small += a->h_q;
-    return p;
-  }
-  const auto& a = std::get<LatentAttention>(attention);
+AttentionParams params_of(const LatentAttention& a, std::int64_t d) {
   const std::int64_t q_width = std::int64_t{a.h_q} * (a.d_nope + a.d_rope);
   const std::int64_t q = a.q_rank ? d * a.q_rank + a.q_rank * q_width : d * q_width;
   const std::int64_t kv =
       d * (a.d_c + a.d_rope) + a.d_c * (std::int64_t{a.h_q} * (a.d_nope + a.d_v));
-  return {
-      .qkv = q + kv, .o = std::int64_t{a.h_q} * a.d_v * d, .small = std::int64_t{a.q_rank} + a.d_c};
+  // The indexer: queries from q's latent, one key and a weight per head from the hidden state.
+  const std::int64_t index =
+      std::int64_t{a.q_rank} * a.index_heads * a.index_dim + d * (a.index_dim + a.index_heads);
+  return {.qkv = q + kv + index,
+          .o = std::int64_t{a.h_q} * a.d_v * d,
+          .small = std::int64_t{a.q_rank} + a.d_c + 2 * a.index_dim};  // LayerNorm of index keys
+}
+
+AttentionParams params_of(const LinearAttention& a, std::int64_t d) {
+  const std::int64_t v_width = std::int64_t{a.h_v} * a.d_v;
+  return {.qkv = d * (a.channels() + v_width + 2 * a.h_v),  // q, k, v; z; beta and decay per head
+          .o = v_width * d,
+          .small = std::int64_t{a.channels()} * a.conv + 2 * a.h_v + a.d_v};
+}
+
+}  // namespace
+
+AttentionParams attention_params(const AttentionKind& attention, int d_model) {
+  const std::int64_t d = d_model;
+  return std::visit([d](const auto& a) { return params_of(a, d); }, attention);
 }
 
 MlpParams mlp_params(const MlpKind& mlp, int d_model) {
@@ -121,17 +137,31 @@ Bytes weight_bytes(const LlmShape& llm) {
 Elements kv_elements_per_token(const AttentionKind& attention) {
   if (const auto* a = std::get_if<GroupedAttention>(&attention))
     return Elements{double(a->h_kv) * (a->d_qk + a->d_v)};
-  const auto& a = std::get<LatentAttention>(attention);
-  return Elements{double(a.d_c + a.d_rope)};
+  if (const auto* a = std::get_if<LatentAttention>(&attention))
+    return Elements{double(a->d_c + a->d_rope)};
+  return {};
 }
 
 BytesPerToken kv_bytes_per_token(const AttentionKind& attention, Dtype format) {
   const auto* a = std::get_if<LatentAttention>(&attention);
-  if (a && format == Dtype::fp8_per_token)
+  if (!a) return kv_elements_per_token(attention) * element_size(format) / Tokens{1};
+  const Bytes index = index_token_bytes(*a);
+  if (format == Dtype::fp8_per_token)
     return (Elements{double(a->d_c)} * element_size(format) +
-            Elements{double(a->d_rope)} * element_size(Dtype::bf16)) /
+            Elements{double(a->d_rope)} * element_size(Dtype::bf16) + index) /
            Tokens{1};
-  return kv_elements_per_token(attention) * element_size(format) / Tokens{1};
+  return (kv_elements_per_token(attention) * element_size(format) + index) / Tokens{1};
+}
+
+Bytes index_token_bytes(const LatentAttention& a) {
+  return Bytes{a.index_topk > 0 ? a.index_dim + 4.0 : 0.0};
+}
+
+Bytes state_bytes(const AttentionKind& attention) {
+  const auto* a = std::get_if<LinearAttention>(&attention);
+  if (!a) return {};
+  return Elements{double(a->h_v) * a->d_k * a->d_v} * element_size(Dtype::fp32) +
+         Elements{double(a->channels()) * (a->conv - 1)} * element_size(Dtype::bf16);
 }
 
 BytesPerToken kv_bytes_per_token(const LlmShape& llm, Dtype format) {
@@ -145,7 +175,7 @@ Bytes kv_bytes(const LlmShape& llm, Dtype format, double context) {
   for (const LayerGroup& g : llm.layers) {
     const int w = window(g.attention);
     const Tokens kept{w > 0 ? std::min(context, double(w)) : context};
-    sum += g.count * (kv_bytes_per_token(g.attention, format) * kept);
+    sum += g.count * (kv_bytes_per_token(g.attention, format) * kept + state_bytes(g.attention));
   }
   return sum;
 }

@@ -14,6 +14,8 @@ namespace kvroof {
 ///   MLA  qkv = d_model·q_rank + q_rank·h_q·(d_nope + d_rope)      (or d_model·h_q·(…) without
 ///   q_rank)
 ///              + d_model·(d_c + d_rope) + d_c·h_q·(d_nope + d_v)  o = h_q·d_v·d_model
+///        with an indexer + q_rank·index_heads·index_dim + d_model·(index_dim + index_heads)
+///   linear qkv = d_model·(2·h_k·d_k + 2·h_v·d_v + 2·h_v)        o = h_v·d_v·d_model
 /// DeepSeek-V2 (arXiv:2405.04434) appendix C for the MLA matrices.
 struct AttentionParams {
   std::int64_t qkv = 0, o = 0, small = 0;
@@ -53,17 +55,26 @@ std::vector<WeightRead> weights_read_per_token(const LlmShape& llm);
 /// the format of the embedding.
 Bytes weight_bytes(const LlmShape& llm);
 
-/// Elements one layer caches for a token: GQA h_kv·(d_qk + d_v), MLA d_c + d_rope.
+/// Elements one layer caches for a token: GQA h_kv·(d_qk + d_v), MLA d_c + d_rope, linear none.
 Elements kv_elements_per_token(const AttentionKind& attention);
 
 /// Bytes one layer caches for a token. MLA with fp8_per_token follows FlashMLA's layout: d_c in FP8
-/// with one fp32 scale per 128, the rotary part kept in BF16: 512 + 16 + 128 = 656 B.
+/// with one fp32 scale per 128, the rotary part kept in BF16: 512 + 16 + 128 = 656 B. An
+/// indexer's keys come on top.
 BytesPerToken kv_bytes_per_token(const AttentionKind& attention, Dtype format);
+
+/// Bytes one layer's indexer caches for a token: an FP8 key and its fp32 scale, 128 + 4; 0 without.
+Bytes index_token_bytes(const LatentAttention& attention);
+
+/// Bytes one layer keeps for a request however long it is: linear attention's fp32 state and the
+/// last conv - 1 tokens of its convolution in BF16.
+Bytes state_bytes(const AttentionKind& attention);
 
 /// All layers, as long as no window is full.
 BytesPerToken kv_bytes_per_token(const LlmShape& llm, Dtype format);
 
-/// Bytes a request of `context` tokens holds; local layers keep at most their window.
+/// Bytes a request of `context` tokens holds; local layers keep at most their window,
+/// linear ones their state.
 Bytes kv_bytes(const LlmShape& llm, Dtype format, double context);
 
 }  // namespace kvroof

@@ -41,6 +41,8 @@ Lowering lower(const LlmShape& llm, const Policy& policy, const Machine& m) {
   l.sliding = attention::find_variant("sliding_window");
   l.latent_prefill = attention::find_variant("mla_prefill");
   l.latent_decode = attention::find_variant("mla_decode");
+  l.sparse = attention::find_variant("sparse_topk");
+  l.linear_state = attention::find_variant("linear");
   for (const DtypeInfo& i : kDtypes) {
     // MXFP4 weights meet MXFP8 activations on Blackwell: the FP8 rate.
     MathType math = i.dtype == Dtype::mxfp4 && m.roof(MathType::fp4).peak > Throughput{}

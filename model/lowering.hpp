@@ -18,6 +18,8 @@ struct Lowering {
   const attention::Variant* sliding = nullptr;  // layers whose window is shorter than the context
   const attention::Variant* latent_prefill = nullptr;
   const attention::Variant* latent_decode = nullptr;
+  const attention::Variant* sparse = nullptr;  // latent layers whose indexer chooses among the past
+  const attention::Variant* linear_state = nullptr;  // layers with a state instead of a cache
   std::array<MathType, kDtypes.size()>
       math{};  // tensor path of a product with weights of this format
 

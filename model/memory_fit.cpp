@@ -132,6 +132,7 @@ MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const EngineTraits
   }
   f.pool = f.usable - f.weights - beside;
   f.kv_per_token = kv_bytes_per_token(llm, policy.kv_dtype());
+  f.state_per_request = kv_bytes(llm, policy.kv_dtype(), 0);
   f.tokens_per_request = demand.tokens_per_request;
   f.kv_per_request = kv_bytes_per_gpu(llm, policy, demand.tokens_per_request);
 

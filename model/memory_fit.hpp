@@ -23,6 +23,7 @@ struct Demand {
 struct MemoryFit {
   Bytes capacity, usable, weights, activations, graphs, context, pool;
   BytesPerToken kv_per_token;  // of the whole LLM over all its GPUs, no window full
+  Bytes state_per_request;     // likewise: what linear layers keep however long a request is
   Bytes kv_per_request;        // one GPU's share of one request at tokens_per_request, whole blocks
   double blocks = 0, blocks_needed = 0;
   Tokens pool_tokens;

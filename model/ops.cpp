@@ -6,6 +6,7 @@
 #include "model/collective.hpp"
 #include "model/elementwise.hpp"
 #include "model/gemm.hpp"
+#include "model/llm_counts.hpp"
 #include "model/moe.hpp"
 #include "model/shard.hpp"
 
@@ -16,8 +17,6 @@ namespace {
 /// verifies).
 struct Rows {
   double tokens = 0, logits = 0;
-  double decode = 0;        // tokens of decoding requests
-  double prefill_keys = 0;  // keys that prefilling requests attend to, cached ones included
 };
 
 Rows rows_of(const StepLoad& load) {
@@ -25,10 +24,14 @@ Rows rows_of(const StepLoad& load) {
   for (const RequestGroup& g : load) {
     r.tokens += g.requests * g.s_q;
     r.logits += g.requests * g.logit_rows;
-    if (g.s_q == 1) r.decode += g.requests;
-    else r.prefill_keys += g.requests * g.s_kv();
   }
   return r;
+}
+
+/// A request whose past is longer than what it may attend to; shorter ones attend to all of it, and
+/// engines take the dense kernels then.
+bool chooses(const LatentAttention& a, const RequestGroup& g) {
+  return a.index_topk > 0 && g.s_kv() > a.index_topk;
 }
 
 /// Details of a linear layer. `separate_input`: no earlier kernel of the layer can quantise the
@@ -99,13 +102,16 @@ class Builder {
  private:
   void attend(const GroupedAttention& a);
   void attend(const LatentAttention& a);
+  void attend(const LinearAttention& a);
   void kernels(const GroupedAttention& a);
   void kernels(const LatentAttention& a);
+  void kernels(const LinearAttention& a);
+  void indexer(const LatentAttention& a);
   void mix(const DenseMlp& m);
   void mix(const MoeMlp& m);
   void gated_mlp(double tokens, double d_ff, bool gated, bool bias, bool shared);
-  void attention_op(const AttentionShape& x, const RequestGroup& g,
-                    const attention::Variant& prefill, const attention::Variant& decode);
+  void attention_op(const AttentionShape& x, const RequestGroup& g, const attention::Variant& v,
+                    attention::Options options = {});
   void norm(std::string_view name, bool residual, bool bias);
 
   const Policy& p_;
@@ -125,11 +131,10 @@ void Builder::norm(std::string_view name, bool residual, bool bias) {
 }
 
 void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
-                           const attention::Variant& prefill, const attention::Variant& decode) {
+                           const attention::Variant& v, attention::Options options) {
   const bool single = g.s_q == 1;
   const attention::Formats f{.act = l_.act, .kv = l_.kv, .math = l_.math_of(l_.act)};
-  const attention::Variant& v = single ? decode : prefill;
-  const attention::Options options{.block_size = static_cast<double>(p_.block_size)};
+  options.block_size = static_cast<double>(p_.block_size);
   const attention::Cost c = v.cost(x, f, l_.on_chip, options);
   add(single ? "attention" : "prefill_attention",
       single ? OpClass::decode_attention : OpClass::prefill_attention, c.work, f.math, c.execution);
@@ -141,11 +146,13 @@ void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
 void Builder::attend(const GroupedAttention& a) {
   const double h_q = a.h_q, t = rows_.tokens;
   const double q = h_q * a.d_qk, kv = 1.0 * a.h_kv * (a.d_qk + a.d_v);
-  linear("qkv_proj", t, q + kv, d_, l_.attention, {.bias = a.qkv_bias});
+  const double gate = a.output_gate ? h_q * a.d_v : 0;
+  linear("qkv_proj", t, q + gate + kv, d_, l_.attention, {.bias = a.qkv_bias});
   add("rope_append", OpClass::elementwise,
       elementwise::rope_append(t, q, kv, Elements{kv} * element_size(l_.kv), act_,
                                a.qk_norm ? a.d_qk * 2.0 : 0, p_.fused_elementwise));
   kernels(a);
+  if (gate > 0) add("output_gate", OpClass::elementwise, elementwise::gate(t, gate, act_));
   linear("o_proj", t, d_, h_q * a.d_v, l_.attention, {.bias = a.o_bias, .separate_input = true});
 }
 
@@ -165,14 +172,43 @@ void Builder::attend(const LatentAttention& a) {
   add("rope_append", OpClass::elementwise,
       elementwise::rope_append(t, h_q * a.d_rope, a.d_c + a.d_rope, cached, act_, 0,
                                p_.fused_elementwise));
-  // Decode, absorbed: q·W_uk per head before, ·W_uv per head after; W_uk and W_uv together are
-  // kv_b_proj and are kept in the activations' format. Prefill expands the latent of every key it
-  // attends to.
-  linear("q_absorb", rows_.decode, a.d_c, a.d_nope, l_.act, {.batch = h_q});
-  linear("kv_b_proj", rows_.prefill_keys, h_q * (a.d_nope + a.d_v), a.d_c, l_.attention);
+  if (a.index_topk > 0) indexer(a);
+  // Absorbed (decode, and whatever chooses among its past): q·W_uk per head before, ·W_uv per head
+  // after; W_uk and W_uv together are kv_b_proj and are kept in the activations' format. Other
+  // prefills expand the latent of every key they attend to.
+  double absorbed = 0, expanded = 0;
+  for (const RequestGroup& g : load_)
+    if (g.s_q == 1 || chooses(a, g)) absorbed += g.requests * g.s_q;
+    else expanded += g.requests * g.s_kv();
+  linear("q_absorb", absorbed, a.d_c, a.d_nope, l_.act, {.batch = h_q});
+  linear("kv_b_proj", expanded, h_q * (a.d_nope + a.d_v), a.d_c, l_.attention);
   kernels(a);
-  linear("v_absorb", rows_.decode, a.d_v, a.d_c, l_.act, {.batch = h_q});
+  linear("v_absorb", absorbed, a.d_v, a.d_c, l_.act, {.batch = h_q});
   linear("o_proj", t, d_, h_q * a.d_v, l_.attention, {.separate_input = true});
+}
+
+/// The indexer's queries, keys and head weights; scoring and selection are the kernels' part. Every
+/// rank holds all of it.
+void Builder::indexer(const LatentAttention& a) {
+  const double t = rows_.tokens, q = 1.0 * a.index_heads * a.index_dim;
+  linear("index_q_proj", t, q, a.q_rank, l_.attention);
+  linear("index_k_proj", t, a.index_dim + a.index_heads, d_, l_.attention);
+  add("index_append", OpClass::elementwise,
+      elementwise::rope_append(t, q, a.index_dim, index_token_bytes(a), act_, 2.0 * a.index_dim,
+                               p_.fused_elementwise));
+}
+
+void Builder::attend(const LinearAttention& a) {
+  const double t = rows_.tokens, channels = a.channels(), width = 1.0 * a.h_v * a.d_v;
+  double requests = 0;
+  for (const RequestGroup& g : load_) requests += g.requests;
+  linear("qkvz_proj", t, channels + width, d_, l_.attention);
+  linear("beta_decay_proj", t, 2.0 * a.h_v, d_, l_.act);
+  add("causal_conv", OpClass::elementwise,
+      elementwise::causal_conv(t, requests, channels, a.conv, act_));
+  kernels(a);
+  add("gated_norm", OpClass::elementwise, elementwise::gate(t, width, act_));
+  linear("o_proj", t, d_, width, l_.attention, {.separate_input = true});
 }
 
 void Builder::kernels(const GroupedAttention& a) {
@@ -187,13 +223,13 @@ void Builder::kernels(const GroupedAttention& a) {
                            .causal = true,
                            .window = 1.0 * a.window};
     const bool local = a.window > 0 && a.window < x.s_kv;
-    attention_op(x, g, local ? *l_.sliding : *l_.prefill, local ? *l_.sliding : *l_.decode);
+    attention_op(x, g, local ? *l_.sliding : g.s_q == 1 ? *l_.decode : *l_.prefill);
   }
 }
 
 void Builder::kernels(const LatentAttention& a) {
   for (const RequestGroup& g : load_) {
-    const bool single = g.s_q == 1;
+    const bool sparse = chooses(a, g), single = g.s_q == 1;
     AttentionShape x{.b = g.requests,
                      .s_q = g.s_q,
                      .s_kv = g.s_kv(),
@@ -201,9 +237,27 @@ void Builder::kernels(const LatentAttention& a) {
                      .h_kv = 1.0 * a.h_q,
                      .d_qk = 1.0 * a.d_nope + a.d_rope,
                      .d_v = 1.0 * a.d_v};
-    if (single) x.h_kv = 1, x.d_qk = a.d_c + a.d_rope, x.d_v = a.d_c;
-    attention_op(x, g, *l_.latent_prefill, *l_.latent_decode);
+    if (single || sparse) x.h_kv = 1, x.d_qk = a.d_c + a.d_rope, x.d_v = a.d_c;
+    attention_op(x, g,
+                 sparse   ? *l_.sparse
+                 : single ? *l_.latent_decode
+                          : *l_.latent_prefill,
+                 {.top_k = 1.0 * a.index_topk,
+                  .index_heads = 1.0 * a.index_heads,
+                  .index_dim = 1.0 * a.index_dim});
   }
+}
+
+void Builder::kernels(const LinearAttention& a) {
+  for (const RequestGroup& g : load_)
+    attention_op({.b = g.requests,
+                  .s_q = g.s_q,
+                  .s_kv = g.s_kv(),
+                  .h_q = 1.0 * a.h_k,
+                  .h_kv = 1.0 * a.h_v,
+                  .d_qk = 1.0 * a.d_k,
+                  .d_v = 1.0 * a.d_v},
+                 g, *l_.linear_state, {.delta_rule = true});
 }
 
 void Builder::gated_mlp(double tokens, double d_ff, bool gated, bool bias, bool shared) {

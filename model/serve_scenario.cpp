@@ -174,6 +174,7 @@ void add_pools(const Scenario& s, Setup prefill, Setup& decode, const serving::T
   }
   const double lanes = std::min(prefill.policy.parallel.tensor, decode.policy.parallel.tensor);
   sim.prefill.transfer_per_token = Tokens{1} * fit.kv_per_token / (lanes * link);
+  sim.prefill.transfer_state = fit.state_per_request / (lanes * link);
   sim.prefill.n_layers = std::max(1, prefill.llm.n_layers());
 }
 

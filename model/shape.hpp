@@ -37,16 +37,29 @@ struct GroupedAttention {
   int h_q = 0, h_kv = 0, d_qk = 0, d_v = 0;
   int window = 0;  // tokens kept per request; 0 = all
   bool qkv_bias = false, o_bias = false, qk_norm = false, sinks = false;
+  bool output_gate = false;  // o ← o·sigmoid(gate), the gate projected beside q (Qwen3-Next)
   bool operator==(const GroupedAttention&) const = default;
 };
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): the cache holds d_c + d_rope per
-/// token.
+/// token. With index_topk > 0 an indexer of index_heads x index_dim scores the whole past and a
+/// token attends to the best index_topk of it (DeepSeek-V3.2); its own cache is FP8.
 struct LatentAttention {
   int h_q = 0, d_nope = 0, d_rope = 0, d_v = 0;
   int d_c = 0;     // kv_lora_rank
   int q_rank = 0;  // q_lora_rank; 0 = Q projected directly
+  int index_heads = 0, index_dim = 0, index_topk = 0;
   bool operator==(const LatentAttention&) const = default;
+};
+
+/// Gated delta rule (Gated DeltaNet, arXiv:2412.06464): each of h_v value heads keeps a state of
+/// d_k x d_v instead of a cache; h_k heads of q and k are shared by h_v / h_k of them. q, k and v
+/// pass a causal convolution over `conv` tokens; a gate z as wide as v scales the normed output.
+struct LinearAttention {
+  int h_k = 0, h_v = 0, d_k = 0, d_v = 0;
+  int conv = 0;
+  int channels() const { return 2 * h_k * d_k + h_v * d_v; }  // of the convolution
+  bool operator==(const LinearAttention&) const = default;
 };
 
 /// gated: three matrices (SwiGLU, GeGLU); otherwise two.
@@ -64,7 +77,7 @@ struct MoeMlp {
   bool operator==(const MoeMlp&) const = default;
 };
 
-using AttentionKind = std::variant<GroupedAttention, LatentAttention>;
+using AttentionKind = std::variant<GroupedAttention, LatentAttention, LinearAttention>;
 using MlpKind = std::variant<DenseMlp, MoeMlp>;
 
 /// `count` equal layers. Order among groups does not matter to any count.

@@ -85,6 +85,7 @@ Json to_json(const RunReport& r) {
   results["fits"] = m.fits;
   results["gpus"] = p.gpus;
   results["kv"] = {{"bytes_per_token", m.kv_per_token.value},
+                   {"state_bytes_per_request", m.state_per_request.value},
                    {"pool_tokens", m.pool_tokens.value},
                    {"max_concurrency", m.max_concurrency},
                    {"tokens_per_request", m.tokens_per_request},

@@ -57,8 +57,12 @@ void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
   out << fmt::format(
       "  GPU KV cache size: {} tokens, Maximum concurrency for {} tokens per request: {:.2f}x\n",
       count(m.pool_tokens.value), count(m.tokens_per_request), m.max_concurrency);
-  out << fmt::format("  KV is {}/token over all GPUs ({}); this load needs {} of {} blocks\n",
-                     text(Bytes{m.kv_per_token.value}), name(r.setup.policy.kv_dtype()),
+  const std::string state =
+      m.state_per_request > Bytes{}
+          ? fmt::format(" and {}/request of linear layers' state", text(m.state_per_request))
+          : "";
+  out << fmt::format("  KV is {}/token over all GPUs ({}){}; this load needs {} of {} blocks\n",
+                     text(Bytes{m.kv_per_token.value}), name(r.setup.policy.kv_dtype()), state,
                      count(m.blocks_needed), count(m.blocks));
   if (m.fits) return;
   out << "\n  " << m.reason << '\n';

@@ -15,7 +15,7 @@ namespace {
 bool has_experts_or_latent_attention(const LlmShape& llm) {
   return std::any_of(llm.layers.begin(), llm.layers.end(), [](const LayerGroup& g) {
     return std::holds_alternative<MoeMlp>(g.mlp) ||
-           std::holds_alternative<LatentAttention>(g.attention);
+           !std::holds_alternative<GroupedAttention>(g.attention);
   });
 }
 

@@ -29,16 +29,17 @@ bool contains(std::string_view text, std::string_view word) {
   return text.find(word) != std::string_view::npos;
 }
 
-/// DeepSeek's NVFP4 checkpoints keep attention in BF16; the networks that came in MXFP4 stay so.
+/// NVFP4 checkpoints of DeepSeek and Qwen3.5 keep attention in BF16; the networks that came in
+/// MXFP4 stay so.
 void set_weights(Setup& s, Dtype asked) {
-  const bool latent = std::any_of(s.llm.layers.begin(), s.llm.layers.end(), [](const auto& g) {
-    return std::holds_alternative<LatentAttention>(g.attention);
+  const bool unusual = std::any_of(s.llm.layers.begin(), s.llm.layers.end(), [](const auto& g) {
+    return !std::holds_alternative<GroupedAttention>(g.attention);
   });
   const bool four_bits = info(asked).bits == 4;
   if (four_bits && s.llm.weights == Dtype::mxfp4) return;
   if (asked == Dtype::fp8 && s.llm.weights == Dtype::mxfp4) return;
   if (asked == Dtype::fp8 && s.llm.weights == Dtype::fp8_block128) asked = Dtype::fp8_block128;
-  if (four_bits && latent) {
+  if (four_bits && unusual) {
     s.llm.weights = asked;
     s.llm.attention_weights = Dtype::bf16;
     return;

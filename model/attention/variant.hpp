@@ -69,7 +69,8 @@ struct Options {
   bool tree_mask = false;    // ragged: a mask among the new tokens is read (speculative token tree)
   double index_heads = 64;   // sparse selection: heads and head size of the indexer
   double index_dim = 128;
-  double chunk = 64;  // linear attention: tokens per chunk
+  double chunk = 64;        // linear attention: tokens per chunk
+  bool delta_rule = false;  // linear attention: gated delta rule instead of plain sums
 };
 
 ///   handed_over   part of read + written that is an intermediate small enough for this L2 to keep

@@ -136,6 +136,7 @@ void check_pools(Option& o, const Goal& d) {
     sim.prefill.replicas = prefill.replicas * o.prefill_groups;
     sim.prefill.limits = prefill.limits, sim.prefill.step = prefill.step;
     sim.prefill.transfer_per_token = Tokens{1} * fit.kv_per_token / (lanes * link);
+    sim.prefill.transfer_state = fit.state_per_request / (lanes * link);
     sim.prefill.n_layers = prefill.setup.llm.n_layers();
     const serving::Service s = serving::simulate(sim, t, decode.step);
     o.tails = {s.ttft.p99, s.tpot.p99, s.mean_batch, s.verdict != serving::Verdict::overloaded};

@@ -159,7 +159,8 @@ Trace prefill_first(const Simulation& s, const Trace& trace, const StepTime& ste
     }
     // Layers travel while later ones are computed: the last layer is always seen, the rest only
     // when the link is slower than the prefill itself.
-    const double transfer = s.prefill.transfer_per_token.value * trace.requests[i].prompt;
+    const double transfer = s.prefill.transfer_state.value +
+                            s.prefill.transfer_per_token.value * trace.requests[i].prompt;
     const auto computed = static_cast<double>(trace.requests[i].prompt - first[i].cached);
     const double alone = step({.prefills = 1,
                                .prefill_tokens = computed,

@@ -13,6 +13,7 @@ struct PrefillPool {
   int replicas = 0;  // 0: prefill and decode share engines
   Limits limits;
   Seconds transfer_per_token;  // K_t / link bandwidth
+  Seconds transfer_state;      // of what linear layers keep of a request
   int n_layers = 1;            // sent layer by layer while the prefill runs
   StepTime step;               // empty: the same as that of the decode engines
 };

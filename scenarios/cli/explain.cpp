@@ -107,16 +107,32 @@ void explain_kv(const Context& c) {
       if (a->window > 0)
         std::cout << fmt::format("   these layers keep at most {} tokens of a request\n",
                                  a->window);
-    } else {
-      const auto& m = std::get<LatentAttention>(g.attention);
+    } else if (const auto* m = std::get_if<LatentAttention>(&g.attention)) {
+      const double index = index_token_bytes(*m).value;
       formula(fmt::format("kv_bytes_per_token, {} layers", g.count),
-              "layers · (d_c + d_rope) · bytes",
-              fmt::format("{} · ({} + {}) · {} = {} B", g.count, m.d_c, m.d_rope,
-                          one.value / (m.d_c + m.d_rope), count(g.count * one.value)));
+              index > 0 ? "layers · ((d_c + d_rope) · bytes + index)"
+                        : "layers · (d_c + d_rope) · bytes",
+              fmt::format("{} · ({} + {}) · {}{} = {} B", g.count, m->d_c, m->d_rope,
+                          (one.value - index) / (m->d_c + m->d_rope),
+                          index > 0 ? fmt::format(" + {} · {}", g.count, index) : "",
+                          count(g.count * one.value)));
       std::cout << fmt::format(
           "   the latent is shared by all {} heads; MHA of this shape would need {}x; every "
           "tensor-parallel rank holds it whole\n",
-          m.h_q, number(1.0 * m.h_q * (m.d_nope + m.d_rope + m.d_v) / (m.d_c + m.d_rope)));
+          m->h_q, number(1.0 * m->h_q * (m->d_nope + m->d_rope + m->d_v) / (m->d_c + m->d_rope)));
+      if (index > 0)
+        std::cout << fmt::format(
+            "   an indexer keeps {} FP8 values and a scale of each token and lets attention see "
+            "the best {}\n",
+            m->index_dim, m->index_topk);
+    } else {
+      const auto& a = std::get<LinearAttention>(g.attention);
+      formula(
+          fmt::format("state per request, {} layers", g.count),
+          "layers · (h_v · d_k · d_v · 4 + (conv − 1) · (2 · h_k · d_k + h_v · d_v) · 2)",
+          fmt::format("{} · ({} · {} · {} · 4 + {} · {} · 2) = {} B", g.count, a.h_v, a.d_k, a.d_v,
+                      a.conv - 1, a.channels(), count(g.count * state_bytes(g.attention).value)));
+      std::cout << "   linear layers keep a state instead of a cache, the same at any length\n";
     }
   }
   std::cout << fmt::format("kv_bytes_per_token = {} B = {}   (whole network, {})\n\n",

@@ -16,22 +16,26 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// "GQA 64/8 x 128", "MLA 128 x (512 + 64)", with the window of local layers.
+/// "GQA 64/8 x 128", "MLA 128 x (512 + 64)", with the window of local layers, the choice of sparse
+/// ones and the number of those that keep a state instead.
 std::string attention_text(const LlmShape& llm) {
-  std::string text;
-  int window = 0, local = 0;
+  std::string text, more;
+  int window = 0, local = 0, linear = 0;
   for (const LayerGroup& g : llm.layers) {
     if (const auto* a = std::get_if<GroupedAttention>(&g.attention)) {
       const char* kind = a->h_kv == a->h_q ? "MHA" : a->h_kv == 1 ? "MQA" : "GQA";
       text = fmt::format("{} {}/{} x {}", kind, a->h_q, a->h_kv, a->d_qk);
       if (a->window > 0) window = a->window, local += g.count;
+    } else if (const auto* m = std::get_if<LatentAttention>(&g.attention)) {
+      text = fmt::format("MLA {} x ({} + {})", m->h_q, m->d_c, m->d_rope);
+      if (m->index_topk > 0) more = fmt::format(", best {} of the past", m->index_topk);
     } else {
-      const auto& m = std::get<LatentAttention>(g.attention);
-      text = fmt::format("MLA {} x ({} + {})", m.h_q, m.d_c, m.d_rope);
+      linear += g.count;
     }
   }
-  return local ? text + fmt::format(", window {} in {} of {}", window, local, llm.n_layers())
-               : text;
+  if (local) more += fmt::format(", window {} in {} of {}", window, local, llm.n_layers());
+  if (linear) more += fmt::format(", delta rule in {} of {}", linear, llm.n_layers());
+  return text + more;
 }
 
 Json model_json(const std::string& id, const LlmConfig& c) {

@@ -119,3 +119,23 @@ TEST_CASE("counts of the reference configs, where that data is at hand") {
   }
   CHECK(files > 0);
 }
+
+TEST_CASE("hybrid networks: layer_types or full_attention_interval say which layers keep a state") {
+  const std::string fields =
+      R"("model_type": "qwen3_next", "hidden_size": 2048, "num_hidden_layers": 8,
+         "num_attention_heads": 16, "num_key_value_heads": 2, "head_dim": 256,
+         "linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_key_head_dim": 128,
+         "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "intermediate_size": 5120,
+         "vocab_size": 151936)";
+  const auto count_linear = [&](const std::string& more) {
+    int n = 0;
+    for (const LayerGroup& g : read(fields + more).shape.layers)
+      if (std::holds_alternative<LinearAttention>(g.attention)) n += g.count;
+    return n;
+  };
+  CHECK(count_linear("") == 6);
+  CHECK(count_linear(R"(, "full_attention_interval": 2)") == 4);
+  const std::string l = R"("linear_attention")", f = R"("full_attention")";
+  const std::string list = l + "," + l + "," + l + "," + l + "," + l + "," + l + "," + l + "," + f;
+  CHECK(count_linear(R"(, "layer_types": [)" + list + "]") == 7);
+}

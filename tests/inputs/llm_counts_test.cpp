@@ -87,7 +87,8 @@ TEST_CASE("networks known by rounded counts agree with their model cards") {
   for (const Card& card : {Card{"minimax-m2.5", 229, 10, 0.005},  // 228.7 B of safetensors
                            Card{"kimi-k2.5", 1026, 32, 0.005},
                            // 744 B leaves the multi-token-prediction layer out.
-                           Card{"glm-5", 744, 40, 0.005}, Card{"glm-4.5-air", 106, 12, 0.02}}) {
+                           Card{"glm-5", 744, 40, 0.005}, Card{"qwen3.5-397b-a17b", 397, 17, 0.005},
+                           Card{"glm-4.5-air", 106, 12, 0.02}}) {
     CAPTURE(card.id);
     const LlmShape llm = shape(card.id);
     const double embeddings = 2.0 * llm.vocab * llm.d_model;
@@ -97,4 +98,25 @@ TEST_CASE("networks known by rounded counts agree with their model cards") {
     CHECK(active / 1e9 > card.active * 0.97);
     CHECK((active - embeddings) / 1e9 < card.active * 1.03);
   }
+}
+
+TEST_CASE("a hybrid network keeps a state per request beside the cache of its full layers") {
+  // 45 layers: 64 states of 128 x 128 in fp32, three past tokens of 2·16·128 + 64·128 channels in
+  // BF16; 15 layers of 2 heads of 256 + 256 in BF16
+  const LlmShape llm = shape("qwen3.5-397b-a17b");
+  const double state = 45 * (64 * 128 * 128 * 4. + 3 * 12288 * 2.);
+  CHECK(kv_bytes(llm, Dtype::bf16, 0).value == state);
+  CHECK(kv_bytes(llm, Dtype::bf16, 1000).value == state + 1000 * 15 * 2 * 512 * 2.);
+}
+
+TEST_CASE("an indexer adds an FP8 key and its scale to each cached token") {
+  // 61 layers: 576 values of the latent and 128 + 4 bytes
+  CHECK(kv_bytes_per_token(shape("deepseek-v3.2"), Dtype::bf16).value == 61 * (1152 + 132));
+  CHECK(kv_bytes_per_token(shape("deepseek-v3.2"), Dtype::fp8_per_token).value == 61 * (656 + 132));
+}
+
+TEST_CASE("Qwen3-Next: 79 billion parameters beside embeddings, as its card says") {
+  const LlmShape llm = shape("qwen3-next-80b-a3b");
+  const double embeddings = 2. * llm.vocab * llm.d_model;
+  CHECK(static_cast<double>(total_params(llm)) - embeddings == doctest::Approx(79e9).epsilon(2e-3));
 }
