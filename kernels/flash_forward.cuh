@@ -2,6 +2,7 @@
 // flash_loop.cuh.
 #pragma once
 #include "kernels/check.hpp"
+#include "kernels/divisor.cuh"
 #include "kernels/flash_loop.cuh"
 #include "kernels/flash_prefill.hpp"
 
@@ -9,14 +10,13 @@ namespace kvroof::kernels {
 
 /// One block per (kM query rows, head, request); blocks of one head are neighbours.
 template <class T>
-__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void flash_forward(const FlashParams p) {
+__global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void flash_forward(const FlashParams p,
+                                                                            const Divisor group) {
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<FlashSmem<T>*>(shared);
 
-  const int row_blocks = (p.s_q + T::kM - 1) / T::kM;
-  const int row_block = row_blocks - 1 - blockIdx.x % row_blocks;  // causal: longest first
-  const int head = blockIdx.x / row_blocks % p.h_q, request = blockIdx.x / row_blocks / p.h_q;
-  const int kv_head = head / (p.h_q / p.h_kv);
+  const int row_block = gridDim.x - 1 - blockIdx.x;  // causal: longest first
+  const int head = blockIdx.y, request = blockIdx.z, kv_head = group.quotient(head);
   const int first_row = row_block * T::kM, rows = ::min(T::kM, p.s_q - first_row);
 
   const auto at = [&](const void* base, const Strides& s, int h) {
@@ -47,8 +47,8 @@ void launch_flash_forward(const FlashParams& p, cudaStream_t stream) {
   static const cudaError_t ready =
       cudaFuncSetAttribute(flash_forward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  const int row_blocks = (p.s_q + T::kM - 1) / T::kM;
-  flash_forward<T><<<row_blocks * p.h_q * p.b, T::kThreads, kSmem, stream>>>(p);
+  const dim3 grid((p.s_q + T::kM - 1) / T::kM, p.h_q, p.b);
+  flash_forward<T><<<grid, T::kThreads, kSmem, stream>>>(p, Divisor(p.h_q / p.h_kv));
   CUDA_CHECK(cudaGetLastError());
 }
 

@@ -31,19 +31,25 @@ struct BackwardParams {
   const float* lse;
   bf16 *dq, *dk, *dv;
   float *delta, *dq_sum;  // [b·h_q, s_q]; [b·h_q, query tiles, kM·kD] in the order of the products
-  int b, h_q, h_kv, s_q, s_kv;
+  int b, h_q, h_kv, group, s_q, s_kv;  // group: h_q / h_kv
   bool causal;
   float scale;  // 1 / sqrt(d)
 
   __device__ int diagonal() const { return s_kv - s_q; }
+  /// Matrix of a block of a grid (tiles, heads, requests), and the block's number. Three dimensions
+  /// of the grid save the divisions that one would take, which run on the XU pipe.
+  __device__ std::int64_t matrix() const {
+    return std::int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
+  }
+  __device__ std::int64_t query_block() const { return matrix() * gridDim.x + blockIdx.x; }
 };
 
-/// Kernel 1, a block per query tile.
+/// Kernel 1, a block per (query tile, head, request).
 template <class T>
 __global__ __launch_bounds__(T::kThreads) void prepare(const BackwardParams p) {
-  const int tiles = T::query_tiles(p.s_q), first = blockIdx.x % tiles * T::kM;
-  const std::int64_t matrix = blockIdx.x / tiles;
-  float4* sum = reinterpret_cast<float4*>(p.dq_sum + blockIdx.x * std::int64_t{T::kM * T::kD});
+  const int first = blockIdx.x * T::kM;
+  const std::int64_t matrix = p.matrix();
+  float4* sum = reinterpret_cast<float4*>(p.dq_sum + p.query_block() * (T::kM * T::kD));
 #pragma unroll
   for (int i = 0; i < T::kDqQuads; ++i)
     sum[i * T::kThreads + threadIdx.x] = make_float4(0, 0, 0, 0);
@@ -76,10 +82,9 @@ __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams 
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<BackwardSmem<T>*>(shared);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int key_blocks = (p.s_kv + T::kN - 1) / T::kN;
-  const int first_key = blockIdx.x % key_blocks * T::kN, keys = p.s_kv - first_key;
-  const std::int64_t kv_matrix = blockIdx.x / key_blocks;  // request·h_kv + K/V head
-  const int group = p.h_q / p.h_kv, tiles = T::query_tiles(p.s_q);
+  const int first_key = blockIdx.x * T::kN, keys = p.s_kv - first_key;
+  const std::int64_t kv_matrix = p.matrix();  // request·h_kv + K/V head
+  const int group = p.group, tiles = T::query_tiles(p.s_q);
   // Causal: the first tile of which some row sees some key of the block.
   const int first_tile = p.causal ? ::max(0, first_key - p.diagonal()) / T::kM : 0;
   const int each = ::max(0, tiles - first_tile), steps = group * each;
@@ -222,14 +227,13 @@ __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams 
   }
 }
 
-/// Kernel 3, a block per query tile: each thread finds what the threads of its place have added.
+/// Kernel 3, the grid of kernel 1: each thread finds what the threads of its place have added.
 template <class T>
 __global__ __launch_bounds__(T::kThreads) void finish_dq(const BackwardParams p) {
-  const int tiles = T::query_tiles(p.s_q), first = blockIdx.x % tiles * T::kM;
-  const std::int64_t matrix = blockIdx.x / tiles;
+  const int first = blockIdx.x * T::kM;
+  const std::int64_t matrix = p.matrix();
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const float4* sum =
-      reinterpret_cast<const float4*>(p.dq_sum + blockIdx.x * std::int64_t{T::kM * T::kD});
+  const float4* sum = reinterpret_cast<const float4*>(p.dq_sum + p.query_block() * (T::kM * T::kD));
 #pragma unroll
   for (int m = 0; m < T::kDqRowTiles; ++m)
 #pragma unroll
@@ -262,8 +266,8 @@ void launch_tile(const BackwardParams& p, cudaStream_t stream) {
   static const cudaError_t ready =
       cudaFuncSetAttribute(backward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  const int query_blocks = p.b * p.h_q * T::query_tiles(p.s_q);
-  const int key_blocks = p.b * p.h_kv * ((p.s_kv + T::kN - 1) / T::kN);
+  const dim3 query_blocks(T::query_tiles(p.s_q), p.h_q, p.b);
+  const dim3 key_blocks((p.s_kv + T::kN - 1) / T::kN, p.h_kv, p.b);
   prepare<T><<<query_blocks, T::kThreads, 0, stream>>>(p);
   backward<T><<<key_blocks, T::kThreads, kSmem, stream>>>(p);
   finish_dq<T><<<query_blocks, T::kThreads, 0, stream>>>(p);
@@ -297,6 +301,7 @@ Case make(const Args& args) {
                          whole(x.b),
                          whole(x.h_q),
                          whole(x.h_kv),
+                         whole(x.group()),
                          whole(x.s_q),
                          whole(x.s_kv),
                          x.causal,

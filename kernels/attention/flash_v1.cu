@@ -15,6 +15,7 @@
 #include "kernels/attention_case.hpp"
 #include "kernels/attention_op.hpp"
 #include "kernels/check.hpp"
+#include "kernels/divisor.cuh"
 #include "kernels/online_softmax.cuh"
 #include "kernels/split_kv.hpp"
 #include "kernels/tile.cuh"
@@ -45,7 +46,8 @@ struct V1Params {
   bf16* o;
   float2* state;  // {m, l}
   int h_q, h_kv, s_q, s_kv;
-  int diagonal;  // row t sees keys up to t + diagonal; s_kv and more: all
+  Divisor group;  // h_q / h_kv
+  int diagonal;   // row t sees keys up to t + diagonal; s_kv and more: all
   float scale;
 };
 
@@ -183,8 +185,8 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void forward(const V1Pa
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<V1Smem<T>*>(shared);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int h = blockIdx.x % p.h_q, request = blockIdx.x / p.h_q, kv_head = h / (p.h_q / p.h_kv);
-  const std::int64_t row0 = std::int64_t{blockIdx.x} * p.s_q;
+  const int h = blockIdx.x, request = blockIdx.y, kv_head = p.group.quotient(h);
+  const std::int64_t row0 = (std::int64_t{request} * p.h_q + h) * p.s_q;
   const std::int64_t key0 = (std::int64_t{request} * p.h_kv + kv_head) * p.s_kv;
   const Head<T> head{p.q + row0 * T::kD, p.o + row0 * T::kD, p.state + row0, p.s_q};
   const bf16 *k = p.k + key0 * T::kD, *v = p.v + key0 * T::kD;
@@ -246,12 +248,12 @@ auto with_tile(int d, const F& f) {
 }
 
 template <class T>
-void launch_tile(const V1Params& p, int blocks, cudaStream_t stream) {
+void launch_tile(const V1Params& p, int requests, cudaStream_t stream) {
   constexpr int kSmem = sizeof(V1Smem<T>);
   static const cudaError_t ready =
       cudaFuncSetAttribute(forward<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  forward<T><<<blocks, T::kThreads, kSmem, stream>>>(p);
+  forward<T><<<dim3(p.h_q, requests), T::kThreads, kSmem, stream>>>(p);
   CUDA_CHECK(cudaGetLastError());
 }
 
@@ -284,12 +286,13 @@ Case make(const Args& args) {
                    .h_kv = whole(c.h_kv),
                    .s_q = whole(c.s_q),
                    .s_kv = whole(c.s_kv),
+                   .group = Divisor(whole(c.h_q / c.h_kv)),
                    .diagonal = whole(c.causal ? c.s_kv - c.s_q : c.s_kv),
                    .scale = static_cast<float>(c.scale)};
-  const int d = whole(c.d_qk), blocks = whole(c.b * c.h_q);
+  const int d = whole(c.d_qk), requests = whole(c.b);
   const auto launch = [=, keep = data](cudaStream_t stream) {
     static_cast<void>(state);
-    with_tile(d, [&]<class T>() { launch_tile<T>(p, blocks, stream); });
+    with_tile(d, [&]<class T>() { launch_tile<T>(p, requests, stream); });
   };
   const attention::Cost cost =
       attention::flash_v1(x, {}, on_chip(), {.tile = kernel_tile(d), .initial_state = false});

@@ -8,6 +8,7 @@
 #include "kernels/attention/entries.hpp"
 #include "kernels/attention_op.hpp"
 #include "kernels/flash_forward.cuh"
+#include "kernels/flash_tiles.cuh"
 #include "kernels/split_kv.hpp"
 #include "model/attention/mla_prefill.hpp"
 
@@ -26,14 +27,8 @@ Case make(const Args& args) {
   const auto launch = [=, keep = data](cudaStream_t stream) {
     launch_flash_forward<MlaPrefillTile>(p, stream);
   };
-  using T = MlaPrefillTile;
-  const attention::Tile tile{.m = T::kM,
-                             .n = T::kN,
-                             .ctas_per_sm = T::kCtasPerSm,
-                             .mma_rows = 16 * T::kRowTiles,
-                             .row_lanes = 4,
-                             .mma_sync = true};
-  const attention::Cost cost = attention::mla_prefill(x, {}, on_chip(), {.tile = tile});
+  const attention::Cost cost =
+      attention::mla_prefill(x, {}, on_chip(), {.tile = flash_model_tile<MlaPrefillTile>()});
   return {.name = "mla_prefill " + shape_name(x),
           .op = attention_op("mla_prefill", OpClass::prefill_attention, cost),
           .launch = launch,
