@@ -192,6 +192,7 @@ __device__ __forceinline__ void load_narrow_q(std::uint32_t (&q)[8][4], const QR
 template <class T>
 __global__ __launch_bounds__(T::kThreads,
                              T::kCtasPerSm) void attend_narrow(const SplitParams p,
+                                                               const SplitDivisors by,
                                                                const NarrowCache cache) {
   using K = typename T::K;
   using V = typename T::V;
@@ -199,8 +200,8 @@ __global__ __launch_bounds__(T::kThreads,
   auto& smem = *reinterpret_cast<NarrowSmem<T>*>(shared);
   const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
   auto& mine = smem.warp[threadIdx.x / 32];
-  const auto packed = PackedRows::of<T::kRows>(p);
-  const int2 range = split_range<T>(cache.s_kv, blockIdx.x, p.splits);
+  const auto packed = PackedRows::of<T::kRows>(p, by);
+  const int2 range = split_range<T>(cache.s_kv, blockIdx.x, by.splits);
   const std::int64_t base =
       (static_cast<std::int64_t>(packed.request) * p.h_kv + packed.kv_head) * cache.s_kv;
   const float scale = p.scale * 1.4426950408889634f * tensor_scale<K>(cache.k);

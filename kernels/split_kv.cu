@@ -33,7 +33,7 @@ void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream
   CUDA_CHECK(ready);
   const int rows = p.s_q * (p.h_q / p.h_kv);
   const dim3 grid(p.splits, (rows + T::kRows - 1) / T::kRows, p.b * p.h_kv);
-  attend_split<T, Cache><<<grid, T::kThreads, kSmem, stream>>>(p, cache);
+  attend_split<T, Cache><<<grid, T::kThreads, kSmem, stream>>>(p, SplitDivisors(p), cache);
   CUDA_CHECK(cudaGetLastError());
 }
 

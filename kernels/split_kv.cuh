@@ -11,6 +11,7 @@
 #pragma once
 #include <type_traits>
 
+#include "kernels/divisor.cuh"
 #include "kernels/online_softmax.cuh"
 #include "kernels/split_kv.hpp"
 #include "kernels/tile.cuh"
@@ -207,30 +208,44 @@ __device__ __forceinline__ void publish(typename WarpResult<T>::Type& mine,
           make_float2(o[t][2 * half], o[t][2 * half + 1]);
 }
 
-/// The 16 packed query rows of one block: row r is head kv_head·G + r % G of token r / G.
+/// What split-KV kernels divide by, beside their parameters: h_q / h_kv, h_kv and the splits.
+struct SplitDivisors {
+  Divisor group, heads, splits;
+  explicit SplitDivisors(const SplitParams& p)
+      : group(p.h_q / p.h_kv), heads(p.h_kv), splits(p.splits) {}
+};
+
+/// The packed query rows of one block: row r is head kv_head·G + r % G of token r / G.
 struct PackedRows {
-  int request, kv_head, group, first, count;
+  Divisor group;
+  int request, kv_head, first, count;
+  /// Of a block of the grid (splits, tiles of kRows rows, requests and K/V heads).
   template <int kRows>
-  __device__ static PackedRows of(const SplitParams& p) {
-    const int group = p.h_q / p.h_kv, first = blockIdx.y * kRows;
-    return {static_cast<int>(blockIdx.z) / p.h_kv, static_cast<int>(blockIdx.z) % p.h_kv, group,
-            first, ::min(kRows, p.s_q * group - first)};
+  __device__ static PackedRows of(const SplitParams& p, const SplitDivisors& by) {
+    const int matrix = blockIdx.z, request = by.heads.quotient(matrix), first = blockIdx.y * kRows;
+    return {by.group, request, by.heads.remainder(matrix, request), first,
+            ::min(kRows, p.s_q * by.group.divisor - first)};
   }
-  __device__ int token(int r) const { return (first + r) / group; }
+  __device__ int token(int r) const { return group.quotient(first + r); }
   /// Number of the row in q and o.
   __device__ std::int64_t row(const SplitParams& p, int r) const {
-    const int head = kv_head * group + (first + r) % group;
-    return (static_cast<std::int64_t>(request) * p.s_q + token(r)) * p.h_q + head;
+    const int t = token(r), head = kv_head * group.divisor + group.remainder(first + r, t);
+    return (static_cast<std::int64_t>(request) * p.s_q + t) * p.h_q + head;
   }
 };
 
+/// Split `split` of `tiles` tiles: floor(tiles·split / splits) up to the next one's; tiles·splits <
+/// 2^31.
+__device__ __forceinline__ int2 share_of(int tiles, int split, const Divisor& splits) {
+  return make_int2(splits.quotient(tiles * split), splits.quotient(tiles * (split + 1)));
+}
+
 /// Keys [begin, end) of this block's split, in whole tiles of all its warps.
 template <class T>
-__device__ __forceinline__ int2 split_range(int length, int split, int splits) {
+__device__ __forceinline__ int2 split_range(int length, int split, const Divisor& splits) {
   constexpr int kBlockKeys = T::kKeys * T::kWarps;
-  const std::int64_t tiles = (length + kBlockKeys - 1) / kBlockKeys;
-  return make_int2(static_cast<int>(tiles * split / splits) * kBlockKeys,
-                   ::min(length, static_cast<int>(tiles * (split + 1) / splits) * kBlockKeys));
+  const int2 tiles = share_of((length + kBlockKeys - 1) / kBlockKeys, split, splits);
+  return make_int2(tiles.x * kBlockKeys, ::min(length, tiles.y * kBlockKeys));
 }
 
 /// Merges what the warps published and writes it: o and lse, or the partial results of this split.
@@ -284,12 +299,13 @@ __device__ __forceinline__ void allow_next_kernel() {
 /// j <= length - s_q + t.
 template <class T, class Cache>
 __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_split(const SplitParams p,
+                                                                           const SplitDivisors by,
                                                                            const Cache cache) {
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<SplitSmem<T>*>(shared);
-  const auto rows = PackedRows::of<T::kRows>(p);
+  const auto rows = PackedRows::of<T::kRows>(p, by);
   const int length = cache.length(rows.request), diagonal = length - p.s_q;
-  const int2 range = split_range<T>(length, blockIdx.x, p.splits);
+  const int2 range = split_range<T>(length, blockIdx.x, by.splits);
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
 
   float o[T::kColTiles][4] = {};

@@ -39,11 +39,6 @@ struct CascadeParams {
   __device__ int prefix_tokens() const { return shared << cache.page_shift; }
 };
 
-/// Split `split` of `tiles` tiles.
-__device__ __forceinline__ int2 share_of(int tiles, int split, const Divisor& splits) {
-  return make_int2(splits.quotient(tiles * split), splits.quotient(tiles * (split + 1)));
-}
-
 /// Rows of the shared pages of one K/V head.
 struct SharedRows {
   const bf16 *k, *v;
@@ -118,18 +113,6 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_prefix(cons
     }
 }
 
-/// The packed rows of one (request, K/V head): row r is head kv_head·G + r % G of token r / G.
-struct SuffixRows {
-  const SplitParams& p;
-  const Divisor& group;
-  int request, kv_head, first, count;
-  __device__ int token(int r) const { return group.quotient(first + r); }
-  __device__ std::int64_t row(const SplitParams&, int r) const {
-    const int t = token(r), head = kv_head * group.divisor + group.remainder(first + r, t);
-    return (static_cast<std::int64_t>(request) * p.s_q + t) * p.h_q + head;
-  }
-};
-
 /// One block per (split, 16 packed rows and K/V head, request): the loop of paged_decode.
 template <class T>
 __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_suffix(const CascadeParams p) {
@@ -141,11 +124,10 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_suffix(cons
 
   const int split = blockIdx.x, request = blockIdx.z, tile = p.heads.quotient(blockIdx.y);
   const int kv_head = p.heads.remainder(blockIdx.y, tile), first = tile * T::kRows;
-  const SuffixRows rows{x,       p.group, request,
-                        kv_head, first,   ::min(T::kRows, x.s_q * p.group.divisor - first)};
+  const PackedRows rows{p.group, request, kv_head, first,
+                        ::min(T::kRows, x.s_q * p.group.divisor - first)};
   const int length = cache.length(request), diagonal = length - x.s_q;
-  constexpr int kBlockKeys = T::kKeys * T::kWarps;
-  const int2 range = share_of((length + kBlockKeys - 1) / kBlockKeys, split, p.suffix_splits);
+  const int2 range = split_range<T>(length, split, p.suffix_splits);
   const float scale = x.scale * 1.4426950408889634f;  // exponents to base 2
 
   float o[T::kColTiles][4] = {};
@@ -154,8 +136,8 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_suffix(cons
   split_loop<T>(
       o, softmax, mine,
       [&](int r) { return r < rows.count ? x.q + rows.row(x, r) * T::kD : nullptr; }, cache.k,
-      cache.v, cache.rows(request, kv_head), range.x * kBlockKeys,
-      ::min(length, range.y * kBlockKeys), [&](int j, int n) { return j + n <= diagonal + 1; },
+      cache.v, cache.rows(request, kv_head), range.x, range.y,
+      [&](int j, int n) { return j + n <= diagonal + 1; },
       [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
   allow_next_kernel();
   publish<T>(mine.result, o, softmax, scale);

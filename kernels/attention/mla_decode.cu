@@ -14,6 +14,7 @@
 #include "kernels/attention/entries.hpp"
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
+#include "kernels/divisor.cuh"
 #include "kernels/mla_case.hpp"
 #include "kernels/online_softmax.cuh"
 #include "kernels/split_kv.cuh"
@@ -45,6 +46,7 @@ struct MlaSmem {
 
 struct MlaParams {
   SplitParams split;  // q rows of 576, o rows of 512
+  Divisor heads, splits;
   const bf16* cache;
   const int *table, *lengths;
   int max_pages, page_shift;
@@ -58,7 +60,6 @@ struct MlaRows {
       : request(blockIdx.z),
         first(blockIdx.y * T::kRows),
         count(::min(T::kRows, p.s_q * p.h_q - first)) {}
-  __device__ int token(const SplitParams& p, int r) const { return (first + r) / p.h_q; }
   /// Number of the row in q and o.
   __device__ std::int64_t row(const SplitParams& p, int r) const {
     return static_cast<std::int64_t>(request) * p.s_q * p.h_q + first + r;
@@ -221,10 +222,8 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void mla_decode(const M
   const MlaRows<T> rows(p.split);
   const int length = p.lengths[rows.request], diagonal = length - p.split.s_q;
   const int tiles = (length + T::kKeys - 1) / T::kKeys;
-  const auto tile_of_split = [&](int split) {
-    return static_cast<int>(static_cast<std::int64_t>(tiles) * split / p.split.splits);
-  };
-  const int first = tile_of_split(blockIdx.x), last = tile_of_split(blockIdx.x + 1);
+  const int2 range = share_of(tiles, blockIdx.x, p.splits);
+  const int first = range.x, last = range.y;
   const float scale = p.split.scale * 1.4426950408889634f;  // exponents to base 2
 
   // Each thread copies its 16-byte column of the same few rows of every tile; their places in the
@@ -278,7 +277,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void mla_decode(const M
     mla_scores<T>(s, w, smem, tile % T::kStages);
     if ((tile + 1) * T::kKeys > diagonal + 1) {
       for_rows(w, [&](int m, int half, int row) {
-        const int newest = diagonal + rows.token(p.split, row);
+        const int newest = diagonal + p.heads.quotient(rows.first + row);
         const int key = tile * T::kKeys + w.col_group * T::kWarpKeys + 2 * (w.lane % 4);
 #pragma unroll
         for (int t = 0; t < 2 * T::kKeySteps; ++t)
@@ -348,6 +347,8 @@ Case make(const Args& args) {
                                 .slots = 1.0 * on_chip().num_sms * tile.ctas_per_sm}));
   Buffer partials;
   const MlaParams p{.split = split_params(data.attention, splits, partials),
+                    .heads = Divisor(static_cast<int>(x.h_q)),
+                    .splits = Divisor(splits),
                     .cache = data.attention.k.as<bf16>(),
                     .table = data.table.as<int>(),
                     .lengths = data.lengths.as<int>(),

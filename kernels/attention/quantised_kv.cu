@@ -34,7 +34,7 @@ void launch_narrow(const SplitParams& p, const NarrowCache& cache, cudaStream_t 
       cudaFuncSetAttribute(attend_narrow<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
   const dim3 grid(p.splits, (p.h_q / p.h_kv + T::kRows - 1) / T::kRows, p.b * p.h_kv);
-  attend_narrow<T><<<grid, T::kThreads, kSmem, stream>>>(p, cache);
+  attend_narrow<T><<<grid, T::kThreads, kSmem, stream>>>(p, SplitDivisors(p), cache);
   CUDA_CHECK(cudaGetLastError());
   if (p.parts == 0 && p.splits > 1) launch_combine(p, T::kD, stream);
 }
