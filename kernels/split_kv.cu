@@ -76,6 +76,7 @@ attention::Tile decode_kernel_tile(int d) {
                            .ctas_per_sm = T::kCtasPerSm,
                            .mma_rows = T::kRows,
                            .row_lanes = 4,
+                           .merged_warps = T::kWarps,
                            .mma_sync = true,
                            .overlap = 1};
   });

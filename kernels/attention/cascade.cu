@@ -188,14 +188,6 @@ std::vector<int> shared_table(std::int64_t b, int pages, int shared) {
   return table;
 }
 
-/// The tile of attend_suffix. Its warps meet at the end: d / 4 lanes a row each weigh the kWarps
-/// partial results and compute 1 / l.
-attention::Tile suffix_tile(int d) {
-  attention::Tile tile = decode_kernel_tile(d);
-  with_head_size(d, [&]<int kD>() { tile.row_ends = kD / 4 * (DecodeTile<kD>::kWarps + 1); });
-  return tile;
-}
-
 Case make(const Args& args) {
   const AttentionShape x = attention_shape(args);
   AttentionData data = decode_data(x, args);
@@ -229,13 +221,12 @@ Case make(const Args& args) {
   suffix.s_kv = own;
   const attention::CascadePlan plan{
       .prefix = tile,
-      .suffix = suffix_tile(d),
+      .suffix = decode_kernel_tile(d),
       .prefix_splits = attention::split_count(
           {.blocks = x.h_kv * std::ceil(1.0 * static_cast<double>(rows) / tile.m),
            .key_tiles = std::ceil(1.0 * prefix / tile.n),
            .slots = 1.0 * on_chip().num_sms * tile.ctas_per_sm}),
-      .suffix_splits = static_cast<double>(choose_splits(suffix, args, 2)),
-      .merge_ends = 1. * std::max(32, d / 4)};
+      .suffix_splits = static_cast<double>(choose_splits(suffix, args, 2))};
   const int parts = static_cast<int>(plan.prefix_splits + plan.suffix_splits);
 
   Buffer partials;

@@ -178,6 +178,7 @@ __device__ __forceinline__ void mla_store(MlaWarp<T>& w, MlaSmem<T>& smem, const
   });
   __syncthreads();
   for_rows(w, [&](int m, int half, int row) {
+    if (row - w.lane / 4 >= rows.count) return;  // none of these eight rows exists
     OnlineSoftmax& state = w.softmax[m];
     state.sum[half] = 0;
 #pragma unroll
@@ -332,6 +333,7 @@ attention::Tile tile_of() {
           .p_in_smem = true,
           .mma_rows = 16 * T::kRowTiles,
           .row_lanes = 4 * T::kColGroups,
+          .row_ends = 4 * T::kColGroups,
           .mma_sync = true};
 }
 

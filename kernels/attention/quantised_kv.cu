@@ -50,12 +50,12 @@ struct Format {
   const char* name;
   Dtype k, v;
   void (*launch)(const SplitParams&, const NarrowCache&, cudaStream_t);
-  int ctas_per_sm;
+  int ctas_per_sm, warps;
 };
 template <class K, class V>
 constexpr Format format_of(const char* name, Dtype k, Dtype v) {
   using T = NarrowTile<K, V>;
-  return {name, k, v, launch_narrow<T>, T::kCtasPerSm};
+  return {name, k, v, launch_narrow<T>, T::kCtasPerSm, T::kWarps};
 }
 constexpr std::array<Format, 6> kFormats{
     format_of<Fp8, Fp8>("fp8", Dtype::fp8, Dtype::fp8),
@@ -146,6 +146,7 @@ Case make(const Args& args) {
                              .ctas_per_sm = format.ctas_per_sm,
                              .mma_rows = 16,
                              .row_lanes = 4,
+                             .merged_warps = format.warps,
                              .mma_sync = true,
                              .overlap = 1};
   attention::Cost cost =

@@ -19,7 +19,7 @@ Cost block_sparse(const AttentionShape& x, const Formats& f, const OnChip& chip,
   const Work on_chip = tile_work(kept, t, x.d_qk, x.d_v, f);
   Work& w = c.work;
   w.flops_executed = on_chip.flops_executed, w.smem = on_chip.smem;
-  w.exps = on_chip.exps + heads * tiles.q_tiles * t.m * t.row_ends;
+  w.exps = on_chip.exps + heads * row_end_exps(tiles.q_tiles * t.m, t, x.d_v);
   w.flops *= s, w.fp32 *= s, w.reread *= s;
   w.l2_to_sm = s * (w.l2_to_sm - q) + q + block_list;
   w.read.kv *= std::min(1.0, s * tiles.q_tiles * x.group());

@@ -12,8 +12,9 @@ namespace {
 Cost level(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t,
            double splits) {
   Cost c = decode(x, f, chip, {.tile = t, .splits = 1});
+  const double rows = x.s_q * x.group();
   c.work.l2_to_sm += (splits - 1) * c.work.read.activations;  // every split loads its rows of q
-  c.work.exps += x.b * x.h_q * x.s_q * splits * t.row_ends;
+  c.work.exps += x.b * x.h_kv * (splits - 1) * row_end_exps(rows, t, x.d_v);
   c.work.ctas *= splits;
   return c;
 }
@@ -37,7 +38,7 @@ Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, doub
   w.read.activations += partials - q;       // q is an input of both levels, once from HBM
   w.written.activations += partials - out;  // the levels write partials, the merge writes o
   w.l2_to_sm += partials;
-  w.exps += rows * (plan.merge_ends > 0 ? round_up(parts, 32) + plan.merge_ends : parts);
+  w.exps += combine_exps(rows, parts, plan.suffix, x.d_v);
   w.fp32 += Flops{2 * parts * rows * x.d_v};
   w.launches += 1;
   if (page > 0) {

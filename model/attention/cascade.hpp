@@ -6,12 +6,9 @@
 namespace kvroof::attention {
 
 /// How the two levels run: the rows of all requests over the prefix, those of one over its suffix.
-///   merge_ends   XU operations of the merge per query row beside one a part: see Tile::row_ends.
-///                A kernel that states them weighs its parts in whole warps.
 struct CascadePlan {
   Tile prefix, suffix;
   double prefix_splits = 1, suffix_splits = 1;
-  double merge_ends = 0;
 };
 
 /// Two levels and a merge: all b·s_q·group query rows of a K/V head form the row tiles of one pass

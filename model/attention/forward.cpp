@@ -19,7 +19,7 @@ Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,
   const Bytes o = Elements{x.b * x.h_q * x.s_q * x.d_v} * f.act_size();
 
   Work w = tile_work(heads * c.visited, t, x.d_qk, x.d_v, f);
-  w.exps += heads * c.q_tiles * t.m * t.row_ends;
+  w.exps += heads * row_end_exps(c.q_tiles * t.m, t, x.d_v);
   w.flops = product_flops(x, paper_pairs(x, plan.sinks));
   w.read.kv = x.b * x.h_kv * (stream * f.kv_size());
   w.read.activations = q;

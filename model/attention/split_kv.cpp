@@ -54,6 +54,11 @@ DecodePlan decode_plan(const AttentionShape& x, const OnChip& chip, const Option
   return p;
 }
 
+double combine_exps(double rows, double parts, const Tile& t, double d_v) {
+  if (t.row_ends == 0 && t.merged_warps == 0) return rows * parts;
+  return rows * (round_up(parts, 32) + std::max(32.0, d_v / 4));
+}
+
 Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const DecodePlan& plan,
             Bytes kv_bytes, Elements cached, double sinks) {
   const Tile& t = plan.tile;
@@ -67,6 +72,7 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   const Bytes o = Elements{x.b * x.h_q * x.s_q * x.d_v} * f.act_size();
 
   Work w = tile_work(heads * row_tiles * ceil_div(visible, t.n), t, x.d_qk, x.d_v, f);
+  w.exps += heads * plan.splits * row_end_exps(rows, t, x.d_v);
   w.flops = product_flops(x, x.s_q * seen);
   w.read = {.kv = kv_bytes, .activations = q};
   w.written.activations = o;
@@ -89,7 +95,7 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   cost.work.read.activations += partials;
   // every split loads its rows of q
   cost.work.l2_to_sm += partials + (plan.even ? partial_rows / all_rows : plan.splits - 1) * q;
-  cost.work.exps += partial_rows;  // exp(lse_split - max)
+  cost.work.exps += plan.even ? partial_rows : combine_exps(all_rows, plan.splits, t, x.d_v);
   cost.work.fp32 += Flops{2 * partial_rows * x.d_v};
   cost.work.launches = plan.even && plan.even->fused_combine ? 1 : 2;
   if (partials <= chip.l2_effective) cost.handed_over = 2 * partials;

@@ -51,6 +51,11 @@ Tile decode_tile(double rows, double d_qk);
 DecodePlan decode_plan(const AttentionShape& x, const OnChip& chip, const Options& o,
                        double sinks = 0);
 
+/// XU operations of a kernel that merges `parts` partial results of each query row: a weight for
+/// each. Of a kernel whose tile states how its rows end, what ours executes: the weights by whole
+/// warps, and 1 / l by d_v / 4 lanes, at least a warp.
+double combine_exps(double rows, double parts, const Tile& t, double d_v);
+
 /// Decode attention over `keys` cached tokens per request, cut into plan.splits ranges.
 ///   q [b, h_q, s_q, d_qk]   k, v [b, h_kv, s_kv, d]   o [b, h_q, s_q, d_v]
 ///   flops     = 2·b·h_q·s_q·visible·(d_qk + d_v)

@@ -118,6 +118,13 @@ Work tile_work(double tiles, const Tile& t, double d_qk, double d_v, const Forma
   return w;
 }
 
+double row_end_exps(double rows, const Tile& t, double d_v) {
+  const double full = std::floor(rows / t.m);
+  const auto lanes = [&](double r) { return round_up(r * d_v / 4, 32); };
+  const double merging = full * lanes(t.m) + lanes(rows - full * t.m);
+  return round_up(rows, 8) * t.row_ends + (t.merged_warps > 0 ? merging * (t.merged_warps + 1) : 0);
+}
+
 Flops dequant_work(Elements elements, Dtype kv, MathType math) {
   if (info(kv).bits >= 16 || info(kv).math == math) return Flops{};
   return Flops{2 * dequant_slots(kv) * elements.value};

@@ -25,9 +25,10 @@ struct Formats {
 ///                64 wgmma, 128 tcgen05, the rows of one warp with mma.sync
 ///   row_lanes    lanes that each compute a row's correction exp(m_old - m_new): 1 by the papers'
 ///                count, 4 in an MMA accumulator layout
-///   row_ends     XU operations that end a row (1 / l and log l), the lanes that repeat them
-///   counted;
-///                0 by the papers' count
+///   row_ends     XU operations that end a row: 1 / l by each of the lanes that hold it (log l is a
+///                polynomial); 0 by the papers' count
+///   merged_warps decode: warps of a block that walk keys of their own and whose partial results
+///                of a row meet at the end; 0: a row stays in one warp, or the papers' count
 ///   overlap      see Execution::pipe_overlap
 struct Tile {
   int m = 128, n = 128;
@@ -36,6 +37,7 @@ struct Tile {
   int mma_rows = 64;
   int row_lanes = 1;
   int row_ends = 0;
+  int merged_warps = 0;
   bool mma_sync = false;
   double overlap = 0;
   constexpr bool operator==(const Tile&) const = default;

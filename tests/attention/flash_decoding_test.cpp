@@ -79,3 +79,17 @@ TEST_CASE("combine traffic: 2·splits·b·h·s_q·4·(d + 1) bytes") {
   CHECK(c.handed_over == combine);
   CHECK(c.work.exps - one.work.exps == 16 * 64);
 }
+
+TEST_CASE("a kernel whose four warps merge: weights and 1 / l by whole warps, at both ends") {
+  // 8 rows of 128 columns, 4 a lane: 8 warps, each 4 weights and an inverse. 16 splits of 8 heads;
+  // then 64 rows of a combine: 16 weights by one warp, and an inverse by one.
+  const AttentionShape x{.s_kv = 8192, .h_q = 64, .h_kv = 8};
+  const Tile papers{.m = 16, .n = 32}, kernel{.m = 16, .n = 32, .merged_warps = 4};
+  const double more = flash_decoding(x, {}, {}, {.tile = kernel, .splits = 16}).work.exps -
+                      flash_decoding(x, {}, {}, {.tile = papers, .splits = 16}).work.exps;
+  CHECK(more == 8 * 16 * 8 * 32 * 5 + 64 * (32 + 32) - 64 * 16);
+  // One row of 64 columns takes half of a warp, which runs whole.
+  const AttentionShape mha{.s_kv = 8192, .h_q = 8, .h_kv = 8, .d_qk = 64, .d_v = 64};
+  CHECK(flash_decoding(mha, {}, {}, {.tile = kernel, .splits = 1}).work.exps ==
+        8 * 256 * (16 * 32 + 16) + 8 * 32 * 5);
+}
