@@ -63,6 +63,14 @@ __device__ __forceinline__ std::uint32_t pack_fp16(float lo, float hi) {
   return bits(__floats2half2_rn(lo, hi));
 }
 
+/// The transpose of an 8x8 matrix of 16-bit elements, of which a lane holds (r, 2c..2c+1): half of D
+/// becomes half of B.
+__device__ __forceinline__ std::uint32_t transposed(std::uint32_t x) {
+  std::uint32_t y;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
+  return y;
+}
+
 /// 2^x on the MUFU pipe; 0 for -inf.
 __device__ __forceinline__ float exp2_approx(float x) {
   float y;

@@ -1,12 +1,11 @@
 // 8- and 4-bit K/V codes in shared memory and their way into fp16 operands of mma m16n8k16.
 //
 // ldmatrix cannot transpose bytes, so the lanes read what lies together and the order of the
-// contraction is permuted instead (lane = 4·g + c):
-//   Q·K^T   lane reads the codes of key g from column 16·c + 64·i (8 bit) or 32·c (4 bit) on; both
-//           operands take d in that order: see k_column()
-//   P·V     lane reads columns 16·g .. 16·g + 15 of its four keys; column n of product tile j
-//   stands
-//           for d = 16·n + j
+// contraction is permuted instead (lane = 4·g + c). The codes are operand A, of 16 rows:
+//   S^T = K·Q^T      rows are keys; a lane reads the codes of key g from column 16·c + 64·i (8 bit)
+//                    or 32·c (4 bit) on, and Q takes d in that order: see k_column()
+//   O^T = V^T·P^T    rows are columns of V; a lane reads columns 16·g .. 16·g + 15 of its four
+//                    keys; row r of product j stands for d = 16·(r % 8) + 2·j + r / 8
 // A 4-bit code n of a row lies in byte n / 2, even n in the low half.
 #pragma once
 #include <cuda_fp8.h>
@@ -73,95 +72,112 @@ __device__ __forceinline__ uint2 widen_bytes(std::uint32_t x) {
   }
 }
 
-/// Two 4-bit codes, in the lowest bits of each half of x, as a pair of fp16; exact.
-///   int4   code - zero: `with` holds 1024 + zero in each half
-///   fp4    code · scale · 2^-7: `with` holds scale · 2^7 in each half (scale: E4M3)
+/// Eight 4-bit codes n0 .. n7 of a word as four pairs of fp16, exact and without a subtraction:
+///   int4   n moved to the foot of an fp16 is the subnormal n·2^-24, 16·n one nibble higher:
+///          (n0, n4), 16·(n1, n5), (n2, n6), 16·(n3, n7)
+///   fp4    E2M1 moved to the top of E4M3's fields is 2^-6 of its value: (n0, n2), (n1, n3), (n4,
+///          n6), (n5, n7), then times `scale`
 template <Code kCode>
-__device__ __forceinline__ std::uint32_t widen_nibbles(std::uint32_t x, std::uint32_t with) {
-  if constexpr (kCode == Code::int4) {  // 0x640u is 1024 + u
-    return bits(__hsub2(as_half2((x & 0x000f000fu) | 0x64006400u), as_half2(with)));
-  } else {  // E2M1 moved into fp16's fields; the exponent bias differs by 14
-    const std::uint32_t y = ((x & 0x00080008u) << 12) | ((x & 0x00070007u) << 9);
-    return bits(__hmul2(as_half2(y), as_half2(with)));
+__device__ __forceinline__ void widen_nibbles(std::uint32_t (&x)[4], std::uint32_t word,
+                                              std::uint32_t scale) {
+  if constexpr (kCode == Code::int4) {
+    x[0] = word & 0x000f000fu, x[1] = word & 0x00f000f0u;
+    x[2] = word >> 8 & 0x000f000fu, x[3] = word >> 8 & 0x00f000f0u;
+  } else {
+    const std::uint32_t even = (word << 4 & 0x80808080u) | (word << 2 & 0x1c1c1c1cu);
+    const std::uint32_t odd = (word & 0x80808080u) | (word >> 2 & 0x1c1c1c1cu);
+    const std::uint32_t codes[4] = {even, odd, even >> 16, odd >> 16};
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      x[i] = bits(__hmul2(as_half2(widen_e4m3(codes[i])), as_half2(scale)));
   }
 }
-/// What widen_nibbles<fp4> leaves to the caller.
-constexpr float kFp4Rest = 128;
+/// What the widened codes must be multiplied with, and what those that came out 16 times as large.
+template <Code kCode>
+constexpr float kCodeUnit = kCode == Code::int4  ? 16777216.f
+                            : kCode == Code::fp4 ? 64.f
+                                                 : 1.f;
+template <Code kCode>
+constexpr float kOddUnit = kCode == Code::int4 ? 1 / 16.f : 1.f;
 
 /// Column of K that element `hi` (first of its pair) of step `step` of the contraction stands for,
-/// and the distance to the pair's second.
+/// and the distance to the pair's second. With hi = 1, int4 codes come out 16 times as large.
 template <Code kCode>
 __device__ __forceinline__ int k_column(int step, int c, int hi) {
-  return kCodeBits<kCode> == 8 ? step / 4 * 64 + 16 * c + step % 4 * 4 + 2 * hi
-                               : 32 * c + step / 2 * 8 + step % 2 * 2 + hi;
+  if constexpr (kCodeBits<kCode> == 8) return step / 4 * 64 + 16 * c + step % 4 * 4 + 2 * hi;
+  return 32 * c + step / 2 * 8 + step % 2 * (kCode == Code::int4 ? 2 : 4) + hi;
 }
 template <Code kCode>
-constexpr int kPairDistance = kCodeBits<kCode> == 8 ? 1 : 4;
+constexpr int kPairDistance = kCodeBits<kCode> == 8 ? 1
+                              : kCode == Code::int4 ? 4
+                                                    : 2;
 
-/// Operand B of the eight steps of Q·K^T for key `row` of a tile: b[2·step], b[2·step + 1].
-/// with(block): see widen_nibbles; block counts 16 columns of this lane's 32 (4 bit only).
-template <Code kCode, class Rows, class With>
-__device__ __forceinline__ void k_operands(std::uint32_t (&b)[16], const Rows& rows, int row, int c,
-                                           const With& with) {
+/// K's pieces of 16 bytes a key and lane, and the steps of the contraction that a word of one
+/// feeds.
+template <Code kCode>
+constexpr int kPieces = kCodeBits<kCode> / 4;
+template <Code kCode>
+constexpr int kWordSteps = 8 / kCodeBits<kCode>;
+
+/// A word of K's codes: elements `hi` of step h are x[2·h + hi]. scale: of these columns (fp4).
+template <Code kCode>
+__device__ __forceinline__ void widen_k(std::uint32_t (&x)[2 * kWordSteps<kCode>],
+                                        std::uint32_t word, std::uint32_t scale) {
   if constexpr (kCodeBits<kCode> == 8) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const uint4 chunk = rows.chunk(row, 4 * i + c);
-      const std::uint32_t words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
-#pragma unroll
-      for (int w = 0; w < 4; ++w) {
-        const uint2 pair = widen_bytes<kCode>(words[w]);
-        b[8 * i + 2 * w] = pair.x, b[8 * i + 2 * w + 1] = pair.y;
-      }
-    }
+    const uint2 pairs = widen_bytes<kCode>(word);
+    x[0] = pairs.x, x[1] = pairs.y;
   } else {
-    const uint4 chunk = rows.chunk(row, c);
-    const std::uint32_t words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
-#pragma unroll
-    for (int w = 0; w < 4; ++w)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)  // codes i and i + 4 of a word
-        b[4 * w + i] = widen_nibbles<kCode>(words[w] >> (4 * i), with(w / 2));
+    widen_nibbles<kCode>(x, word, scale);
   }
 }
 
-/// Operand B of P·V for 16 keys: f(tile, b0, b1) for each of the 16 product tiles. `row(j)` is key
-/// 2c, 2c + 1, 2c + 8, 2c + 9 of them; with01, with23: see widen_nibbles, for their pairs.
+/// Operand A of O^T for 16 keys: f(j, a) for each of the 8 products. `row(i)` is key 2c, 2c + 1,
+/// 2c + 8, 2c + 9 of them; scale01, scale23: of their pairs (fp4). int4: a[1] and a[3] come out 16
+/// times as large.
 template <Code kCode, class Rows, class Row, class F>
 __device__ __forceinline__ void v_operands(const Rows& rows, int g, const Row& row,
-                                           std::uint32_t with01, std::uint32_t with23, const F& f) {
+                                           std::uint32_t scale01, std::uint32_t scale23,
+                                           const F& f) {
+  const auto product = [&](int j, std::uint32_t x0, std::uint32_t x1, std::uint32_t y0,
+                           std::uint32_t y1) {
+    const std::uint32_t a[4] = {x0, x1, y0, y1};
+    f(j, a);
+  };
   if constexpr (kCodeBits<kCode> == 8) {
     uint4 chunks[4];
 #pragma unroll
-    for (int j = 0; j < 4; ++j) chunks[j] = rows.chunk(row(j), g);
+    for (int i = 0; i < 4; ++i) chunks[i] = rows.chunk(row(i), g);
 #pragma unroll
     for (int w = 0; w < 4; ++w) {
-      const auto word = [&](int j) {
-        return reinterpret_cast<const std::uint32_t*>(&chunks[j])[w];
+      const auto word = [&](int i) {
+        return reinterpret_cast<const std::uint32_t*>(&chunks[i])[w];
       };
       // two keys' bytes side by side: columns 4w, 4w + 1 and 4w + 2, 4w + 3
       const uint2 x01 = widen_bytes<kCode>(__byte_perm(word(0), word(1), 0x5140));
       const uint2 x23 = widen_bytes<kCode>(__byte_perm(word(0), word(1), 0x7362));
       const uint2 y01 = widen_bytes<kCode>(__byte_perm(word(2), word(3), 0x5140));
       const uint2 y23 = widen_bytes<kCode>(__byte_perm(word(2), word(3), 0x7362));
-      f(4 * w, x01.x, y01.x), f(4 * w + 1, x01.y, y01.y);
-      f(4 * w + 2, x23.x, y23.x), f(4 * w + 3, x23.y, y23.y);
+      product(2 * w, x01.x, x01.y, y01.x, y01.y);
+      product(2 * w + 1, x23.x, x23.y, y23.x, y23.y);
     }
   } else {
+    // int4: two keys' halves of a word side by side; fp4: their bytes.
+    constexpr int kLow = kCode == Code::int4 ? 0x5410 : 0x5140,
+                  kHigh = kCode == Code::int4 ? 0x7632 : 0x7362;
     uint2 halves[4];
 #pragma unroll
-    for (int j = 0; j < 4; ++j) halves[j] = rows.half_chunk(row(j), g);
+    for (int i = 0; i < 4; ++i) halves[i] = rows.half_chunk(row(i), g);
 #pragma unroll
     for (int w = 0; w < 2; ++w)
 #pragma unroll
-      for (int byte = 0; byte < 4; ++byte) {
-        const auto word = [&](int j) { return w == 0 ? halves[j].x : halves[j].y; };
-        const int both = 0x4400 + byte * 0x1111;  // this byte of either key, twice
-        const std::uint32_t x = __byte_perm(word(0), word(1), both);
-        const std::uint32_t y = __byte_perm(word(2), word(3), both);
-        const int tile = 8 * w + 2 * byte;
-        f(tile, widen_nibbles<kCode>(x, with01), widen_nibbles<kCode>(y, with23));
-        f(tile + 1, widen_nibbles<kCode>(x >> 4, with01), widen_nibbles<kCode>(y >> 4, with23));
+      for (int part = 0; part < 2; ++part) {  // columns 8·w + 4·part and the next three
+        const auto word = [&](int i) { return w == 0 ? halves[i].x : halves[i].y; };
+        const int which = part == 0 ? kLow : kHigh, j = 4 * w + 2 * part;
+        std::uint32_t x[4], y[4];
+        widen_nibbles<kCode>(x, __byte_perm(word(0), word(1), which), scale01);
+        widen_nibbles<kCode>(y, __byte_perm(word(2), word(3), which), scale23);
+        product(j, x[0], x[1], y[0], y[1]);
+        product(j + 1, x[2], x[3], y[2], y[3]);
       }
   }
 }

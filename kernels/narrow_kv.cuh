@@ -2,8 +2,13 @@
 // split_kv.cuh, with fewer bytes a key.
 //
 //   S = scale · k_scale_j · (q · k_j)      O = sum_j (p_j · v_scale_j) · v_j
+// What bounds it is the widening, so the products are transposed: codes are operand A, whose 16
+// rows are keys or columns of V, and the query rows are the 8 columns of operand B. A group of 8
+// heads fills them without padding, and its softmax runs once a score.
+//   S^T [32 keys, rows] = K·Q^T     O^T [128, rows] = V^T·P^T
 // Codes stay narrow in shared memory and widen to fp16, exactly, on the way into the tensor cores.
-// A scale a token acts on a column of S or P, once a score instead of once an element.
+// A scale a token acts on a key of S or P, once a score instead of once an element; so does a zero
+// point: sum_d q_d·(n_d - z) = sum_d q_d·n_d - z·sum_d q_d, and likewise for V.
 #pragma once
 #include "kernels/narrow_codes.cuh"
 #include "kernels/split_kv.cuh"
@@ -26,15 +31,18 @@ struct Narrow {
   static constexpr bool kBlocks = kScales == Scales::block16;
 };
 
-template <class K_, class V_>
+/// kRowTiles tiles of 8 query rows.
+template <class K_, class V_, int kRowTiles_>
 struct NarrowTile {
   using K = K_;
   using V = V_;
-  static constexpr int kD = 128, kRows = 16, kKeys = 32;  // lane j of a warp knows key j's scales
+  static constexpr int kRowTiles = kRowTiles_, kRows = 8 * kRowTiles;
+  static constexpr int kD = 128, kKeys = 32;  // lane j of a warp knows key j's scales
   static constexpr int kWarps = 4, kThreads = 32 * kWarps, kStages = 3;
   // 4-bit keys come faster than two blocks can widen them.
-  static constexpr int kCtasPerSm = K::kBytes + V::kBytes < 256 ? 3 : 2;
-  static constexpr int kColTiles = kD / 8, kKeyTiles = kKeys / 8, kKeySteps = kKeys / 16;
+  static constexpr int kBytes = K::kBytes + V::kBytes;  // a key
+  static constexpr int kCtasPerSm = kBytes == 256 ? 2 : kBytes == 128 && kRowTiles == 1 ? 4 : 3;
+  static constexpr int kKeyTiles = kKeys / 16, kColTiles = kD / 16;  // of 16 rows of operand A
 };
 
 /// One of K and V: codes [b, h_kv, s_kv, kBytes], its scales, and its E4M3 scales [b, h_kv, s_kv,
@@ -75,12 +83,17 @@ __device__ __forceinline__ void copy_keys(NarrowStage<F>& stage, const NarrowTen
   using Rows = CodeRows<F::kBytes>;
   constexpr int kRowsPerStep = 32 / Rows::kChunks;
   const std::uint8_t* codes = x.codes + row * F::kBytes;
+  const int first = lane / Rows::kChunks, chunk = lane % Rows::kChunks;
+  const auto copy = [&](auto in_range) {
 #pragma unroll
-  for (int step = 0; step < 32 / kRowsPerStep; ++step) {
-    const int r = step * kRowsPerStep + lane / Rows::kChunks, chunk = lane % Rows::kChunks;
-    copy_async(shared_address(stage.codes.data) + Rows::offset(r, chunk),
-               codes + (r < valid ? r : 0) * F::kBytes + 16 * chunk, r < valid);
-  }
+    for (int step = 0; step < 32 / kRowsPerStep; ++step) {
+      const int r = step * kRowsPerStep + first;
+      copy_async(shared_address(stage.codes.data) + Rows::offset(r, chunk),
+                 codes + (in_range(r) ? r : 0) * F::kBytes + 16 * chunk, in_range(r));
+    }
+  };
+  if (valid >= 32) copy([](int) { return true; });
+  else copy([=](int r) { return r < valid; });
   if constexpr (F::kBlocks)
     asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(
                      shared_address(stage.blocks + 8 * lane)),
@@ -101,94 +114,189 @@ __device__ __forceinline__ float token_scale(const NarrowTensor& x, std::int64_t
 template <class F>
 __device__ __forceinline__ float tensor_scale(const NarrowTensor& x) {
   if constexpr (F::kPerToken) return 1.f;
-  return *static_cast<const float*>(x.scale) * (F::kBlocks ? kFp4Rest : 1.f);
+  return *static_cast<const float*>(x.scale);
 }
 
-/// Multiplies column j of s [16, 32] with what lane j holds.
-template <int kTiles>
-__device__ __forceinline__ void scale_columns(float (&s)[kTiles][4], float of_lane, int c) {
-#pragma unroll
-  for (int t = 0; t < kTiles; ++t)
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const float x = __shfl_sync(~0u, of_lane, 8 * t + 2 * c + e);
-      s[t][e] *= x, s[t][2 + e] *= x;
-    }
-}
+/// Online softmax over S^T: of the two query rows 2c, 2c + 1 whose scores of keys g and g + 8 a
+/// lane holds; the eight lanes of one c share them.
+struct RowPair {
+  float max[2] = {-INFINITY, -INFINITY};
+  float sum[2] = {0, 0}, zeros[2] = {0, 0};  // this lane's keys only, until finish()
+  float correction[2] = {1, 1};
 
-/// S = Q·K^T for a tile of 32 keys. zeros: lane j holds key j's zero point.
-template <class F, int kTiles>
-__device__ __forceinline__ void narrow_scores(float (&s)[kTiles][4], const std::uint32_t (&q)[8][4],
-                                              const NarrowStage<F>& k, int zeros, int lane) {
-  const int g = lane / 4, c = lane % 4;
+  __device__ __forceinline__ static float over_keys(float x, bool largest) {
 #pragma unroll
-  for (int t = 0; t < kTiles; ++t) {
-    std::uint32_t with[2] = {};
-    if constexpr (F::kZeros) {  // 0x640u is 1024 + u
-      with[0] = with[1] = 0x64006400u + __shfl_sync(~0u, zeros & 15, 8 * t + g) * 0x00010001u;
-    } else if constexpr (F::kBlocks) {
-      const auto pair = *reinterpret_cast<const std::uint16_t*>(k.blocks + (8 * t + g) * 8 + 2 * c);
-      const __half2 scales = __hmul2(as_half2(widen_e4m3(pair)), __float2half2_rn(128.f));
-      with[0] = bits(__low2half2(scales)), with[1] = bits(__high2half2(scales));
+    for (int lanes = 4; lanes < 32; lanes *= 2) {
+      const float y = __shfl_xor_sync(~0u, x, lanes);
+      x = largest ? fmaxf(x, y) : x + y;
     }
-    std::uint32_t b[16];
-    k_operands<F::kCode>(b, k.codes, 8 * t + g, c, [&](int block) { return with[block]; });
-#pragma unroll
-    for (int step = 0; step < 8; ++step) mma_fp16(s[t], q[step], b[2 * step], b[2 * step + 1]);
+    return x;
   }
+
+  /// Scores in, probabilities (relative to the new maximum) out; whether any maximum of the warp
+  /// moved. kMayBeEmpty: as in OnlineSoftmax.
+  template <bool kMayBeEmpty, int kTiles>
+  __device__ __forceinline__ bool update(float (&s)[kTiles][4], float scale) {
+    bool moved = false;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      float m = fmaxf(s[0][i], s[0][i + 2]);
+#pragma unroll
+      for (int u = 1; u < kTiles; ++u) m = fmaxf(m, fmaxf(s[u][i], s[u][i + 2]));
+      m = fmaxf(max[i], over_keys(m, true));
+      const float shift = kMayBeEmpty && m == -INFINITY ? 0.f : m * scale;
+      correction[i] = exp2_approx(max[i] * scale - shift);
+      moved |= m != max[i];
+      max[i] = m;
+      sum[i] *= correction[i], zeros[i] *= correction[i];
+#pragma unroll
+      for (int u = 0; u < kTiles; ++u)
+#pragma unroll
+        for (int e = i; e < 4; e += 2) {
+          s[u][e] = exp2_approx(s[u][e] * scale - shift);
+          sum[i] += s[u][e];
+        }
+    }
+    return __any_sync(~0u, moved);
+  }
+  template <int kTiles>
+  __device__ __forceinline__ void correct(float (&o)[kTiles][4]) const {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) o[t][e] *= correction[e % 2];
+  }
+  __device__ __forceinline__ void finish() {
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+      sum[i] = over_keys(sum[i], false), zeros[i] = over_keys(zeros[i], false);
+  }
+};
+
+/// x of the four keys g + 8·i of which this lane holds scores; lane j holds key j's.
+__device__ __forceinline__ void of_my_keys(float (&mine)[4], float x, int lane) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) mine[i] = __shfl_sync(~0u, x, 8 * i + lane / 4);
 }
 
-/// O += P·V for a tile of 32 keys. zeros: lane j holds key j's zero point.
-template <class F, int kTiles, int kColTiles>
-__device__ __forceinline__ void narrow_values(float (&o)[kColTiles][4], const float (&p)[kTiles][4],
-                                              const NarrowStage<F>& v, int zeros, int lane) {
+/// q [kRowTiles, 8 steps, 2]: operand B of S^T, in the order of K's codes.
+template <class T>
+using NarrowQ = std::uint32_t[T::kRowTiles][8][2];
+
+/// S^T of a tile of 32 keys.
+template <class T>
+__device__ __forceinline__ void narrow_scores(float (&s)[T::kRowTiles][T::kKeyTiles][4],
+                                              const NarrowQ<T>& q,
+                                              const NarrowStage<typename T::K>& k, int lane) {
+  using F = typename T::K;
+  constexpr Code kCode = F::kCode;
   const int g = lane / 4, c = lane % 4;
+  std::uint32_t scale[4][2] = {};
+  if constexpr (F::kBlocks) {
 #pragma unroll
-  for (int n = 0; n < kTiles / 2; ++n) {
-    const float(&lo)[4] = p[2 * n], (&hi)[4] = p[2 * n + 1];
-    const std::uint32_t a[4] = {pack_fp16(lo[0], lo[1]), pack_fp16(lo[2], lo[3]),
-                                pack_fp16(hi[0], hi[1]), pack_fp16(hi[2], hi[3])};
-    const auto row = [&](int j) { return 16 * n + 2 * c + j % 2 + j / 2 * 8; };
-    std::uint32_t with[2] = {};
+    for (int i = 0; i < 4; ++i) {  // two blocks of this lane's 32 columns
+      const auto pair = *reinterpret_cast<const std::uint16_t*>(k.blocks + (8 * i + g) * 8 + 2 * c);
+      const __half2 scales = as_half2(widen_e4m3(pair));
+      scale[i][0] = bits(__low2half2(scales)), scale[i][1] = bits(__high2half2(scales));
+    }
+  }
 #pragma unroll
-    for (int pair = 0; pair < 2; ++pair) {
-      if constexpr (F::kZeros) {
-        const int first = __shfl_sync(~0u, zeros, row(2 * pair)),
-                  second = __shfl_sync(~0u, zeros, row(2 * pair + 1));
-        with[pair] = 0x64006400u + first + (second << 16);
-      } else if constexpr (F::kBlocks) {
-        const std::uint32_t both =
-            v.blocks[row(2 * pair) * 8 + g] | v.blocks[row(2 * pair + 1) * 8 + g] << 8;
-        with[pair] = bits(__hmul2(as_half2(widen_e4m3(both)), __float2half2_rn(128.f)));
+  for (int piece = 0; piece < kPieces<kCode>; ++piece) {
+    uint4 chunks[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) chunks[i] = k.codes.chunk(8 * i + g, 4 * piece + c);
+#pragma unroll
+    for (int w = 0; w < 4; ++w) {
+      std::uint32_t x[4][2 * kWordSteps<kCode>];
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        widen_k<kCode>(x[i], reinterpret_cast<const std::uint32_t*>(&chunks[i])[w],
+                       scale[i][w / 2]);
+#pragma unroll
+      for (int h = 0; h < kWordSteps<kCode>; ++h) {
+        const int step = (4 * piece + w) * kWordSteps<kCode> + h;
+#pragma unroll
+        for (int u = 0; u < T::kKeyTiles; ++u) {
+          const std::uint32_t a[4] = {x[2 * u][2 * h], x[2 * u + 1][2 * h], x[2 * u][2 * h + 1],
+                                      x[2 * u + 1][2 * h + 1]};
+#pragma unroll
+          for (int r = 0; r < T::kRowTiles; ++r) mma_fp16(s[r][u], a, q[r][step][0], q[r][step][1]);
+        }
       }
     }
-    v_operands<F::kCode>(
-        v.codes, g, row, with[0], with[1],
-        [&](int tile, std::uint32_t b0, std::uint32_t b1) { mma_fp16(o[tile], a, b0, b1); });
   }
 }
 
-/// Q in fp16, in the order of K's codes.
-template <Code kCode, class QRow>
-__device__ __forceinline__ void load_narrow_q(std::uint32_t (&q)[8][4], const QRow& q_row,
-                                              int lane) {
+/// O^T += V^T·P^T for a tile of 32 keys.
+template <class T>
+__device__ __forceinline__ void narrow_values(float (&o)[T::kRowTiles][T::kColTiles][4],
+                                              const float (&p)[T::kRowTiles][T::kKeyTiles][4],
+                                              const NarrowStage<typename T::V>& v, int lane) {
+  using F = typename T::V;
+  const int g = lane / 4, c = lane % 4;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const bf16* row = q_row(lane / 4 + 8 * half);
+  for (int u = 0; u < T::kKeyTiles; ++u) {
+    std::uint32_t b[T::kRowTiles][2];
+#pragma unroll
+    for (int r = 0; r < T::kRowTiles; ++r)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        b[r][half] = transposed(pack_fp16(p[r][u][2 * half], p[r][u][2 * half + 1]));
+    const auto row = [&](int i) { return 16 * u + 2 * c + i % 2 + i / 2 * 8; };
+    std::uint32_t scale[2] = {};
+    if constexpr (F::kBlocks) {
+#pragma unroll
+      for (int pair = 0; pair < 2; ++pair)
+        scale[pair] =
+            widen_e4m3(v.blocks[row(2 * pair) * 8 + g] | v.blocks[row(2 * pair + 1) * 8 + g] << 8);
+    }
+    v_operands<F::kCode>(v.codes, g, row, scale[0], scale[1],
+                         [&](int j, const std::uint32_t(&a)[4]) {
+#pragma unroll
+                           for (int r = 0; r < T::kRowTiles; ++r)
+                             mma_fp16(o[r][j], a, b[r][0], b[r][1]);
+                         });
+  }
+}
+
+/// Q in fp16, in the order of K's codes, and the sums of its rows 2c, 2c + 1.
+template <class T, class QRow>
+__device__ __forceinline__ void load_narrow_q(NarrowQ<T>& q, float (&sums)[T::kRowTiles][2],
+                                              const QRow& q_row, int lane) {
+  constexpr Code kCode = T::K::kCode;
+#pragma unroll
+  for (int r = 0; r < T::kRowTiles; ++r) {
+    const bf16* row = q_row(8 * r + lane / 4);
+    float sum = 0;
 #pragma unroll
     for (int step = 0; step < 8; ++step)
 #pragma unroll
       for (int hi = 0; hi < 2; ++hi) {
         const int d = k_column<kCode>(step, lane % 4, hi);
-        q[step][2 * hi + half] = row == nullptr
-                                     ? 0u
-                                     : pack_fp16(__bfloat162float(row[d]),
-                                                 __bfloat162float(row[d + kPairDistance<kCode>]));
+        const float x = row == nullptr ? 0.f : __bfloat162float(row[d]),
+                    y = row == nullptr ? 0.f : __bfloat162float(row[d + kPairDistance<kCode>]);
+        const float unit = hi == 0 ? 1.f : kOddUnit<kCode>;
+        q[r][step][hi] = pack_fp16(x * unit, y * unit);
+        sum += x + y;
       }
+    sum = quad_sum(sum);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) sums[r][i] = __shfl_sync(~0u, sum, 4 * (2 * (lane % 4) + i));
   }
 }
 
-/// One block per (split, 16 packed query rows, request and K/V head).
+/// f(row tile, key tile, element) for every score a lane holds.
+template <class T, class F>
+__device__ __forceinline__ void for_scores(const F& f) {
+#pragma unroll
+  for (int r = 0; r < T::kRowTiles; ++r)
+#pragma unroll
+    for (int u = 0; u < T::kKeyTiles; ++u)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) f(r, u, e);
+}
+
+/// One block per (split, kRows packed query rows, request and K/V head).
 template <class T>
 __global__ __launch_bounds__(T::kThreads,
                              T::kCtasPerSm) void attend_narrow(const SplitParams p,
@@ -204,7 +312,8 @@ __global__ __launch_bounds__(T::kThreads,
   const int2 range = split_range<T>(cache.s_kv, blockIdx.x, by.splits);
   const std::int64_t base =
       (static_cast<std::int64_t>(packed.request) * p.h_kv + packed.kv_head) * cache.s_kv;
-  const float scale = p.scale * 1.4426950408889634f * tensor_scale<K>(cache.k);
+  const float scale = p.scale * 1.4426950408889634f * tensor_scale<K>(cache.k) *
+                      (K::kPerToken ? 1.f : kCodeUnit<K::kCode>);
 
   constexpr int kStride = T::kKeys * T::kWarps;
   const int first = range.x + threadIdx.x / 32 * T::kKeys;
@@ -234,12 +343,14 @@ __global__ __launch_bounds__(T::kThreads,
     return x;
   };
   KeyScales next = fetch(first), later = fetch(first + kStride);
-  std::uint32_t q[8][4];
-  load_narrow_q<K::kCode>(
-      q, [&](int r) { return r < packed.count ? p.q + packed.row(p, r) * T::kD : nullptr; }, lane);
+  NarrowQ<T> q;
+  float q_sums[T::kRowTiles][2];
+  load_narrow_q<T>(
+      q, q_sums, [&](int r) { return r < packed.count ? p.q + packed.row(p, r) * T::kD : nullptr; },
+      lane);
 
-  float o[T::kColTiles][4] = {};
-  OnlineSoftmax softmax;
+  float o[T::kRowTiles][T::kColTiles][4] = {};
+  RowPair softmax[T::kRowTiles];
   int stage_idx = 0;
   for (int key = first; key < range.y; key += kStride) {
     const KeyScales now = next;
@@ -250,36 +361,61 @@ __global__ __launch_bounds__(T::kThreads,
     const auto& stage = mine.stage[stage_idx];
     stage_idx = stage_idx + 1 == T::kStages ? 0 : stage_idx + 1;
 
-    float s[T::kKeyTiles][4] = {};
-    narrow_scores<K>(s, q, stage.k, now.zeros, lane);
-    if constexpr (K::kPerToken) scale_columns(s, now.k, c);
-    bool moved;
-    if (key + T::kKeys <= range.y) {
-      moved = softmax.update<false>(s, scale);
-    } else {
-#pragma unroll
-      for (int t = 0; t < T::kKeyTiles; ++t)
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-          if (key + 8 * t + 2 * c + e % 2 >= range.y) s[t][e] = -INFINITY;
-      moved = softmax.update<true>(s, scale);
+    float s[T::kRowTiles][T::kKeyTiles][4] = {};
+    narrow_scores<T>(s, q, stage.k, lane);
+    if constexpr (K::kPerToken) {
+      float scales[4], zeros[4];
+      of_my_keys(scales, now.k * kCodeUnit<K::kCode>, lane);
+      if constexpr (K::kZeros) of_my_keys(zeros, now.k * (now.zeros & 15), lane);
+      for_scores<T>([&](int r, int u, int e) {
+        const int i = 2 * u + e / 2;
+        s[r][u][e] *= scales[i];
+        if constexpr (K::kZeros) s[r][u][e] -= zeros[i] * q_sums[r][e % 2];
+      });
     }
-    if (moved) softmax.correct(o);
-    if constexpr (V::kPerToken) scale_columns(s, now.v, c);
-    narrow_values<V>(o, s, stage.v, now.zeros >> 4, lane);
+    if (key + T::kKeys > range.y)
+      for_scores<T>([&](int r, int u, int e) {
+        if (key + 16 * u + 8 * (e / 2) + g >= range.y) s[r][u][e] = -INFINITY;
+      });
+#pragma unroll
+    for (int r = 0; r < T::kRowTiles; ++r)
+      if (softmax[r].template update<true>(s[r], scale)) softmax[r].correct(o[r]);
+    if constexpr (V::kPerToken) {
+      float scales[4], zeros[4];
+      of_my_keys(scales, now.v, lane);
+      if constexpr (V::kZeros) of_my_keys(zeros, static_cast<float>(now.zeros >> 4), lane);
+      for_scores<T>([&](int r, int u, int e) {
+        const int i = 2 * u + e / 2;
+        s[r][u][e] *= scales[i];
+        if constexpr (V::kZeros) softmax[r].zeros[e % 2] += s[r][u][e] * zeros[i];
+      });
+    }
+    narrow_values<T>(o, s, stage.v, lane);
   }
   wait_copies<0>();
-  softmax.finish();
   allow_next_kernel();
 
   __syncwarp();
-  publish_softmax<T>(mine.result, softmax, scale);
   const float out_scale = tensor_scale<V>(cache.v);
 #pragma unroll
-  for (int t = 0; t < T::kColTiles; ++t)
+  for (int r = 0; r < T::kRowTiles; ++r) {
+    softmax[r].finish();
 #pragma unroll
-    for (int e = 0; e < 4; ++e)
-      mine.result.o[g + e / 2 * 8][16 * (2 * c + e % 2) + t] = o[t][e] * out_scale;
+    for (int i = 0; i < 2; ++i) {
+      const int row = 8 * r + 2 * c + i;
+      if (g == 0) {
+        mine.result.max2[row] =
+            softmax[r].max[i] == -INFINITY ? -INFINITY : softmax[r].max[i] * scale;
+        mine.result.sum[row] = softmax[r].sum[i];
+      }
+      constexpr float kUnit = kCodeUnit<V::kCode>;
+#pragma unroll
+      for (int j = 0; j < T::kColTiles; ++j)
+        *reinterpret_cast<float2*>(&mine.result.o[row][16 * g + 2 * j]) = make_float2(
+            (o[r][j][i] * kUnit - softmax[r].zeros[i]) * out_scale,
+            (o[r][j][2 + i] * (kUnit * kOddUnit<V::kCode>)-softmax[r].zeros[i]) * out_scale);
+    }
+  }
   store_merged<T>(p, packed, smem);
 }
 

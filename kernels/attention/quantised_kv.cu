@@ -28,7 +28,7 @@ namespace kvroof::kernels {
 namespace {
 
 template <class T>
-void launch_narrow(const SplitParams& p, const NarrowCache& cache, cudaStream_t stream) {
+void launch_tile(const SplitParams& p, const NarrowCache& cache, cudaStream_t stream) {
   constexpr int kSmem = sizeof(NarrowSmem<T>);
   static const cudaError_t ready =
       cudaFuncSetAttribute(attend_narrow<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
@@ -37,6 +37,15 @@ void launch_narrow(const SplitParams& p, const NarrowCache& cache, cudaStream_t 
   attend_narrow<T><<<grid, T::kThreads, kSmem, stream>>>(p, SplitDivisors(p), cache);
   CUDA_CHECK(cudaGetLastError());
   if (p.parts == 0 && p.splits > 1) launch_combine(p, T::kD, stream);
+}
+
+/// Query rows of a block: one tile of 8, or two for larger groups, which then share the widening.
+int rows_of(int group) { return group <= 8 ? 8 : 16; }
+
+template <class K, class V>
+void launch_narrow(const SplitParams& p, const NarrowCache& cache, cudaStream_t stream) {
+  if (rows_of(p.h_q / p.h_kv) == 8) launch_tile<NarrowTile<K, V, 1>>(p, cache, stream);
+  else launch_tile<NarrowTile<K, V, 2>>(p, cache, stream);
 }
 
 using Fp8 = Narrow<Code::fp8, Scales::tensor>;
@@ -54,8 +63,8 @@ struct Format {
 };
 template <class K, class V>
 constexpr Format format_of(const char* name, Dtype k, Dtype v) {
-  using T = NarrowTile<K, V>;
-  return {name, k, v, launch_narrow<T>, T::kCtasPerSm, T::kWarps};
+  using T = NarrowTile<K, V, 1>;
+  return {name, k, v, launch_narrow<K, V>, T::kCtasPerSm, T::kWarps};
 }
 constexpr std::array<Format, 6> kFormats{
     format_of<Fp8, Fp8>("fp8", Dtype::fp8, Dtype::fp8),
@@ -141,11 +150,12 @@ Case make(const Args& args) {
     launch_split(newest, recent_cache, 128, stream);
     launch_combine(p, 128, stream);
   };
-  const attention::Tile tile{.m = 16,
+  const int rows = rows_of(static_cast<int>(x.group()));
+  const attention::Tile tile{.m = rows,
                              .n = 32,
                              .ctas_per_sm = format.ctas_per_sm,
-                             .mma_rows = 16,
-                             .row_lanes = 4,
+                             .mma_rows = rows,
+                             .row_lanes = 8,
                              .merged_warps = format.warps,
                              .mma_sync = true,
                              .overlap = 1};
