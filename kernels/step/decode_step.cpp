@@ -367,7 +367,7 @@ DecodeStep decode_step(const Args& args) {
 
 Entry decode_step_entry() {
   std::vector<Args> shapes;
-  for (const double b : {1., 64.})
+  for (const double b : {1., 16., 64.})
     for (const double s_kv : {1024., 8192.})
       for (const double fused : {1., 0.})
         shapes.push_back({{"b", b}, {"s_kv", s_kv}, {"fused", fused}});
