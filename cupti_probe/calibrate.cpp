@@ -12,6 +12,20 @@
 #include "model/search_path.hpp"
 
 namespace kvroof::probe {
+namespace {
+
+void print_shapes(std::span<const TimedShape> shapes, const Machine& machine,
+                  const KernelConstants& k) {
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const TimedShape& s = shapes[i];
+    if (const auto t = launch_time(s.stages, machine, &k))
+      fmt::print("  {:<6} {:>10} {:>10} {:>+7.1f} %   {}\n", is_held_out(i) ? "judged" : "fitted",
+                 with_prefix(t->value, "s"), with_prefix(s.measured.value, "s"),
+                 100 * (*t / s.measured - 1), s.args);
+  }
+}
+
+}  // namespace
 
 int calibrate(const CalibrateOptions& options, const std::string& command) {
   const std::string file =
@@ -35,19 +49,21 @@ int calibrate(const CalibrateOptions& options, const std::string& command) {
   bool good = true;
   for (const std::string& kernel : order) {
     const KernelFit fit = fit_kernel(kernel, by_kernel[kernel], machine);
+    const KernelConstants& k = fit.constants;
     fmt::print(
         "{:<16} {:>7.1f}% {:>7.1f}% {:>9} {:>9} {:>8}   {:>2}: {:>5.1f} %     {:>3}: {:>5.1f} "
         "%{}\n",
-        kernel, 100 * fit.compute, 100 * fit.memory, with_prefix(fit.ramp.value, "s"),
-        with_prefix(fit.block.value, "s"),
-        fit.overlap ? fmt::format("{:.0f} %", 100 * *fit.overlap) : "–", fit.fitted,
+        kernel, 100 * k.compute, 100 * k.memory, with_prefix(k.ramp.value, "s"),
+        with_prefix(k.block.value, "s"),
+        k.overlap ? fmt::format("{:.0f} %", 100 * *k.overlap) : "–", fit.fitted,
         100 * fit.error_fitted, fit.judged, 100 * fit.error_judged,
         fit.error_judged > 0.15 ? "  OFF" : "");
+    if (options.shapes) print_shapes(by_kernel[kernel], machine, k);
     good = good && fit.error_judged <= 0.15;
-    text += csv_row(
-        {kernel, csv_number(fit.compute), csv_number(fit.memory), csv_number(fit.ramp.value),
-         csv_number(fit.block.value), csv_number(fit.overlap), std::to_string(fit.fitted),
-         csv_number(fit.error_fitted), std::to_string(fit.judged), csv_number(fit.error_judged)});
+    text += csv_row({kernel, csv_number(k.compute), csv_number(k.memory), csv_number(k.ramp.value),
+                     csv_number(k.block.value), csv_number(k.overlap), std::to_string(fit.fitted),
+                     csv_number(fit.error_fitted), std::to_string(fit.judged),
+                     csv_number(fit.error_judged)});
   }
   fmt::print(
       "compute and memory: shares of {}'s datasheet peaks; errors: mean |predicted / measured "

@@ -96,6 +96,7 @@ int run(int argc, char** argv) {
       ->check(CLI::ExistingFile);
   verb->add_option("--kernels", fit.kernels, "these kernels only")->delimiter(',');
   verb->add_option("--write", fit.write, "write the constants for validate --fits");
+  verb->add_flag("--shapes", fit.shapes, "print predicted and measured times of each shape");
   verb->callback([&] {
     if (fit.hardware.empty() && fit.profile.empty())
       throw kvroof::UserError("calibrate: --hardware ID or --profile FILE is needed");

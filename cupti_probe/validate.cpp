@@ -177,7 +177,7 @@ void validate_kernel(const kernels::Entry& entry, const kernels::Args& args, con
   const std::vector<Op> stages = c.stages.empty() ? std::vector{c.op} : c.stages;
   const auto predicted = is_load(entry.name)
                              ? std::nullopt
-                             : kernel_time(stages, with.machine, find_fit(with.fits, entry.name));
+                             : launch_time(stages, with.machine, find_fit(with.fits, entry.name));
   const Counted counted = measure(c, with.options.counters, predicted);
   fmt::print("\n{} {}{}\n", entry.name, c.name,
              counted.sm_clock ? fmt::format("   SM {:.0f} MHz", *counted.sm_clock / 1e6) : "");

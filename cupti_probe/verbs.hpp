@@ -33,6 +33,7 @@ struct CalibrateOptions {
   std::vector<std::string> records;  // of validate
   std::vector<std::string> kernels;  // these only; empty: all
   std::string write;                 // the file for validate --fits
+  bool shapes = false;               // print predicted | measured of each shape
 };
 int calibrate(const CalibrateOptions& options, const std::string& command);
 

@@ -41,10 +41,10 @@ TEST_CASE("bytes at 90 % of 4.8 TB/s, FLOPs at half of 989.4 TFLOP/s, 3 us a lau
   for (const double flops : {1e10, 1e10, 1e12, 1e12})
     shapes.push_back(shape(0, flops, flops / (0.5 * 989.4e12) + 3e-6));
   const KernelFit fit = fit_kernel("k", shapes, h200());
-  CHECK(fit.memory == doctest::Approx(0.9).epsilon(0.01));
-  CHECK(fit.compute == doctest::Approx(0.5).epsilon(0.01));
-  CHECK(fit.ramp.value == doctest::Approx(3e-6).epsilon(0.02));
-  CHECK_FALSE(fit.overlap.has_value());  // no exponentials
+  CHECK(fit.constants.memory == doctest::Approx(0.9).epsilon(0.01));
+  CHECK(fit.constants.compute == doctest::Approx(0.5).epsilon(0.01));
+  CHECK(fit.constants.ramp.value == doctest::Approx(3e-6).epsilon(0.02));
+  CHECK_FALSE(fit.constants.overlap.has_value());  // no exponentials
   CHECK(fit.fitted == 6);
   CHECK(fit.judged == 6);
   CHECK(fit.error_judged < 0.01);
