@@ -25,6 +25,7 @@ struct ValidateOptions {
   std::string csv;
   std::string report;  // figures drawn from the record in `csv`: .svg, .png, .pdf, .html
   bool counters = true, verify = false;
+  bool brief = false;  // one group of counters: times and HBM reads, all that calibrate needs
 };
 int validate(const ValidateOptions& options, const std::string& command);
 

@@ -11,6 +11,7 @@ namespace kvroof {
 namespace {
 
 constexpr double kSmBytesPerClock = 64;
+constexpr double kAlike = 1.1;  // blocks this close to the mean run wave by wave
 
 struct Grid {
   double ctas, per_sm, sms;
@@ -40,13 +41,27 @@ Seconds together(const std::array<Seconds, 4>& p, double overlap) {
   return longest + (1 - overlap) * (sum - longest);
 }
 
-Seconds compute_time(const std::array<Seconds, 4>& p, const Grid& g, double overlap) {
+/// Time of a mean block among k of its kind on one SM.
+Seconds block_time(const std::array<Seconds, 4>& p, const Grid& g, double overlap, double k) {
+  const double shared = g.per_sm > 1 ? (1 - 1 / k) / (1 - 1 / g.per_sm) : 1;
+  return k * g.sms / g.ctas * together(p, shared * overlap);
+}
+
+Seconds compute_time(const std::array<Seconds, 4>& p, const Grid& g, const Execution& e,
+                     double overlap) {
   if (g.ctas <= 0) return together(p, overlap);
   const double k = std::ceil(g.rest() / g.sms);
-  const double shared = g.per_sm > 1 ? (1 - 1 / std::max(1.0, k)) / (1 - 1 / g.per_sm) : 1;
-  // Of k blocks on one SM: k·S of the grid's blocks would take it as long on all of them.
-  return g.whole() / g.ctas * together(p, overlap) +
-         k * g.sms / g.ctas * together(p, shared * overlap);
+  if (e.longest <= kAlike) {
+    const Seconds last = k > 0 ? block_time(p, g, overlap, k) : Seconds{};
+    return g.whole() / g.ctas * together(p, overlap) + last;
+  }
+  const Seconds alone = block_time(p, g, overlap, 1);
+  const double resident = std::min(g.per_sm, std::ceil(g.ctas / g.sms));
+  // The longest block has company while others last.
+  const Seconds longest = e.longest / 2 * (block_time(p, g, overlap, resident) + alone);
+  if (g.ctas <= g.slots()) return longest;
+  const double l = e.longest_first ? 0 : e.longest;
+  return max(longest, together(p, overlap) + l * l / (l + 1) * alone);
 }
 
 Seconds memory_time(Bytes bytes, const Grid& g, Bandwidth hbm, const Machine& m) {
@@ -64,7 +79,7 @@ Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k) {
   const Work& w = op.work;
   const Grid grid{w.ctas, 1.0 * op.execution.ctas_per_sm, 1.0 * m.num_sms};
   const double overlap = k.overlap.value_or(1);
-  const Seconds compute = compute_time(pipes(op, m, k.compute), grid, overlap);
+  const Seconds compute = compute_time(pipes(op, m, k.compute), grid, op.execution, overlap);
   const Bytes kept = min(op.handed_over, w.hbm());
   const Seconds hbm = memory_time(w.hbm() - kept + w.reread, grid, k.memory * m.hbm.peak, m);
   const Seconds body = max(max(compute, hbm), w.l2_to_sm / m.l2.achieved);

@@ -27,6 +27,12 @@ struct KernelConstants {
 ///   rest an
 ///           SM has k = ⌈rest / S⌉. A block alone overlaps with nobody: of k among K, the overlap
 ///           is (1 - 1/k) / (1 - 1/K) of what it is among K.
+///   order   blocks of unequal work (the longest is l means long) do not march in waves. When the
+///           last one starts, those at work have l / (l + 1) means of work left on average (half a
+///           block if all are alike, 2/3 if lengths run from 0 to 2, 1 if they fall off
+///           exponentially) and the last of them has l: the SMs idle l - l / (l + 1) = l² / (l + 1)
+///           means, at the speed of a lone block. Nothing where the longest start first. Never
+///           less than the longest block.
 ///   HBM     reads and writes at `memory` of the peak, but a block draws at most 64 / K bytes a
 ///           clock: what its SM takes from L2, shared by as many as were meant to share it
 ///   kernel  max(pipes, HBM, L2) + ramp·launches + block·⌈c / (S·K)⌉

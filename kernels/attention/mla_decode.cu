@@ -333,7 +333,8 @@ attention::Tile tile_of() {
           .p_in_smem = true,
           .mma_rows = 16 * T::kRowTiles,
           .row_lanes = 4 * T::kColGroups,
-          .mma_sync = true};
+          .mma_sync = true,
+          .col_groups = T::kColGroups};
 }
 
 Case make(const Args& args) {

@@ -28,6 +28,8 @@ struct Formats {
 ///   row_ends     XU operations that end a row (1 / l and log l), the lanes that repeat them
 ///   counted;
 ///                0 by the papers' count
+///   col_groups   warps that share the keys and the columns of O of the same rows: each of them
+///                reads all of Q and P
 ///   overlap      see Execution::pipe_overlap
 struct Tile {
   int m = 128, n = 128;
@@ -37,6 +39,7 @@ struct Tile {
   int row_lanes = 1;
   int row_ends = 0;
   bool mma_sync = false;
+  int col_groups = 1;
   double overlap = 0;
   constexpr bool operator==(const Tile&) const = default;
 };
