@@ -59,10 +59,23 @@ TEST_CASE("shapes that were not fitted judge: a kernel twice as slow on them sho
   CHECK(fit.error_judged == doctest::Approx(0.5).epsilon(0.1));
 }
 
-TEST_CASE("constants that no shape tells stay at the class's") {
+TEST_CASE("where exponentials run beside products, how much of them hides is fitted, no share") {
+  std::vector<TimedShape> shapes;
+  for (const double flops : {1e11, 1e11, 3e11, 3e11, 1e12, 1e12, 3e12, 3e12}) {
+    const double exps = flops / 512, products = flops / 989.4e12, beside = exps / 4.14e12;
+    shapes.push_back(shape(0, flops, products + 0.7 * beside + 3e-6));
+    shapes.back().stages.front().work.exps = exps;
+  }
+  const KernelConstants k = fit_kernel("k", shapes, h200()).constants;
+  REQUIRE(k.overlap.has_value());
+  CHECK(*k.overlap == doctest::Approx(0.3).epsilon(0.05));
+  CHECK(k.compute == 1);
+}
+
+TEST_CASE("constants that no shape tells stay at what is usual") {
   const std::vector<TimedShape> shapes{shape(1e9, 0, 1e9 / (0.9 * 4.8e12)),
                                        shape(1e9, 0, 1e9 / (0.9 * 4.8e12))};
-  CHECK(fit_kernel("k", shapes, h200()).compute == doctest::Approx(0.7));
+  CHECK(fit_kernel("k", shapes, h200()).constants.compute == doctest::Approx(0.8));
 }
 
 TEST_CASE("an op reads back from its record") {
