@@ -86,11 +86,13 @@ TEST_CASE("an op reads back from its record") {
   op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
   op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
+  op.execution.longest = 1.75, op.execution.longest_first = true, op.count = 16;
   op.kept = {Bytes{29}, Bytes{31}};
   op.handed_over = Bytes{19};
   const Op back = read_op(op_text(op));
   CHECK(back.work == op.work);
   CHECK(back.execution == op.execution);
+  CHECK(back.count == op.count);
   CHECK(back.op_class == op.op_class);
   CHECK(back.math == op.math);
   CHECK(back.handed_over == op.handed_over);
