@@ -137,7 +137,10 @@ Counted measure(const kernels::Case& c, const ValidateOptions& options,
     if (predicted) check.predicted = predicted->value;
     return {{judged(std::move(check))}, {}, {}};
   }
-  const Counts roofline = count(c, load_group("roofline"), {.write_back = !options.brief});
+  // Hundreds of kernels need no repetition, and each costs the profiler a range.
+  const int launches = c.kernels_per_launch > 50 ? 1 : 5;
+  const Counts roofline =
+      count(c, load_group("roofline"), {.launches = launches, .write_back = !options.brief});
   if (options.brief) {
     std::vector<Check> checks = check_kernel(c.op, roofline, nullptr, predicted);
     std::erase_if(checks, [](const Check& check) {
