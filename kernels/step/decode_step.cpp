@@ -360,8 +360,8 @@ DecodeStep decode_step(const Args& args) {
       .op = whole_step(step.ops),
       .launch = launch,
       .verify = verify,
-      .kernels_per_launch = n.layers * (products_kernels + 2 * pair + (splits > 1 ? 2 : 1)) +
-                            2 * n.layers * pair + 1,
+      .kernels_per_launch =
+          n.layers * (products_kernels + 2 * pair + (splits > 1 ? 2 : 1)) + 2 * n.layers * pair + 1,
       .stages = step.ops};
   return step;
 }
