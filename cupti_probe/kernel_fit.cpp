@@ -17,46 +17,49 @@ namespace {
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-// Scatter of repeated cold launches, and how far a constant may stray from its class for nothing.
-constexpr double kRowSigma = 0.05, kShareSigma = 0.4, kRampSigma = 0.5, kBlockSigma = 1.4;
-constexpr double kOverlapSigma = 2;
-constexpr Seconds kBlock{0.5e-6};
+// Scatter of repeated cold launches, and how far a constant may stray from what is usual for
+// nothing.
+constexpr double kRowSigma = 0.05, kShareSigma = 0.4, kMemorySigma = 0.1, kRampSigma = 0.7;
+constexpr double kBlockSigma = 1.4, kOverlapSigma = 2;
+constexpr KernelConstants kUsual{.compute = 0.8,
+                                 .overlap = 0.5,
+                                 .memory = 0.93,
+                                 .ramp = Seconds{3e-6},
+                                 .block = Seconds{0.5e-6}};
 
-/// Unbounded parameters <-> constants: logarithms, and the logit of the overlap.
-KernelFit constants(const VectorXd& p, bool overlap, const Machine& m) {
-  KernelFit fit{.compute = std::min(std::exp(p[0]), 1.05),
-                .memory = std::min(std::exp(p[1]), m.hbm.achieved / m.hbm.peak),
-                .ramp = Seconds{std::exp(p[2])},
-                .block = Seconds{std::exp(p[3])}};
-  if (overlap) fit.overlap = 1 / (1 + std::exp(-p[4]));
-  return fit;
+/// Unbounded parameters <-> constants: logarithms, and the logit of the overlap. A kernel with
+/// exponentials has an overlap, and its pipes their measured rates.
+KernelConstants constants(const VectorXd& p, bool overlap, const Machine& m) {
+  KernelConstants k{.memory = std::min(std::exp(p[1]), m.hbm.achieved / m.hbm.peak),
+                    .ramp = Seconds{std::exp(p[2])},
+                    .block = Seconds{std::exp(p[3])}};
+  if (overlap) k.overlap = 1 / (1 + std::exp(-p[0]));
+  else k.compute = std::min(std::exp(p[0]), 1.0);
+  return k;
 }
 
 double mean_error(std::span<const TimedShape* const> shapes, const Machine& m,
-                  const KernelFit& fit) {
+                  const KernelConstants& k) {
   double sum = 0;
   for (const TimedShape* s : shapes)
-    if (const auto t = kernel_time(s->stages, m, &fit)) sum += std::abs(*t / s->measured - 1);
+    if (const auto t = launch_time(s->stages, m, &k)) sum += std::abs(*t / s->measured - 1);
   return shapes.empty() ? 0 : sum / static_cast<double>(shapes.size());
 }
 
 }  // namespace
 
-std::optional<Seconds> kernel_time(std::span<const Op> stages, const Machine& machine,
-                                   const KernelFit* fit) {
-  Machine m = machine;
-  if (fit) {  // nothing that was fitted on engines' kernels stays
-    m.fit.fill(
-        {.compute = fit->compute, .memory = fit->memory, .ramp = fit->ramp, .block = fit->block});
-    m.format = {}, m.moe_format = {};
-  }
+std::optional<Seconds> launch_time(std::span<const Op> stages, const Machine& m,
+                                   const KernelConstants* k) {
   Seconds sum;
   try {
-    for (Op op : stages) {
-      if (fit && fit->overlap) op.execution.pipe_overlap = *fit->overlap;
-      // Cycles that are counted pipe by pipe know what the kernel reaches: nothing is left to fit.
-      const OpTime t = time(op, op.execution.sm_cycles > 0 ? machine : m, Launch::graph);
-      sum += t.expected - t.gap.launch;
+    for (const Op& op : stages) {
+      // Cycles that are counted tile by tile know what the kernel reaches: nothing is left to fit.
+      if (k && op.execution.sm_cycles == 0) {
+        sum += kernel_time(op, m, *k);
+      } else {
+        const OpTime t = time(op, m, Launch::graph);
+        sum += t.expected - t.gap.launch;
+      }
     }
   } catch (const std::domain_error&) {
     return std::nullopt;
@@ -68,26 +71,24 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
                      const Machine& machine) {
   std::vector<const TimedShape*> train, test;
   for (std::size_t i = 0; i < shapes.size(); ++i)
-    ((i + i / 2) % 2 ? test : train).push_back(&shapes[i]);
+    (is_held_out(i) ? test : train).push_back(&shapes[i]);
   if (train.empty()) throw UserError("calibrate: no shapes of " + kernel);
   const bool overlap = std::any_of(train.begin(), train.end(), [](const TimedShape* s) {
     return std::any_of(s->stages.begin(), s->stages.end(),
                        [](const Op& op) { return op.work.exps > 0; });
   });
-  const ClassFit& start = machine.fit_of(train.front()->stages.front().op_class);
-  VectorXd prior(overlap ? 5 : 4), sigma(prior.size());
-  prior << std::log(start.compute), std::log(start.memory), std::log(start.ramp.value),
-      std::log(kBlock.value), VectorXd::Zero(prior.size() - 4);
-  sigma << kShareSigma, kShareSigma, kRampSigma, kBlockSigma,
-      VectorXd::Constant(sigma.size() - 4, kOverlapSigma);
+  VectorXd prior(4), sigma(4);
+  prior << (overlap ? 0.0 : std::log(kUsual.compute)), std::log(kUsual.memory),
+      std::log(kUsual.ramp.value), std::log(kUsual.block.value);
+  sigma << (overlap ? kOverlapSigma : kShareSigma), kMemorySigma, kRampSigma, kBlockSigma;
 
   const auto rows = static_cast<Eigen::Index>(train.size());
   const auto residuals = [&](const VectorXd& p) {
     VectorXd r(rows + p.size());
-    const KernelFit fit = constants(p, overlap, machine);
+    const KernelConstants k = constants(p, overlap, machine);
     for (Eigen::Index i = 0; i < rows; ++i) {
       const TimedShape& s = *train[static_cast<std::size_t>(i)];
-      const auto t = kernel_time(s.stages, machine, &fit);
+      const auto t = launch_time(s.stages, machine, &k);
       r[i] = t ? std::log(*t / s.measured) / kRowSigma : 0;
     }
     r.tail(p.size()) = (p - prior).cwiseQuotient(sigma);
@@ -111,11 +112,10 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
     if (at_next.squaredNorm() < r.squaredNorm()) p = next, r = at_next, damping /= 3;
     else damping *= 4;
   }
-  KernelFit fit = constants(p, overlap, machine);
-  fit.kernel = kernel;
+  KernelFit fit{.kernel = kernel, .constants = constants(p, overlap, machine)};
   fit.fitted = static_cast<int>(train.size()), fit.judged = static_cast<int>(test.size());
-  fit.error_fitted = mean_error(train, machine, fit);
-  fit.error_judged = mean_error(test, machine, fit);
+  fit.error_fitted = mean_error(train, machine, fit.constants);
+  fit.error_judged = mean_error(test, machine, fit.constants);
   return fit;
 }
 
@@ -133,11 +133,11 @@ std::vector<KernelFit> read_fits(const std::string& file) {
     if (!compute || !memory || !ramp || !block)
       throw UserError(file + ":" + std::to_string(row.line) + ": expected four numbers");
     fits.push_back({.kernel = row.cells[static_cast<std::size_t>(csv.column({"kernel"}))],
-                    .compute = *compute,
-                    .memory = *memory,
-                    .ramp = Seconds{*ramp},
-                    .block = Seconds{*block},
-                    .overlap = number("overlap")});
+                    .constants = {.compute = *compute,
+                                  .overlap = number("overlap"),
+                                  .memory = *memory,
+                                  .ramp = Seconds{*ramp},
+                                  .block = Seconds{*block}}});
   }
   return fits;
 }
@@ -151,10 +151,10 @@ std::string fits_file(const std::string& asked, const std::string& profile_id) {
   return {};
 }
 
-const KernelFit* find_fit(std::span<const KernelFit> fits, std::string_view kernel) {
+const KernelConstants* find_fit(std::span<const KernelFit> fits, std::string_view kernel) {
   const auto it = std::find_if(fits.begin(), fits.end(),
                                [&](const KernelFit& f) { return f.kernel == kernel; });
-  return it == fits.end() ? nullptr : &*it;
+  return it == fits.end() ? nullptr : &it->constants;
 }
 
 }  // namespace kvroof::probe

@@ -78,6 +78,7 @@ int run(int argc, char** argv) {
       ->check(CLI::ExistingFile);
   verb->add_flag("--verify", check.verify, "check each kernel against its CPU oracle first");
   verb->add_flag("--no-counters", timing_only, "times only");
+  verb->add_flag("--brief", check.brief, "times and HBM reads of kernels only, for calibrate");
   verb->callback([&] {
     if (check.hardware.empty() && check.profile.empty())
       throw kvroof::UserError("validate: --hardware ID or --profile FILE is needed");
@@ -96,6 +97,7 @@ int run(int argc, char** argv) {
       ->check(CLI::ExistingFile);
   verb->add_option("--kernels", fit.kernels, "these kernels only")->delimiter(',');
   verb->add_option("--write", fit.write, "write the constants for validate --fits");
+  verb->add_flag("--shapes", fit.shapes, "print predicted and measured times of each shape");
   verb->callback([&] {
     if (fit.hardware.empty() && fit.profile.empty())
       throw kvroof::UserError("calibrate: --hardware ID or --profile FILE is needed");

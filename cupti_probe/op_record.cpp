@@ -10,30 +10,31 @@
 namespace kvroof::probe {
 namespace {
 
-/// f(key, number) for every number of an op, by reference.
+/// f(key, number, usual) for every number of an op, by reference; records leave out what is usual.
 template <class O, class F>
 void each_number(O& op, const F& f) {
-  f("flops", op.work.flops.value);
-  f("flops_executed", op.work.flops_executed.value);
-  f("weights_read", op.work.read.weights.value);
-  f("kv_read", op.work.read.kv.value);
-  f("activations_read", op.work.read.activations.value);
-  f("weights_written", op.work.written.weights.value);
-  f("kv_written", op.work.written.kv.value);
-  f("activations_written", op.work.written.activations.value);
-  f("reread", op.work.reread.value);
-  f("l2_to_sm", op.work.l2_to_sm.value);
-  f("exps", op.work.exps);
-  f("fp32", op.work.fp32.value);
-  f("smem", op.work.smem.value);
-  f("ctas", op.work.ctas);
-  f("launches", op.work.launches);
-  f("handed_over", op.handed_over.value);
-  f("overlap", op.execution.pipe_overlap);
-  f("sm_cycles", op.execution.sm_cycles);
-  f("kept_read", op.kept.read.value);
-  f("kept_written", op.kept.written.value);
-  f("sm_cycles", op.execution.sm_cycles);
+  f("flops", op.work.flops.value, 0);
+  f("flops_executed", op.work.flops_executed.value, 0);
+  f("weights_read", op.work.read.weights.value, 0);
+  f("kv_read", op.work.read.kv.value, 0);
+  f("activations_read", op.work.read.activations.value, 0);
+  f("weights_written", op.work.written.weights.value, 0);
+  f("kv_written", op.work.written.kv.value, 0);
+  f("activations_written", op.work.written.activations.value, 0);
+  f("reread", op.work.reread.value, 0);
+  f("l2_to_sm", op.work.l2_to_sm.value, 0);
+  f("exps", op.work.exps, 0);
+  f("fp32", op.work.fp32.value, 0);
+  f("smem", op.work.smem.value, 0);
+  f("ctas", op.work.ctas, 0);
+  f("launches", op.work.launches, 0);
+  f("handed_over", op.handed_over.value, 0);
+  f("overlap", op.execution.pipe_overlap, 0);
+  f("sm_cycles", op.execution.sm_cycles, 0);
+  f("kept_read", op.kept.read.value, 0);
+  f("kept_written", op.kept.written.value, 0);
+  f("longest", op.execution.longest, 1);
+  f("count", op.count, 1);
 }
 
 std::optional<std::string_view> value_of(std::string_view text, std::string_view key) {
@@ -57,10 +58,11 @@ E named(std::string_view text, std::string_view key, int count) {
 
 std::string op_text(const Op& op) {
   std::string text =
-      fmt::format("class={} math={} ctas_per_sm={} mma_sync={}", name(op.op_class), name(op.math),
-                  op.execution.ctas_per_sm, static_cast<int>(op.execution.mma_sync));
-  each_number(op, [&](const char* key, double value) {
-    if (value != 0) text += fmt::format(" {}={}", key, value);
+      fmt::format("class={} math={} ctas_per_sm={} mma_sync={} longest_first={}", name(op.op_class),
+                  name(op.math), op.execution.ctas_per_sm, static_cast<int>(op.execution.mma_sync),
+                  static_cast<int>(op.execution.longest_first));
+  each_number(op, [&](const char* key, double value, double usual) {
+    if (value != usual) text += fmt::format(" {}={}", key, value);
   });
   return text;
 }
@@ -68,12 +70,15 @@ std::string op_text(const Op& op) {
 Op read_op(std::string_view text) {
   Op op{.op_class = named<OpClass>(text, "class", kNumOpClasses),
         .math = named<MathType>(text, "math", kNumMathTypes)};
-  const auto number = [&](const char* key) {
-    return to_number(value_of(text, key).value_or("0")).value_or(0);
+  const auto number = [&](const char* key, double usual = 0) {
+    const auto value = value_of(text, key);
+    return value ? to_number(*value).value_or(usual) : usual;
   };
   op.execution.ctas_per_sm = static_cast<int>(number("ctas_per_sm"));
   op.execution.mma_sync = number("mma_sync") != 0;
-  each_number(op, [&](const char* key, double& value) { value = number(key); });
+  op.execution.longest_first = number("longest_first") != 0;
+  each_number(op,
+              [&](const char* key, double& value, double usual) { value = number(key, usual); });
   return op;
 }
 

@@ -129,14 +129,25 @@ struct Counted {
   std::optional<double> sm_clock, dram_clock;
 };
 
-Counted measure(const kernels::Case& c, bool counters, std::optional<Seconds> predicted) {
-  if (!counters) {
+Counted measure(const kernels::Case& c, const ValidateOptions& options,
+                std::optional<Seconds> predicted) {
+  if (!options.counters) {
     const kernels::Stats s = kernels::time_case(c, {.l2 = kernels::L2::cold});
     Check check{.quantity = "time", .unit = "s", .measured = s.median, .tolerance = 0.15};
     if (predicted) check.predicted = predicted->value;
     return {{judged(std::move(check))}, {}, {}};
   }
-  const Counts roofline = count(c, load_group("roofline"), {.write_back = true});
+  // Hundreds of kernels need no repetition, and each costs the profiler a range.
+  const int launches = c.kernels_per_launch > 50 ? 1 : 5;
+  const Counts roofline =
+      count(c, load_group("roofline"), {.launches = launches, .write_back = !options.brief});
+  if (options.brief) {
+    std::vector<Check> checks = check_kernel(c.op, roofline, nullptr, predicted);
+    std::erase_if(checks, [](const Check& check) {
+      return check.quantity != "time" && check.quantity != "HBM read";
+    });
+    return {checks, roofline["sm_clock"], roofline["dram_clock"]};
+  }
   const Counts l2 = count(c, load_group("l2"), {.launches = 1});
   std::optional<Counts> tensor;
   if (needs_tensor_group(c.op, roofline.group.chip))
@@ -177,8 +188,8 @@ void validate_kernel(const kernels::Entry& entry, const kernels::Args& args, con
   const std::vector<Op> stages = c.stages.empty() ? std::vector{c.op} : c.stages;
   const auto predicted = is_load(entry.name)
                              ? std::nullopt
-                             : kernel_time(stages, with.machine, find_fit(with.fits, entry.name));
-  const Counted counted = measure(c, with.options.counters, predicted);
+                             : launch_time(stages, with.machine, find_fit(with.fits, entry.name));
+  const Counted counted = measure(c, with.options, predicted);
   fmt::print("\n{} {}{}\n", entry.name, c.name,
              counted.sm_clock ? fmt::format("   SM {:.0f} MHz", *counted.sm_clock / 1e6) : "");
   const std::string shape = text_of(args);

@@ -25,6 +25,7 @@ struct ValidateOptions {
   std::string csv;
   std::string report;  // figures drawn from the record in `csv`: .svg, .png, .pdf, .html
   bool counters = true, verify = false;
+  bool brief = false;  // one group of counters: times and HBM reads, all that calibrate needs
 };
 int validate(const ValidateOptions& options, const std::string& command);
 
@@ -33,6 +34,7 @@ struct CalibrateOptions {
   std::vector<std::string> records;  // of validate
   std::vector<std::string> kernels;  // these only; empty: all
   std::string write;                 // the file for validate --fits
+  bool shapes = false;               // print predicted | measured of each shape
 };
 int calibrate(const CalibrateOptions& options, const std::string& command);
 

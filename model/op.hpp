@@ -24,11 +24,15 @@ constexpr std::string_view name(OpClass c) {
 ///   of
 ///                  the order of tiles tells; 0: time() puts them together from Work
 ///   mma_sync       tensor work issued through mma.sync, whose peak is 2/3 of wgmma's on Hopper
+///   longest        work of the largest thread block over that of the mean one: causal rows 2
+///   longest_first  blocks start in the order of their lengths, so that little is left at the end
 struct Execution {
   int ctas_per_sm = 1;
   double pipe_overlap = 1;
   bool mma_sync = false;
   double sm_cycles = 0;
+  double longest = 1;
+  bool longest_first = false;
   bool operator==(const Execution&) const = default;
 };
 

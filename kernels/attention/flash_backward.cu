@@ -322,11 +322,15 @@ Case make(const Args& args) {
   });
   const attention::Cost cost =
       attention::flash_v2(x, {}, on_chip(), {.tile = tile, .backward = true});
+  std::vector<Op> stages;
+  for (const attention::Cost& kernel : attention::flash_v2_backward_kernels(x, {}, on_chip(), tile))
+    stages.push_back(attention_op("flash_backward", OpClass::prefill_attention, kernel));
   return {.name = (fp16 ? "flash_backward fp16 " : "flash_backward ") + shape_name(x),
           .op = attention_op("flash_backward", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_backward(data, launch); },
-          .kernels_per_launch = 3};
+          .kernels_per_launch = 3,
+          .stages = stages};
 }
 
 }  // namespace

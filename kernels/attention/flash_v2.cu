@@ -85,6 +85,8 @@ Entry flash_v2_entry() {
   shapes.push_back({{"b", 2}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4096}, {"causal", 1}});
   shapes.push_back({{"b", 1}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 2048}, {"s_kv", 32768}});
   shapes.push_back({{"b", 2}, {"h_q", 16}, {"s_q", 8192}, {"fp16", 1}});
+  shapes.push_back({{"h_q", 8}, {"s_q", 1024}, {"causal", 1}});   // 8 MB: L2
+  shapes.push_back({{"h_q", 16}, {"s_q", 2048}, {"causal", 0}});  // 34 MB
   return {.name = "flash_v2",
           .title = "FlashAttention-2 forward on mma.sync",
           .shapes = shapes,

@@ -99,6 +99,8 @@ Entry flash_v3_entry() {
   hopper::add_paper_shapes(shapes, 192, 128);
   shapes.push_back({{"b", 2}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4096}, {"causal", 1}});
   shapes.push_back({{"h_q", 32}, {"h_kv", 8}, {"s_q", 2048}, {"s_kv", 32768}, {"causal", 1}});
+  shapes.push_back({{"h_q", 8}, {"s_q", 1024}, {"causal", 1}});   // 8 MB: L2
+  shapes.push_back({{"h_q", 16}, {"s_q", 2048}, {"causal", 0}});  // 34 MB
   return {.name = "flash_v3",
           .title = "FlashAttention-3 forward: TMA, wgmma, ping-pong warpgroups",
           .shapes = shapes,

@@ -139,6 +139,8 @@ Case make_flash_v3_fp8(const Args& args) {
 Entry flash_v3_fp8_entry() {
   std::vector<Args> shapes;
   for (const double d : {128., 256.}) hopper::add_paper_shapes(shapes, d, d);
+  shapes.push_back({{"h_q", 16}, {"s_q", 1024}, {"causal", 1}});  // 10 MB: L2
+  shapes.push_back({{"h_q", 16}, {"s_q", 2048}, {"causal", 0}});  // 21 MB
   return {.name = "flash_v3_fp8",
           .title = "FlashAttention-3 forward in E4M3",
           .shapes = shapes,

@@ -334,7 +334,8 @@ attention::Tile tile_of() {
           .mma_rows = 16 * T::kRowTiles,
           .row_lanes = 4 * T::kColGroups,
           .row_ends = 4 * T::kColGroups,
-          .mma_sync = true};
+          .mma_sync = true,
+          .col_groups = T::kColGroups};
 }
 
 Case make(const Args& args) {

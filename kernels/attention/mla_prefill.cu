@@ -42,6 +42,8 @@ Entry mla_prefill_entry() {
   for (const double s : {512., 1024., 2048., 4096., 8192.})
     for (const double causal : {0., 1.})
       shapes.push_back({{"b", 16384 / s}, {"h_q", 16}, {"s_q", s}, {"causal", causal}});
+  shapes.push_back({{"h_q", 16}, {"s_q", 512}});   // 10 MB: L2
+  shapes.push_back({{"h_q", 16}, {"s_q", 2048}});  // 42 MB
   shapes.push_back({{"h_q", 128}, {"s_q", 2048}});
   shapes.push_back({{"h_q", 16}, {"s_q", 1024}, {"s_kv", 16384}});
   return {.name = "mla_prefill",

@@ -131,6 +131,8 @@ Entry naive_entry() {
     for (const double s : {512., 1024., 2048., 4096., 8192., 16384.})
       shapes.push_back({{"b", 16384 / s}, {"h_q", 2048 / d}, {"s_q", s}, {"d", d}, {"causal", 0}});
   shapes.push_back({{"b", 8}, {"h_q", 16}, {"s_q", 2048}, {"causal", 1}});
+  shapes.push_back({{"h_q", 8}, {"s_q", 512}, {"causal", 0}});   // 8 MB: L2
+  shapes.push_back({{"h_q", 8}, {"s_q", 1024}, {"causal", 0}});  // 25 MB
   return {.name = "naive",
           .title = "attention with the scores in memory, three kernels",
           .shapes = shapes,

@@ -4,6 +4,7 @@
 // read once. Blocks walk over rows with the weights in registers.
 //   HBM fused   read x, r, w    written s, y         unfused   + s read again by the second kernel
 // arXiv:1910.07467 eq. 4.
+#include <algorithm>
 #include <stdexcept>
 
 #include "kernels/check.hpp"
@@ -126,9 +127,11 @@ Case make(const Args& args) {
   };
   const auto t = static_cast<double>(tokens), columns = static_cast<double>(d);
   const double blocks = rms_norm_blocks(p.tokens, p.d);
-  const Work work =
-      residual ? elementwise::residual_norm(t, columns, ElementSize{2}, false, fused, blocks)
-               : elementwise::norm(t, columns, ElementSize{2}, false, blocks);
+  Work work = residual
+                  ? elementwise::residual_norm(t, columns, ElementSize{2}, false, fused, blocks)
+                  : elementwise::norm(t, columns, ElementSize{2}, false, blocks);
+  // Blocks of one SM find the weights in its L1.
+  work.l2_to_sm -= std::max(0.0, blocks - gpu().num_sms) * work.read.weights;
   const bool two = residual && !fused;
   return {.name = std::string(residual ? fused ? "residual_rms_norm fused"
                                                : "residual_rms_norm "

@@ -360,14 +360,15 @@ DecodeStep decode_step(const Args& args) {
       .op = whole_step(step.ops),
       .launch = launch,
       .verify = verify,
-      .kernels_per_launch = n.layers * (products_kernels + 2 * pair + (splits > 1 ? 2 : 1)) +
-                            2 * n.layers * pair + 1};
+      .kernels_per_launch =
+          n.layers * (products_kernels + 2 * pair + (splits > 1 ? 2 : 1)) + 2 * n.layers * pair + 1,
+      .stages = step.ops};
   return step;
 }
 
 Entry decode_step_entry() {
   std::vector<Args> shapes;
-  for (const double b : {1., 64.})
+  for (const double b : {1., 16., 64.})
     for (const double s_kv : {1024., 8192.})
       for (const double fused : {1., 0.})
         shapes.push_back({{"b", b}, {"s_kv", s_kv}, {"fused", fused}});

@@ -17,9 +17,10 @@ Tile flash_v1_tile(double sram_elements, double d) {
 namespace {
 
 // Rows of one head that a pass finds in L2, summed over the passes: those that the pass before it
-// left there. Pass j works on the rows that see a key of block j; `row_bytes` are one row's, of all
-// resident heads.
-double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, const OnChip& chip) {
+// left there. Pass j works on the rows that see a key of block j, and brings that block in;
+// `row_bytes` are one row's and `key_bytes` one key's, of all resident heads.
+double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, Bytes key_bytes,
+                 const OnChip& chip) {
   const double offset = x.s_kv - x.s_q;
   const bool causal = x.causal || x.window > 0;
   const auto first = [&](double pass) {
@@ -32,7 +33,8 @@ double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, const 
   double rows = 0;
   for (double pass = 1; pass < ceil_div(x.s_kv, t.n); ++pass) {
     const double again = std::max(0.0, end(pass - 1) - first(pass));
-    rows += again * l2_hit((end(pass - 1) - first(pass - 1)) * row_bytes, chip);
+    const Bytes between = (end(pass - 1) - first(pass - 1)) * row_bytes + t.n * key_bytes;
+    rows += again * l2_hit_own_rows(between, chip);
   }
   return rows;
 }
@@ -76,7 +78,9 @@ Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, con
 
   Cost cost{.work = w, .execution = execution_of(t)};
   const double resident = std::min(1.0, chip.num_sms * t.ctas_per_sm / heads);
-  const double again = x.s_q > 0 ? kept_rows(x, t, resident * live / x.s_q, chip) / x.s_q : 0;
+  const Bytes row = x.s_q > 0 ? resident / x.s_q * live : Bytes{};
+  const Bytes key = x.s_kv > 0 ? resident / x.s_kv * (k + v) : Bytes{};
+  const double again = x.s_q > 0 ? kept_rows(x, t, row, key, chip) / x.s_q : 0;
   cost.kept.read = again * live;
   cost.kept.written = again * (o.backward ? q : out + stats);
   cost.handed_over = cost.kept.read + cost.kept.written;

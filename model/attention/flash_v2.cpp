@@ -23,36 +23,13 @@ double backward_smem_bytes(const Tile& t, double d_qk, double d_v, double e) {
 }
 
 Cost backward(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t) {
-  const double heads = x.b * x.h_q, rows = heads * x.s_q;
-  const TileCount c = count_tiles(x, 1, t.m, t.n);
-  const double tiles = heads * c.visited, scores = tiles * t.m * t.n;
-  const double e = operand_bytes(f.math), k_mma = 32 / e;
-  const double d_qk = round_up(x.d_qk, k_mma), d_v = round_up(x.d_v, k_mma);
-  const Bytes q = Elements{rows * x.d_qk} * f.act_size(),
-              out = Elements{rows * x.d_v} * f.act_size();
-  const Bytes kv = Elements{x.b * x.h_kv * x.s_kv * (x.d_qk + x.d_v)} * f.kv_size();
-  const Bytes row_scalars{4 * rows}, accumulator{4 * rows * x.d_qk};
-  const double key_passes = c.q_tiles > 0 ? c.visited / c.q_tiles : 0;
-
-  Work w;
-  w.flops = 2.5 * product_flops(x, paper_pairs(x));
-  w.flops_executed = Flops{2 * scores * (3 * d_qk + 2 * d_v)};
-  w.exps = scores;
-  w.fp32 = Flops{2 * (kBackwardSlots * scores + rows * x.d_v)};
-  w.smem = Bytes{tiles * backward_smem_bytes(t, x.d_qk, x.d_v, e)};
-  // Where L2 does not hold what one kernel leaves for the next, the main kernel fetches dO again
-  // and brings the accumulator in from its zeros and out again.
-  const double d_o_reads = 2 * out <= chip.l2_effective ? 1 : 2;
-  const double trips = accumulator <= chip.l2_effective ? 1 : 2;
-  w.read = {.kv = kv,
-            .activations = q + (1 + d_o_reads) * out + 2 * row_scalars + trips * accumulator};
-  w.written.activations = q + kv + row_scalars + trips * accumulator;
-  w.l2_to_sm = key_passes * (q + out + 2 * row_scalars) + kv + 2 * out + accumulator;
-  w.ctas = x.b * x.h_kv * ceil_div(x.s_kv, t.n);  // the heads of a group one after another
-  w.launches = 3;
-  Cost cost{.work = w, .execution = execution_of(t)};
-  if (accumulator <= chip.l2_effective) cost.handed_over = 2 * (accumulator + row_scalars);
-  return cost;
+  Cost sum;
+  for (const Cost& kernel : flash_v2_backward_kernels(x, f, chip, t)) {
+    sum.work += kernel.work, sum.handed_over += kernel.handed_over;
+    if (kernel.work.flops > Flops{}) sum.execution = kernel.execution;
+  }
+  sum.work.ctas = x.b * x.h_kv * ceil_div(x.s_kv, t.n);  // of the main kernel
+  return sum;
 }
 
 }  // namespace
@@ -63,6 +40,58 @@ Tile flash_v2_tile(double d) {
   if (d <= 128) return {.m = 128, .n = 64, .ctas_per_sm = 2, .mma_rows = 32, .mma_sync = true};
   if (d <= 192) return {.m = 128, .n = 64, .ctas_per_sm = 1, .mma_rows = 16, .mma_sync = true};
   return {.m = 64, .n = 64, .ctas_per_sm = 2, .mma_rows = 16, .mma_sync = true};
+}
+
+std::array<Cost, 3> flash_v2_backward_kernels(const AttentionShape& x, const Formats& f,
+                                              const OnChip& chip, const Tile& t) {
+  const double heads = x.b * x.h_q, rows = heads * x.s_q;
+  const TileCount c = count_tiles(x, 1, t.m, t.n);
+  const double tiles = heads * c.visited, scores = tiles * t.m * t.n;
+  const double e = operand_bytes(f.math), k_mma = 32 / e;
+  const double d_qk = round_up(x.d_qk, k_mma), d_v = round_up(x.d_v, k_mma);
+  const Bytes q = Elements{rows * x.d_qk} * f.act_size(),
+              out = Elements{rows * x.d_v} * f.act_size();
+  const Bytes kv = Elements{x.b * x.h_kv * x.s_kv * (x.d_qk + x.d_v)} * f.kv_size();
+  const Bytes row_scalars{4 * rows}, accumulator{4 * rows * x.d_qk};
+  const double query_blocks = heads * c.q_tiles, key_blocks = ceil_div(x.s_kv, t.n);
+  const double key_passes = c.q_tiles > 0 ? c.visited / c.q_tiles : 0;
+  // Where L2 does not hold what one kernel leaves for the next, the main kernel fetches dO again
+  // and brings the accumulator in from its zeros and out again.
+  const bool d_o_stays = 2 * out <= chip.l2_effective, sum_stays = accumulator <= chip.l2_effective;
+  const Bytes again = sum_stays ? Bytes{} : accumulator;
+  const Execution streams{.ctas_per_sm = 8};
+
+  Work prepare{.written = {.activations = row_scalars + accumulator},
+               .l2_to_sm = 2 * out,
+               .fp32 = Flops{2 * rows * x.d_v},
+               .ctas = query_blocks,
+               .launches = 1};
+  prepare.read.activations = 2 * out;
+  Work main{.flops = 2.5 * product_flops(x, paper_pairs(x)),
+            .flops_executed = Flops{2 * scores * (3 * d_qk + 2 * d_v)},
+            .l2_to_sm = key_passes * (q + out + 2 * row_scalars) + kv,
+            .exps = scores,
+            .fp32 = Flops{2 * kBackwardSlots * scores},
+            .smem = Bytes{tiles * backward_smem_bytes(t, x.d_qk, x.d_v, e)},
+            .ctas = x.b * x.h_kv * key_blocks,  // the heads of a group one after another
+            .launches = 1};
+  main.read = {.kv = kv, .activations = q + (d_o_stays ? Bytes{} : out) + 2 * row_scalars + again};
+  main.written.activations = kv + again;
+  Work finish{.l2_to_sm = accumulator, .ctas = query_blocks, .launches = 1};
+  finish.read.activations = accumulator, finish.written.activations = q;
+
+  std::array<Cost, 3> kernels{Cost{.work = prepare, .execution = streams},
+                              Cost{.work = main, .execution = execution_of(t)},
+                              Cost{.work = finish, .execution = streams}};
+  // The first key tile sees all rows, the last one a tile of them.
+  if (c.visited > 0)
+    kernels[1].execution.longest = std::max(1.0, c.q_tiles * key_blocks / c.visited);
+  if (sum_stays) {
+    kernels[0].handed_over = accumulator + row_scalars;
+    kernels[1].handed_over = row_scalars;
+    kernels[2].handed_over = accumulator;
+  }
+  return kernels;
 }
 
 Tile flash_v2_backward_tile(double d) {

@@ -1,5 +1,7 @@
 // FlashAttention-2: queries in the outer loop, parallel over sequence, O written once; mma.sync.
 #pragma once
+#include <array>
+
 #include "model/attention/forward.hpp"
 
 namespace kvroof::attention {
@@ -23,5 +25,10 @@ Tile flash_v2_backward_tile(double d);
 ///   heads of a group are walked by one block, so that dK and dV are written once.
 /// Dao 2023 (arXiv:2307.08691) Algorithms 1 and 2. Options: tile, backward, lse.
 Cost flash_v2(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
+
+/// The three kernels of the backward pass, whose sum flash_v2() answers: D and zeros in the
+/// accumulator; the products; dQ rounded.
+std::array<Cost, 3> flash_v2_backward_kernels(const AttentionShape& x, const Formats& f,
+                                              const OnChip& chip, const Tile& t);
 
 }  // namespace kvroof::attention

@@ -55,7 +55,7 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
   c.work.written.activations += transposed + Bytes{x.b * x.h_q * x.s_q * x.d_v};
   c.work.l2_to_sm += v;
   c.work.launches = 2;
-  c.handed_over = 2 * transposed;
+  if (transposed <= chip.l2_effective) c.handed_over = 2 * transposed;
   return c;
 }
 

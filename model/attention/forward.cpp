@@ -35,7 +35,9 @@ Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,
   w.fp32 += dequant_work(loaded, f.kv, f.math);
   w.ctas = heads * c.q_tiles;
   w.launches = 1;
-  return {.work = w, .execution = execution_of(t)};
+  Cost cost{.work = w, .execution = execution_of(t)};
+  cost.execution.longest = longest_block(x, c, plan.packed ? group : 1, t.m, t.n, plan.sinks);
+  return cost;
 }
 
 }  // namespace kvroof::attention

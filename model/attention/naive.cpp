@@ -76,6 +76,8 @@ Cost naive_backward(const AttentionShape& x, const Formats& f, const OnChip& chi
   w.l2_to_sm = 3 * a.scores + key_blocks * (2 * a.o + a.q) +
                x.group() * (ceil_div(x.s_q, t.m) * a.v + query_blocks * a.k);
   c.handed_over = kept(4 * a.scores, a.scores, chip);
+  // dS overwrites dP where it stands.
+  if (a.scores <= chip.l2_effective) c.kept.written = a.scores;
   c += elementwise_pass(2, 1, a, chip);
   w.fp32 = Flops{2 * 3 * batch * x.s_q * x.s_kv};  // subtract, multiply, row sum
   for (int i = 0; i < o.unfused_passes; ++i) c += elementwise_pass(1, 1, a, chip);

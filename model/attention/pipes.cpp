@@ -20,10 +20,10 @@ double operand_bytes(MathType math) {
 }
 
 double tile_smem_bytes(const Tile& t, double d_qk, double d_v, double e) {
-  const double m = t.m, n = t.n, reads = m / t.mma_rows;
-  const double qk = m * d_qk + reads * n * d_qk;
+  const double m = t.m, n = t.n, reads = m / t.mma_rows, groups = t.col_groups;
+  const double qk = groups * m * d_qk + reads * n * d_qk;
   const double pv = reads * n * d_v;
-  const double p = t.p_in_smem ? 2 * m * n : 0;
+  const double p = t.p_in_smem ? (1 + groups) * m * n : 0;
   return e * (qk + pv + p);
 }
 

@@ -33,9 +33,9 @@ struct PipeCycles {
 double operand_bytes(MathType math);
 
 /// Shared-memory bytes of one m x n tile.
-///   Q·K^T, both operands in shared memory   e·(m·d_qk + (m / mma_rows)·n·d_qk)
+///   Q·K^T, both operands in shared memory   e·(col_groups·m·d_qk + (m / mma_rows)·n·d_qk)
 ///   P·V, P in registers or TMEM             e·(m / mma_rows)·n·d_v
-///   P through shared memory                 + 2·e·m·n, stored once and read once
+///   P through shared memory                 + e·(1 + col_groups)·m·n, stored once
 /// Left out: the epilogue of O, and filling the tiles (2·n·d·e a tile, written by TMA).
 double tile_smem_bytes(const Tile& tile, double d_qk, double d_v, double e);
 

@@ -1,5 +1,7 @@
 #include "model/attention/ragged.hpp"
 
+#include <algorithm>
+
 #include "model/attention/flash_v3.hpp"
 
 namespace kvroof::attention {
@@ -25,6 +27,7 @@ Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, c
   const double slots = 1.0 * chip.num_sms * t.ctas_per_sm;
   Cost sum{.execution = execution_of(t)};
   Bytes stragglers;
+  double longest = 0, tiles = 0;  // key tiles of the longest block, and of all
   for (const RequestGroup& g : groups) {
     AttentionShape x = heads;
     x.b = g.requests, x.s_q = g.s_q, x.s_kv = g.s_kv(), x.causal = true;
@@ -35,7 +38,11 @@ Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, c
     w.l2_to_sm += x.h_kv * side;
     stragglers += x.b * x.h_kv * straggler_reread(x, f, t, slots, chip);
     sum.work += w;
+    longest = std::max(longest, ceil_div(x.s_kv, t.n));
+    tiles += x.b * x.h_kv * count_tiles(x, x.group(), t.m, t.n, o.sinks).visited;
   }
+  sum.execution.longest = tiles > 0 ? std::max(1.0, longest * sum.work.ctas / tiles) : 1;
+  sum.execution.longest_first = true;
   if (sum.work.ctas > slots) sum.work.reread += stragglers;
   sum.work.launches = 1;
   return sum;

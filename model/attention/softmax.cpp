@@ -15,7 +15,9 @@ Cost softmax(const AttentionShape& x, const Formats& f, const OnChip& chip, cons
   Work w;
   w.read.activations = w.written.activations = matrix;
   w.l2_to_sm = walks * matrix;
-  w.reread = (walks - 1) * (1 - l2_hit(between, chip)) * matrix;
+  const bool in_step = rows <= 1.0 * t.ctas_per_sm * chip.num_sms;  // all blocks start together
+  const double hit = in_step ? l2_hit_own_rows(between, chip) : l2_hit_unordered(between, chip);
+  w.reread = (walks - 1) * (1 - hit) * matrix;
   const double scaling = std::min(1. * t.row_lanes, row / t.n),
                merging = o.online ? t.row_lanes : 0;
   w.exps = rows * ((o.online ? 2 + 1. / t.n : 2) * row + merging + scaling);

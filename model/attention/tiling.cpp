@@ -83,6 +83,14 @@ TileCount count_tiles(const AttentionShape& x, double g, double m, double n, dou
   return c;
 }
 
+double longest_block(const AttentionShape& x, const TileCount& c, double g, double m, double n,
+                     double sinks) {
+  if (c.visited <= 0) return 1;
+  double most = ceil_div(std::ceil(x.s_kv), n);
+  if (x.window > 0) most = std::min(most, ceil_div(x.window + m / g, n) + ceil_div(sinks, n));
+  return std::max(1.0, most * c.q_tiles / c.visited);
+}
+
 double paper_pairs(const AttentionShape& x, double sinks) {
   if (!x.causal && x.window <= 0) return x.s_q * x.s_kv;
   const double w = x.window > 0 ? x.window : x.s_kv;

@@ -28,6 +28,10 @@ struct TileCount {
 TileCount count_tiles(const AttentionShape& x, double rows_per_query, double m, double n,
                       double sinks = 0);
 
+/// Key tiles of the longest row tile over those of the mean one.
+double longest_block(const AttentionShape& x, const TileCount& c, double rows_per_query, double m,
+                     double n, double sinks = 0);
+
 /// Visible (query, key) pairs of one head by the papers' convention, in which a causal square
 /// counts half: the integral of min(position, window) over the new positions. Without a mask
 /// s_q·s_kv; causal s_q·(s_kv - s_q / 2).

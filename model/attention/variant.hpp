@@ -29,6 +29,8 @@ struct Formats {
 ///                polynomial); 0 by the papers' count
 ///   merged_warps decode: warps of a block that walk keys of their own and whose partial results
 ///                of a row meet at the end; 0: a row stays in one warp, or the papers' count
+///   col_groups   warps that share the keys and the columns of O of the same rows: each of them
+///                reads all of Q and P
 ///   overlap      see Execution::pipe_overlap
 struct Tile {
   int m = 128, n = 128;
@@ -39,6 +41,7 @@ struct Tile {
   int row_ends = 0;
   int merged_warps = 0;
   bool mma_sync = false;
+  int col_groups = 1;
   double overlap = 0;
   constexpr bool operator==(const Tile&) const = default;
 };

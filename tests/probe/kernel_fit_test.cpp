@@ -41,10 +41,10 @@ TEST_CASE("bytes at 90 % of 4.8 TB/s, FLOPs at half of 989.4 TFLOP/s, 3 us a lau
   for (const double flops : {1e10, 1e10, 1e12, 1e12})
     shapes.push_back(shape(0, flops, flops / (0.5 * 989.4e12) + 3e-6));
   const KernelFit fit = fit_kernel("k", shapes, h200());
-  CHECK(fit.memory == doctest::Approx(0.9).epsilon(0.01));
-  CHECK(fit.compute == doctest::Approx(0.5).epsilon(0.01));
-  CHECK(fit.ramp.value == doctest::Approx(3e-6).epsilon(0.02));
-  CHECK_FALSE(fit.overlap.has_value());  // no exponentials
+  CHECK(fit.constants.memory == doctest::Approx(0.9).epsilon(0.01));
+  CHECK(fit.constants.compute == doctest::Approx(0.5).epsilon(0.01));
+  CHECK(fit.constants.ramp.value == doctest::Approx(3e-6).epsilon(0.02));
+  CHECK_FALSE(fit.constants.overlap.has_value());  // no exponentials
   CHECK(fit.fitted == 6);
   CHECK(fit.judged == 6);
   CHECK(fit.error_judged < 0.01);
@@ -59,10 +59,23 @@ TEST_CASE("shapes that were not fitted judge: a kernel twice as slow on them sho
   CHECK(fit.error_judged == doctest::Approx(0.5).epsilon(0.1));
 }
 
-TEST_CASE("constants that no shape tells stay at the class's") {
+TEST_CASE("where exponentials run beside products, how much of them hides is fitted, no share") {
+  std::vector<TimedShape> shapes;
+  for (const double flops : {1e11, 1e11, 3e11, 3e11, 1e12, 1e12, 3e12, 3e12}) {
+    const double exps = flops / 512, products = flops / 989.4e12, beside = exps / 4.14e12;
+    shapes.push_back(shape(0, flops, products + 0.7 * beside + 3e-6));
+    shapes.back().stages.front().work.exps = exps;
+  }
+  const KernelConstants k = fit_kernel("k", shapes, h200()).constants;
+  REQUIRE(k.overlap.has_value());
+  CHECK(*k.overlap == doctest::Approx(0.3).epsilon(0.05));
+  CHECK(k.compute == 1);
+}
+
+TEST_CASE("constants that no shape tells stay at what is usual") {
   const std::vector<TimedShape> shapes{shape(1e9, 0, 1e9 / (0.9 * 4.8e12)),
                                        shape(1e9, 0, 1e9 / (0.9 * 4.8e12))};
-  CHECK(fit_kernel("k", shapes, h200()).compute == doctest::Approx(0.7));
+  CHECK(fit_kernel("k", shapes, h200()).constants.compute == doctest::Approx(0.8));
 }
 
 TEST_CASE("an op reads back from its record") {
@@ -73,11 +86,13 @@ TEST_CASE("an op reads back from its record") {
   op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
   op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
+  op.execution.longest = 1.75, op.execution.longest_first = true, op.count = 16;
   op.kept = {Bytes{29}, Bytes{31}};
   op.handed_over = Bytes{19};
   const Op back = read_op(op_text(op));
   CHECK(back.work == op.work);
   CHECK(back.execution == op.execution);
+  CHECK(back.count == op.count);
   CHECK(back.op_class == op.op_class);
   CHECK(back.math == op.math);
   CHECK(back.handed_over == op.handed_over);

@@ -1,0 +1,93 @@
+// Time of one kernel against hand arithmetic on a machine of round numbers.
+#include "model/kernel_time.hpp"
+
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+
+using namespace kvroof;
+
+namespace {
+
+/// 10 SMs, 1 PFLOP/s, 4e12 exponentials/s, 1 TB/s of HBM, 1 GHz.
+Machine ten_sms() {
+  Machine m{.id = "ten", .num_sms = 10, .boost_clock = Clock{1e9}};
+  m.tensor[static_cast<std::size_t>(MathType::bf16)] = {Throughput{1e15}, Throughput{1e15}};
+  m.mma_sync_share = 0.5;
+  m.fp32 = {Throughput{1e14}, Throughput{1e14}};
+  m.exps_per_second = 4e12;
+  m.hbm = {Bandwidth{1e12}, Bandwidth{1e12}};
+  m.l2 = {Bandwidth{1e13}, Bandwidth{1e13}};
+  m.smem = Bandwidth{1e13};
+  return m;
+}
+
+Op product(double flops, double ctas, int per_sm) {
+  Op op;
+  op.work.flops = op.work.flops_executed = Flops{flops};
+  op.work.ctas = ctas;
+  op.execution.ctas_per_sm = per_sm;
+  return op;
+}
+
+double ms(const Op& op, const KernelConstants& k = {}) {
+  return 1e3 * kernel_time(op, ten_sms(), k).value;
+}
+
+}  // namespace
+
+TEST_CASE("pipes: the longest, and what of the others does not hide under it") {
+  Op op = product(1e12, 0, 1);  // 1 ms of tensor work
+  op.work.exps = 2e9;           // 0.5 ms
+  CHECK(ms(op, {.overlap = 1}) == doctest::Approx(1));
+  CHECK(ms(op, {.overlap = 0.6}) == doctest::Approx(1.2));
+  op.work.smem = Bytes{2e10};  // 2 ms: now the longest, with 1.5 ms beside it
+  CHECK(ms(op, {.overlap = 0.6}) == doctest::Approx(2.6));
+  op.execution.mma_sync = true;  // tensor work takes 2 ms too
+  CHECK(ms(op, {.overlap = 0.6}) == doctest::Approx(3));
+  CHECK(ms(product(1e12, 0, 1), {.compute = 0.8}) == doctest::Approx(1.25));
+}
+
+TEST_CASE("equal blocks: a part-filled wave takes as long as a full one, unless its SMs gain") {
+  CHECK(ms(product(3e12, 15, 1)) == doctest::Approx(4));  // 10 blocks of 2 ms, then 5
+  CHECK(ms(product(3e12, 20, 1)) == doctest::Approx(3));
+  // Two a SM share its tensor cores; the 10 of the last wave have them alone.
+  CHECK(ms(product(3e12, 30, 2)) == doctest::Approx(3));
+  // With exponentials a lone block loses the overlap: 20 blocks at 2 of 3 ms, 10 at 1 + 0.5 ms.
+  Op op = product(3e12, 30, 2);
+  op.work.exps = 6e9;
+  CHECK(ms(op, {.overlap = 1}) == doctest::Approx(3.5));
+}
+
+TEST_CASE("unequal blocks: the longest is waited for, less where it starts first") {
+  Op op = product(1e13, 100, 1);  // 10 ms of blocks of 1 ms, up to 2 ms
+  op.execution.longest = 2;
+  CHECK(ms(op) == doctest::Approx(10 + 4. / 3));
+  op.execution.longest_first = true;
+  CHECK(ms(op) == doctest::Approx(10));
+  op = product(1e12, 10, 1);  // one block an SM
+  op.execution.longest = 1.5;
+  CHECK(ms(op) == doctest::Approx(1.5));
+}
+
+TEST_CASE("few blocks cannot draw all of HBM: 64 bytes a clock and SM, shared by its blocks") {
+  Op op = product(0, 5, 2);
+  op.work.read.kv = Bytes{1e9};
+  CHECK(ms(op) == doctest::Approx(6.25));  // 5 x 32 GB/s
+  op.work.ctas = 0;
+  CHECK(ms(op) == doctest::Approx(1));
+  CHECK(ms(op, {.memory = 0.8}) == doctest::Approx(1.25));
+}
+
+TEST_CASE("ramp a launch, block a wave; what stays on chip costs no HBM; units must exist") {
+  Op op = product(1e12, 30, 1);
+  op.work.launches = 2;
+  CHECK(ms(op, {.ramp = Seconds{1e-3}, .block = Seconds{1e-4}}) == doctest::Approx(1 + 2 + 0.3));
+  op = product(0, 0, 1);
+  op.work.read.activations = op.work.written.activations = Bytes{1e9};
+  op.handed_over = Bytes{1e9};
+  CHECK(ms(op) == doctest::Approx(1));
+  op = product(1, 0, 1);
+  op.math = MathType::fp4;
+  CHECK_THROWS_AS(ms(op), std::domain_error);
+}
