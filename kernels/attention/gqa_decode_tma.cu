@@ -35,8 +35,14 @@ void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
   static const cudaError_t ready =
       cudaFuncSetAttribute(gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  gqa_tma::decode<T><<<p.plan.num_workers, T::kThreads, kSmem, stream>>>(p);
-  CUDA_CHECK(cudaGetLastError());
+  // Barriers and tensor maps are made ready while the kernel before this one ends.
+  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = p.plan.num_workers, config.blockDim = T::kThreads;
+  config.dynamicSmemBytes = kSmem, config.stream = stream;
+  config.attrs = &early, config.numAttrs = 1;
+  CUDA_CHECK(cudaLaunchKernelEx(&config, gqa_tma::decode<T>, p));
 }
 
 /// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.
@@ -93,7 +99,8 @@ Case make(const Args& args) {
     const std::int64_t s = page > 0 ? page : call.s_kv;
     const std::int64_t b = static_cast<std::int64_t>(cache.bytes()) / 2 / d / s / call.h_kv;
     return hopper::tile_map(hopper::contiguous(cache.as(), b, call.h_kv, s, d),
-                            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, keys_of_warp);
+                            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, keys_of_warp, 0, 128,
+                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B);
   };
   const gqa_tma::Params p{
       .k = map(data.k),

@@ -204,25 +204,41 @@ struct Merged {
   float lse2;
 };
 
-/// Weighted mean of `count` results; o(i) columns of the i-th, lse2(i) its weight's logarithm.
-template <class O, class Lse>
-__device__ __forceinline__ Merged merge(int count, const O& o, const Lse& lse2) {
-  float top = -INFINITY;
-  for (int i = 0; i < count; ++i) top = fmaxf(top, lse2(i));
-  const float shift = top == -INFINITY ? 0.f : top;
-  float sum = 0;
-  float4 x = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-  for (int i = 0; i < count; ++i) {
-    const float weight = exp2_approx(lse2(i) - shift);
-    const float4 part = o(i);
-    sum += weight;
-    x.x += weight * part.x, x.y += weight * part.y, x.z += weight * part.z, x.w += weight * part.w;
+/// Weighted mean of results that arrive one after another: o, and its weight's logarithm lse2.
+struct Mean {
+  float4 o = make_float4(0, 0, 0, 0);
+  float top = -INFINITY, sum = 0;  // `sum` weights in units of 2^top
+
+  /// kCount results at once; the first `count` exist. All loads leave before the first is used.
+  template <int kCount, class O, class Lse>
+  __device__ __forceinline__ void add(int count, const O& part, const Lse& part_lse2) {
+    float4 x[kCount];
+    float lse2[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      lse2[i] = i < count ? part_lse2(i) : -INFINITY;
+      x[i] = i < count ? part(i) : make_float4(0, 0, 0, 0);
+    }
+    float larger = top;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) larger = fmaxf(larger, lse2[i]);
+    const float shift = larger == -INFINITY ? 0.f : larger, correction = exp2_approx(top - shift);
+    top = larger, sum *= correction;
+    o.x *= correction, o.y *= correction, o.z *= correction, o.w *= correction;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const float weight = exp2_approx(lse2[i] - shift);
+      sum += weight;
+      o.x += weight * x[i].x, o.y += weight * x[i].y;
+      o.z += weight * x[i].z, o.w += weight * x[i].w;
+    }
   }
-  const float inverse = sum > 0 ? 1 / sum : 0.f;
-  return {make_float4(x.x * inverse, x.y * inverse, x.z * inverse, x.w * inverse),
-          sum > 0 ? top + log2f(sum) : -INFINITY};
-}
+  __device__ __forceinline__ Merged merged() const {
+    const float inverse = sum > 0 ? 1 / sum : 0.f;
+    return {make_float4(o.x * inverse, o.y * inverse, o.z * inverse, o.w * inverse),
+            sum > 0 ? top + log2f(sum) : -INFINITY};
+  }
+};
 
 __device__ __forceinline__ void store(const Params& p, std::int64_t row, int d, int column,
                                       const Merged& m) {
@@ -265,32 +281,45 @@ __device__ __forceinline__ void merge_warps(const Params& p, Smem<T>& smem, cons
   }
 }
 
+/// Counts a piece of a stream. What the block wrote before is visible to whoever counts later: the
+/// barrier before it orders the block's writes, the release carries them on.
+__device__ __forceinline__ unsigned take_ticket(unsigned* tickets) {
+  unsigned before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(tickets)
+               : "memory");
+  return before;
+}
+
 /// The last piece of a cut stream finds all partial results written and merges them.
 template <class T>
 __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, const Piece& piece,
                                              const Rows& rows) {
-  constexpr int kQuads = T::kD / 4;
+  constexpr int kQuads = T::kD / 4, kAtOnce = 12;
   const int4 stream = stream_range(p.plan, piece.stream);
   const int pieces = stream.w - stream.z + 1;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) smem.ticket = atomicAdd(p.tickets + piece.stream, 1u);
+  __syncthreads();  // all partial results of this block are written
+  if (threadIdx.x == 0) smem.ticket = take_ticket(p.tickets + piece.stream);
   __syncthreads();
   if (smem.ticket + 1 != static_cast<unsigned>(pieces)) return;
-  __threadfence();
   if (threadIdx.x == 0) p.tickets[piece.stream] = 0;
   for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
     const int r = i / kQuads, column = i % kQuads * 4;
-    const auto row = [&](int n) {
-      return static_cast<std::int64_t>(slot_of(stream.z + n, stream.z)) * T::kRows + r;
-    };
-    store(p, rows.row(p, r), T::kD, column,
-          merge(
-              pieces,
-              [&](int n) {
-                return __ldcg(reinterpret_cast<const float4*>(p.part_o + row(n) * T::kD + column));
-              },
-              [&](int n) { return __ldcg(p.part_lse2 + row(n)); }));
+    Mean mean;
+    for (int first = 0; first < pieces; first += kAtOnce) {
+      const auto row = [&](int n) {
+        const int worker = stream.z + first + n;
+        return static_cast<std::int64_t>(slot_of(worker, stream.z)) * T::kRows + r;
+      };
+      mean.add<kAtOnce>(
+          pieces - first,
+          [&](int n) {
+            return __ldcg(reinterpret_cast<const float4*>(p.part_o + row(n) * T::kD + column));
+          },
+          [&](int n) { return __ldcg(p.part_lse2 + row(n)); });
+    }
+    store(p, rows.row(p, r), T::kD, column, mean.merged());
   }
 }
 
@@ -308,6 +337,8 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
   }
   __syncwarp();
   if (threadIdx.x == 0) hopper::prefetch_map(p.k), hopper::prefetch_map(p.v);
+  allow_next_kernel();         // its prologue may run under our last tiles
+  wait_for_previous_kernel();  // which may have written q, K and V
   Feed<T> feed(p, smem, warp);
   if (lane == 0)
     for (int i = 0; i < T::kStages; ++i) feed.load();
