@@ -2,6 +2,7 @@
 #include "kernels/attention/gqa_decode_tma.cuh"
 #include "kernels/attention_op.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 #include <random>
@@ -29,20 +30,54 @@ auto with_tile(int d, const F& f) {
 }
 
 template <class T>
-void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
+cudaLaunchConfig_t config_of(int blocks) {
   constexpr int kSmem = sizeof(gqa_tma::Smem<T>);
   static_assert(kSmem <= 227 * 1024);
-  static const cudaError_t ready =
-      cudaFuncSetAttribute(gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
-  CUDA_CHECK(ready);
-  // Barriers and tensor maps are made ready while the kernel before this one ends.
-  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
-  early.val.programmaticStreamSerializationAllowed = 1;
+  static const bool ready = [] {
+    const auto set = [](cudaFuncAttribute attribute, int value) {
+      CUDA_CHECK(cudaFuncSetAttribute(gqa_tma::decode<T>, attribute, value));
+    };
+    set(cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+    set(cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    return true;
+  }();
+  static_cast<void>(ready);
   cudaLaunchConfig_t config{};
-  config.gridDim = p.plan.num_workers, config.blockDim = T::kThreads;
-  config.dynamicSmemBytes = kSmem, config.stream = stream;
-  config.attrs = &early, config.numAttrs = 1;
+  config.gridDim = static_cast<unsigned>(blocks), config.blockDim = T::kThreads;
+  config.dynamicSmemBytes = kSmem;
+  return config;
+}
+
+template <class T>
+void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
+  // Barriers and tensor maps are made ready while the kernel before this one ends.
+  cudaLaunchAttribute attrs[2]{{.id = cudaLaunchAttributeProgrammaticStreamSerialization},
+                               {.id = cudaLaunchAttributeClusterDimension}};
+  attrs[0].val.programmaticStreamSerializationAllowed = 1;
+  attrs[1].val.clusterDim = {static_cast<unsigned>(p.cluster), 1, 1};
+  cudaLaunchConfig_t config = config_of<T>(p.plan.num_workers);
+  config.stream = stream, config.attrs = attrs, config.numAttrs = 2;
   CUDA_CHECK(cudaLaunchKernelEx(&config, gqa_tma::decode<T>, p));
+}
+
+/// Blocks that share a stream of `tiles` tiles as a cluster and merge through shared memory: the
+/// largest power of two with which all streams run at once. It must leave no more than a quarter of
+/// the SMs without work, else 1: the streams are cut anywhere and merged through memory.
+template <class T>
+int cluster_size(int streams, int tiles) {
+  const int num_sms = gpu().num_sms;
+  for (int size = 16; size > 1 && size <= tiles; size /= 2) {
+    if (streams * size > num_sms) continue;
+    if (4 * streams * size < 3 * num_sms) return 1;
+    cudaLaunchAttribute dimension{.id = cudaLaunchAttributeClusterDimension};
+    dimension.val.clusterDim = {static_cast<unsigned>(size), 1, 1};
+    cudaLaunchConfig_t config = config_of<T>(streams * size);
+    config.attrs = &dimension, config.numAttrs = 1;
+    int at_once = 0;
+    CUDA_CHECK(cudaOccupancyMaxActiveClusters(&at_once, gqa_tma::decode<T>, &config));
+    if (at_once >= streams) return size;
+  }
+  return 1;
 }
 
 /// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.
@@ -89,8 +124,18 @@ Case make(const Args& args) {
   for (std::int64_t r = 0; r < call.b; ++r)
     keys.insert(keys.end(), static_cast<std::size_t>(call.h_kv * row_blocks),
                 static_cast<int>(call.keys(r)));
-  const PlannedSplit planned =
-      plan_split(keys, keys_of_block, gpu().num_sms, static_cast<int>(arg(args, "cut", 2)));
+  const bool equal = std::all_of(keys.begin(), keys.end(), [&](int k) { return k == keys[0]; });
+  const int streams = static_cast<int>(keys.size());
+  const int cluster = equal && arg(args, "cluster", 1) != 0
+                          ? with_tile(d,
+                                      [&]<class T>() {
+                                        return cluster_size<T>(
+                                            streams, (keys[0] + keys_of_block - 1) / keys_of_block);
+                                      })
+                          : 1;
+  const PlannedSplit planned = cluster > 1 ? plan_split(keys, keys_of_block, cluster * streams, 0)
+                                           : plan_split(keys, keys_of_block, gpu().num_sms,
+                                                        static_cast<int>(arg(args, "cut", 2)));
   const std::size_t partial_rows = 2 * 16 * static_cast<std::size_t>(planned.plan.num_workers);
   const Buffer partials(partial_rows * static_cast<std::size_t>(d + 1) * sizeof(float));
   const Buffer tickets = to_device(std::vector<unsigned>(keys.size()));
@@ -119,6 +164,7 @@ Case make(const Args& args) {
       .part_o = partials.as<float>(),
       .part_lse2 = partials.as<float>() + partial_rows * static_cast<std::size_t>(d),
       .tickets = tickets.as<unsigned>(),
+      .cluster = cluster,
       .scale = static_cast<float>(call.scale)};
   const auto launch = [=, keep = std::vector{partials, tickets, table, planned.streams,
                                              planned.workers, data.q, data.k, data.v, data.o,
@@ -132,17 +178,19 @@ Case make(const Args& args) {
                              .row_lanes = 4,
                              .mma_sync = true,
                              .overlap = 1};
-  const attention::Cost cost =
-      attention::decode(x, {}, on_chip(),
-                        {.tile = tile,
-                         .even = attention::EvenRanges{
-                             .partial_rows = double{1} * planned.split.pieces *
+  const attention::Cost cost = attention::decode(
+      x, {}, on_chip(),
+      {.tile = tile,
+       .even = attention::EvenRanges{
+           .partial_rows = cluster > 1 ? 0  // they stay in shared memory
+                                       : double{1} * planned.split.pieces *
                                              static_cast<double>(call.s_q) * x.group() / row_blocks,
-                             .ctas = double{1} * planned.plan.num_workers,
-                             .fused_combine = true}});
+           .ctas = double{1} * planned.plan.num_workers,
+           .fused_combine = true}});
   return {.name = "gqa_decode_tma " + shape_name(x) +
                   (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
-                  std::to_string(planned.split.pieces),
+                  std::to_string(planned.split.pieces) +
+                  (cluster > 1 ? " cluster" + std::to_string(cluster) : ""),
           .op = attention_op("flash_decoding", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};

@@ -21,7 +21,7 @@
 #include <cstdint>
 
 #include "kernels/balanced_split.cuh"
-#include "kernels/hopper/tma.cuh"
+#include "kernels/hopper/cluster.cuh"
 #include "kernels/online_softmax.cuh"
 
 namespace kvroof::kernels::gqa_tma {
@@ -43,7 +43,14 @@ struct Smem {
   struct alignas(1024) Stage {
     Rows k, v;
   };
-  Stage ring[T::kWarps][T::kStages];
+  struct Part {  // result of the block, for its cluster
+    float4 o[T::kRows][T::kD / 4];
+    float lse2[T::kRows];
+  };
+  union {
+    Stage ring[T::kWarps][T::kStages];
+    Part part;
+  };
   float o[T::kWarps][T::kMergeRows][T::kD + 4];  // results of the warps, at the end of a piece
   float max2[T::kWarps][T::kMergeRows], sum[T::kWarps][T::kMergeRows];  // maximum in units of 2^x
   hopper::Mbarrier full[T::kWarps][T::kStages];
@@ -60,6 +67,7 @@ struct Params {
   bf16* o;
   float *lse, *part_o, *part_lse2;  // [b, s_q, h_q] or null; [2·workers, 16(, d)]
   unsigned* tickets;                // [streams], 0 between launches
+  int cluster;                      // blocks of a stream, all in one cluster; 1: tickets count
   float scale;
 };
 
@@ -78,9 +86,26 @@ struct Rows {
   }
 };
 
+/// A operand [16, kD] of mma: the rows that exist, zeros below them.
+template <class T>
+__device__ __forceinline__ void load_queries(std::uint32_t (&q)[T::kD / 16][4], const Params& p,
+                                             const Rows& rows, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int r = lane / 4 + 8 * half;
+    const bf16* row = p.q + rows.row(p, r) * T::kD + 2 * (lane % 4);
+#pragma unroll
+    for (int c = 0; c < T::kD / 16; ++c)
+#pragma unroll
+      for (int hi = 0; hi < 2; ++hi)
+        q[c][2 * hi + half] =
+            r < rows.count ? *reinterpret_cast<const std::uint32_t*>(row + 16 * c + 8 * hi) : 0;
+  }
+}
+
 // ---- feeding ----------------------------------------------------------------------------------
 
-/// Runs ahead of its warp, tile by tile, over the pieces of the worker.
+/// Runs ahead of its warp, tile by tile, over the pieces of the worker. Lane 0 drives it.
 template <class T>
 struct Feed {
   const Params& p;
@@ -103,15 +128,18 @@ struct Feed {
     if (p.table == nullptr) return;
     page = key() < keys ? p.table[request * p.max_pages + (key() >> p.page_log2)] : 0;
   }
-  __device__ void next_piece() {
-    if (walk.done()) return;
+  __device__ Rows next_piece() {
     const Piece piece = walk.next();
     const Rows rows(p, piece.stream);
     request = rows.request, kv_head = rows.kv_head;
     tile = piece.begin, end = piece.end, keys = piece.keys;
-    look_up();
+    return rows;
   }
-  /// Asks for one tile, if there is one. Lane 0.
+  __device__ void start() {
+    look_up();
+    for (int i = 0; i < T::kStages; ++i) load();
+  }
+  /// Asks for one tile, if there is one.
   __device__ void load() {
     if (tile == end) return;
     auto& to = smem.ring[warp][stage];
@@ -122,8 +150,15 @@ struct Feed {
     hopper::load_tile(&to.k, p.k, full, row, kv_head, at);
     hopper::load_tile(&to.v, p.v, full, row, kv_head, at);
     stage = stage + 1 == T::kStages ? 0 : stage + 1;
-    if (++tile == end) next_piece();
-    else look_up();
+    if (++tile == end) {
+      if (walk.done()) return;
+      const Rows rows = next_piece();
+      // Its q into L2, a row or two a warp: in the full queue to HBM it would wait for
+      // microseconds.
+      for (int r = warp; r < rows.count; r += T::kWarps)
+        hopper::prefetch_l2(p.q + rows.row(p, r) * T::kD, T::kD * 2);
+    }
+    look_up();
   }
 };
 
@@ -273,6 +308,9 @@ __device__ __forceinline__ void merge_warps(const Params& p, Smem<T>& smem, cons
                    sum > 0 ? top + log2f(sum) : -INFINITY};
     if (piece.whole) {
       store(p, rows.row(p, first + r), T::kD, column, m);
+    } else if (p.cluster > 1) {
+      smem.part.o[first + r][column / 4] = m.o;
+      if (column == 0) smem.part.lse2[first + r] = m.lse2;
     } else {
       const std::int64_t row = static_cast<std::int64_t>(piece.slot) * T::kRows + first + r;
       *reinterpret_cast<float4*>(p.part_o + row * T::kD + column) = m.o;
@@ -296,7 +334,7 @@ __device__ __forceinline__ unsigned take_ticket(unsigned* tickets) {
 template <class T>
 __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, const Piece& piece,
                                              const Rows& rows) {
-  constexpr int kQuads = T::kD / 4, kAtOnce = 12;
+  constexpr int kQuads = T::kD / 4, kAtOnce = 20;
   const int4 stream = stream_range(p.plan, piece.stream);
   const int pieces = stream.w - stream.z + 1;
   __syncthreads();  // all partial results of this block are written
@@ -323,6 +361,27 @@ __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, con
   }
 }
 
+/// The blocks of a cluster hold one stream: each merges its share of the columns.
+template <class T>
+__device__ __forceinline__ void merge_cluster(const Params& p, const Smem<T>& smem,
+                                              const Rows& rows) {
+  constexpr int kQuads = T::kD / 4, kAtOnce = 8;
+  hopper::cluster_sync();  // all results are written
+  const int rank = hopper::cluster_rank();
+  for (int i = rank + p.cluster * threadIdx.x; i < rows.count * kQuads;
+       i += p.cluster * T::kThreads) {
+    const int r = i / kQuads, quad = i % kQuads;
+    Mean mean;
+    for (int first = 0; first < p.cluster; first += kAtOnce)
+      mean.add<kAtOnce>(
+          p.cluster - first,
+          [&](int n) { return hopper::load_peer(smem.part.o[r][quad], first + n); },
+          [&](int n) { return hopper::load_peer(smem.part.lse2[r], first + n); });
+    store(p, rows.row(p, r), T::kD, 4 * quad, mean.merged());
+  }
+  hopper::cluster_sync();  // all have read
+}
+
 // ---- kernel -----------------------------------------------------------------------------------
 
 template <class T>
@@ -337,31 +396,19 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
   }
   __syncwarp();
   if (threadIdx.x == 0) hopper::prefetch_map(p.k), hopper::prefetch_map(p.v);
-  allow_next_kernel();         // its prologue may run under our last tiles
-  wait_for_previous_kernel();  // which may have written q, K and V
+  allow_next_kernel();  // its prologue may run under our last tiles
+  auto walk = PieceWalk<T::kBlockKeys>::of(p.plan, static_cast<int>(blockIdx.x));
+  Piece piece = walk.next();
+  Rows rows(p, piece.stream);
   Feed<T> feed(p, smem, warp);
-  if (lane == 0)
-    for (int i = 0; i < T::kStages; ++i) feed.load();
+  wait_for_previous_kernel();  // which may have written q, K and V
+  std::uint32_t q[T::kD / 16][4];
+  load_queries<T>(q, p, rows, lane);  // ahead of the ring: behind 192 KiB an SM it waits for 6 us
+  if (lane == 0) feed.start();
 
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
   hopper::Ring<T::kStages> ring;
-  auto walk = PieceWalk<T::kBlockKeys>::of(p.plan, static_cast<int>(blockIdx.x));
-  while (!walk.done()) {
-    const Piece piece = walk.next();
-    const Rows rows(p, piece.stream);
-    std::uint32_t q[T::kD / 16][4];
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int r = lane / 4 + 8 * half;
-      const bf16* row = p.q + rows.row(p, r) * T::kD + 2 * (lane % 4);
-#pragma unroll
-      for (int c = 0; c < T::kD / 16; ++c)
-#pragma unroll
-        for (int hi = 0; hi < 2; ++hi)
-          q[c][2 * hi + half] =
-              r < rows.count ? *reinterpret_cast<const std::uint32_t*>(row + 16 * c + 8 * hi) : 0;
-    }
-
+  while (true) {
     float o[T::kD / 8][4] = {};
     OnlineSoftmax softmax;
     const int diagonal = piece.keys - p.s_q;  // token t sees keys up to diagonal + t
@@ -394,6 +441,10 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
       if (lane == 0) feed.load();
     }
     softmax.finish();
+    const bool more = !walk.done();
+    const Piece next = more ? walk.next() : piece;
+    const Rows next_rows(p, next.stream);
+    if (more) load_queries<T>(q, p, next_rows, lane);  // they arrive while this piece is merged
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (8 * half >= rows.count) break;
@@ -410,7 +461,12 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
       merge_warps<T>(p, smem, piece, rows, 8 * half);
       __syncthreads();
     }
-    if (!piece.whole) merge_stream<T>(p, smem, piece, rows);
+    if (!piece.whole) {
+      if (p.cluster > 1) merge_cluster<T>(p, smem, rows);
+      else merge_stream<T>(p, smem, piece, rows);
+    }
+    if (!more) break;
+    piece = next, rows = next_rows;
   }
 #endif
 }

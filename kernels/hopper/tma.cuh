@@ -81,6 +81,11 @@ __device__ __forceinline__ void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
+/// `bytes` (a multiple of 16) into L2, ahead of their load.
+__device__ __forceinline__ void prefetch_l2(const void* from, int bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
+
 /// Rows [row, row + box) of head (h, b), from the `block`-th swizzle span of d on -> `tile`; `full`
 /// counts the bytes. One thread calls it.
 __device__ __forceinline__ void load_tile(void* tile, const CUtensorMap& map, Mbarrier& full,
