@@ -30,54 +30,35 @@ auto with_tile(int d, const F& f) {
 }
 
 template <class T>
-cudaLaunchConfig_t config_of(int blocks) {
+void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
   constexpr int kSmem = sizeof(gqa_tma::Smem<T>);
   static_assert(kSmem <= 227 * 1024);
-  static const bool ready = [] {
-    const auto set = [](cudaFuncAttribute attribute, int value) {
-      CUDA_CHECK(cudaFuncSetAttribute(gqa_tma::decode<T>, attribute, value));
-    };
-    set(cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
-    set(cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
-    return true;
-  }();
-  static_cast<void>(ready);
-  cudaLaunchConfig_t config{};
-  config.gridDim = static_cast<unsigned>(blocks), config.blockDim = T::kThreads;
-  config.dynamicSmemBytes = kSmem;
-  return config;
-}
-
-template <class T>
-void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
+  static const cudaError_t ready =
+      cudaFuncSetAttribute(gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+  CUDA_CHECK(ready);
   // Barriers and tensor maps are made ready while the kernel before this one ends.
   cudaLaunchAttribute attrs[2]{{.id = cudaLaunchAttributeProgrammaticStreamSerialization},
                                {.id = cudaLaunchAttributeClusterDimension}};
   attrs[0].val.programmaticStreamSerializationAllowed = 1;
-  attrs[1].val.clusterDim = {static_cast<unsigned>(p.cluster), 1, 1};
-  cudaLaunchConfig_t config = config_of<T>(p.plan.num_workers);
-  config.stream = stream, config.attrs = attrs, config.numAttrs = 2;
+  attrs[1].val.clusterDim = {p.clusters ? unsigned{gqa_tma::kCluster} : 1, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = p.plan.num_workers, config.blockDim = T::kThreads;
+  config.dynamicSmemBytes = kSmem, config.stream = stream;
+  config.attrs = attrs, config.numAttrs = 2;
   CUDA_CHECK(cudaLaunchKernelEx(&config, gqa_tma::decode<T>, p));
 }
 
-/// Blocks that share a stream of `tiles` tiles as a cluster and merge through shared memory: the
-/// largest power of two with which all streams run at once. It must leave no more than a quarter of
-/// the SMs without work, else 1: the streams are cut anywhere and merged through memory.
-template <class T>
-int cluster_size(int streams, int tiles) {
-  const int num_sms = gpu().num_sms;
-  for (int size = 16; size > 1 && size <= tiles; size /= 2) {
-    if (streams * size > num_sms) continue;
-    if (4 * streams * size < 3 * num_sms) return 1;
-    cudaLaunchAttribute dimension{.id = cudaLaunchAttributeClusterDimension};
-    dimension.val.clusterDim = {static_cast<unsigned>(size), 1, 1};
-    cudaLaunchConfig_t config = config_of<T>(streams * size);
-    config.attrs = &dimension, config.numAttrs = 1;
-    int at_once = 0;
-    CUDA_CHECK(cudaOccupancyMaxActiveClusters(&at_once, gqa_tma::decode<T>, &config));
-    if (at_once >= streams) return size;
-  }
-  return 1;
+/// Who reads what of streams of so many keys. Where a cluster for each stream fills nearly all SMs,
+/// they merge through shared memory. Else ranges are equal, with whole streams where that lengthens
+/// the longest range by no more than 2 tiles or 5 %: HBM is the limit, not the number of SMs.
+PlannedSplit plan_decode(const std::vector<int>& keys, int tile, bool& clusters, int cut) {
+  const int streams = static_cast<int>(keys.size()), sms = gpu().num_sms;
+  const bool equal = std::all_of(keys.begin(), keys.end(), [&](int k) { return k == keys[0]; });
+  const int blocks = gqa_tma::kCluster * streams;
+  clusters = clusters && equal && keys[0] > tile && blocks <= sms && 10 * blocks >= 9 * sms;
+  if (clusters) return plan_split(keys, tile, blocks, 0);
+  const std::int64_t all = std::accumulate(keys.begin(), keys.end(), std::int64_t{0});
+  return plan_split(keys, tile, sms, cut + static_cast<int>(all / tile / sms / 20));
 }
 
 /// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.
@@ -124,18 +105,9 @@ Case make(const Args& args) {
   for (std::int64_t r = 0; r < call.b; ++r)
     keys.insert(keys.end(), static_cast<std::size_t>(call.h_kv * row_blocks),
                 static_cast<int>(call.keys(r)));
-  const bool equal = std::all_of(keys.begin(), keys.end(), [&](int k) { return k == keys[0]; });
-  const int streams = static_cast<int>(keys.size());
-  const int cluster = equal && arg(args, "cluster", 1) != 0
-                          ? with_tile(d,
-                                      [&]<class T>() {
-                                        return cluster_size<T>(
-                                            streams, (keys[0] + keys_of_block - 1) / keys_of_block);
-                                      })
-                          : 1;
-  const PlannedSplit planned = cluster > 1 ? plan_split(keys, keys_of_block, cluster * streams, 0)
-                                           : plan_split(keys, keys_of_block, gpu().num_sms,
-                                                        static_cast<int>(arg(args, "cut", 2)));
+  bool clusters = arg(args, "cluster", 1) != 0;
+  const PlannedSplit planned =
+      plan_decode(keys, keys_of_block, clusters, static_cast<int>(arg(args, "cut", 2)));
   const std::size_t partial_rows = 2 * 16 * static_cast<std::size_t>(planned.plan.num_workers);
   const Buffer partials(partial_rows * static_cast<std::size_t>(d + 1) * sizeof(float));
   const Buffer tickets = to_device(std::vector<unsigned>(keys.size()));
@@ -154,17 +126,18 @@ Case make(const Args& args) {
       .max_pages = call.k_rows.max_pages,
       .page_log2 = page > 0 ? std::countr_zero(static_cast<unsigned>(page)) : 0,
       .plan = planned.plan,
-      .row_blocks = row_blocks,
       .h_q = static_cast<int>(call.h_q),
-      .h_kv = static_cast<int>(call.h_kv),
       .s_q = static_cast<int>(call.s_q),
+      .row_blocks = Divisor(row_blocks),
+      .h_kv = Divisor(static_cast<int>(call.h_kv)),
+      .group = Divisor(static_cast<int>(call.h_q / call.h_kv)),
       .q = data.q.as<bf16>(),
       .o = data.o.as<bf16>(),
       .lse = data.lse.as<float>(),
       .part_o = partials.as<float>(),
       .part_lse2 = partials.as<float>() + partial_rows * static_cast<std::size_t>(d),
       .tickets = tickets.as<unsigned>(),
-      .cluster = cluster,
+      .clusters = clusters,
       .scale = static_cast<float>(call.scale)};
   const auto launch = [=, keep = std::vector{partials, tickets, table, planned.streams,
                                              planned.workers, data.q, data.k, data.v, data.o,
@@ -181,16 +154,15 @@ Case make(const Args& args) {
   const attention::Cost cost = attention::decode(
       x, {}, on_chip(),
       {.tile = tile,
-       .even = attention::EvenRanges{
-           .partial_rows = cluster > 1 ? 0  // they stay in shared memory
-                                       : double{1} * planned.split.pieces *
-                                             static_cast<double>(call.s_q) * x.group() / row_blocks,
-           .ctas = double{1} * planned.plan.num_workers,
-           .fused_combine = true}});
+       .even = attention::EvenRanges{.partial_rows = clusters ? 0  // they stay in shared memory
+                                                              : double{1} * planned.split.pieces *
+                                                                    static_cast<double>(call.s_q) *
+                                                                    x.group() / row_blocks,
+                                     .ctas = double{1} * planned.plan.num_workers,
+                                     .fused_combine = true}});
   return {.name = "gqa_decode_tma " + shape_name(x) +
                   (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
-                  std::to_string(planned.split.pieces) +
-                  (cluster > 1 ? " cluster" + std::to_string(cluster) : ""),
+                  std::to_string(planned.split.pieces) + (clusters ? " clusters" : ""),
           .op = attention_op("flash_decoding", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};

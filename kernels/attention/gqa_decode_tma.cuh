@@ -21,6 +21,7 @@
 #include <cstdint>
 
 #include "kernels/balanced_split.cuh"
+#include "kernels/divisor.cuh"
 #include "kernels/hopper/cluster.cuh"
 #include "kernels/online_softmax.cuh"
 
@@ -57,32 +58,38 @@ struct Smem {
   unsigned ticket;
 };
 
+/// SMs come in pairs, and groups of larger clusters leave some without work.
+inline constexpr int kCluster = 2;
+
 struct Params {
   CUtensorMap k, v;
   const int* table;  // [b, max_pages], or null: k, v are dense
   int max_pages, page_log2;
   BalancedPlan plan;  // streams are [b, h_kv, row_blocks]
-  int row_blocks, h_q, h_kv, s_q;
+  int h_q, s_q;
+  Divisor row_blocks, h_kv, group;  // row_blocks: of 16 of the s_q·group rows
   const bf16* q;
   bf16* o;
   float *lse, *part_o, *part_lse2;  // [b, s_q, h_q] or null; [2·workers, 16(, d)]
   unsigned* tickets;                // [streams], 0 between launches
-  int cluster;                      // blocks of a stream, all in one cluster; 1: tickets count
+  bool clusters;                    // a stream is the work of one cluster; else tickets count
   float scale;
 };
 
 /// The packed query rows of a stream: row r is head kv_head·G + r % G of token r / G.
 struct Rows {
-  int request, kv_head, group, first, count;
+  int request, kv_head, first, count;
   __device__ Rows(const Params& p, int stream) {
-    const int head = stream / p.row_blocks;
-    request = head / p.h_kv, kv_head = head % p.h_kv, group = p.h_q / p.h_kv;
-    first = stream % p.row_blocks * 16, count = ::min(16, p.s_q * group - first);
+    const int head = p.row_blocks.quotient(stream);
+    request = p.h_kv.quotient(head), kv_head = p.h_kv.remainder(head, request);
+    first = p.row_blocks.remainder(stream, head) * 16;
+    count = ::min(16, p.s_q * p.group.divisor - first);
   }
-  __device__ int token(int r) const { return (first + r) / group; }
+  __device__ int token(const Params& p, int r) const { return p.group.quotient(first + r); }
   __device__ std::int64_t row(const Params& p, int r) const {
-    return (static_cast<std::int64_t>(request) * p.s_q + token(r)) * p.h_q + kv_head * group +
-           (first + r) % group;
+    const int t = token(p, r);
+    return (static_cast<std::int64_t>(request) * p.s_q + t) * p.h_q + kv_head * p.group.divisor +
+           p.group.remainder(first + r, t);
   }
 };
 
@@ -134,10 +141,6 @@ struct Feed {
     request = rows.request, kv_head = rows.kv_head;
     tile = piece.begin, end = piece.end, keys = piece.keys;
     return rows;
-  }
-  __device__ void start() {
-    look_up();
-    for (int i = 0; i < T::kStages; ++i) load();
   }
   /// Asks for one tile, if there is one.
   __device__ void load() {
@@ -268,6 +271,17 @@ struct Mean {
       o.z += weight * x[i].z, o.w += weight * x[i].w;
     }
   }
+  /// Of the lane whose number differs in the bits of `mask`; both get the sum.
+  __device__ __forceinline__ void add_lane(int mask) {
+    const auto theirs = [&](float x) { return __shfl_xor_sync(~0u, x, mask); };
+    const Mean other{make_float4(theirs(o.x), theirs(o.y), theirs(o.z), theirs(o.w)), theirs(top),
+                     theirs(sum)};
+    const float larger = fmaxf(top, other.top), shift = larger == -INFINITY ? 0.f : larger;
+    const float a = exp2_approx(top - shift), b = exp2_approx(other.top - shift);
+    top = larger, sum = a * sum + b * other.sum;
+    o.x = a * o.x + b * other.o.x, o.y = a * o.y + b * other.o.y;
+    o.z = a * o.z + b * other.o.z, o.w = a * o.w + b * other.o.w;
+  }
   __device__ __forceinline__ Merged merged() const {
     const float inverse = sum > 0 ? 1 / sum : 0.f;
     return {make_float4(o.x * inverse, o.y * inverse, o.z * inverse, o.w * inverse),
@@ -308,7 +322,7 @@ __device__ __forceinline__ void merge_warps(const Params& p, Smem<T>& smem, cons
                    sum > 0 ? top + log2f(sum) : -INFINITY};
     if (piece.whole) {
       store(p, rows.row(p, first + r), T::kD, column, m);
-    } else if (p.cluster > 1) {
+    } else if (p.clusters) {
       smem.part.o[first + r][column / 4] = m.o;
       if (column == 0) smem.part.lse2[first + r] = m.lse2;
     } else {
@@ -334,7 +348,7 @@ __device__ __forceinline__ unsigned take_ticket(unsigned* tickets) {
 template <class T>
 __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, const Piece& piece,
                                              const Rows& rows) {
-  constexpr int kQuads = T::kD / 4, kAtOnce = 20;
+  constexpr int kQuads = T::kD / 4, kAtOnce = 9;
   const int4 stream = stream_range(p.plan, piece.stream);
   const int pieces = stream.w - stream.z + 1;
   __syncthreads();  // all partial results of this block are written
@@ -342,41 +356,44 @@ __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, con
   __syncthreads();
   if (smem.ticket + 1 != static_cast<unsigned>(pieces)) return;
   if (threadIdx.x == 0) p.tickets[piece.stream] = 0;
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
+  // Two lanes a quad of columns: one takes the even pieces, one the odd. A warp takes 16 quads, so
+  // all its lanes leave the loop together.
+  const int odd = threadIdx.x % 2;
+  for (int i = threadIdx.x / 2; i < rows.count * kQuads; i += T::kThreads / 2) {
     const int r = i / kQuads, column = i % kQuads * 4;
     Mean mean;
-    for (int first = 0; first < pieces; first += kAtOnce) {
+#pragma unroll 1
+    for (int first = odd; first < pieces; first += 2 * kAtOnce) {
       const auto row = [&](int n) {
-        const int worker = stream.z + first + n;
+        const int worker = stream.z + first + 2 * n;
         return static_cast<std::int64_t>(slot_of(worker, stream.z)) * T::kRows + r;
       };
       mean.add<kAtOnce>(
-          pieces - first,
+          (pieces - first + 1) / 2,
           [&](int n) {
             return __ldcg(reinterpret_cast<const float4*>(p.part_o + row(n) * T::kD + column));
           },
           [&](int n) { return __ldcg(p.part_lse2 + row(n)); });
     }
-    store(p, rows.row(p, r), T::kD, column, mean.merged());
+    mean.add_lane(1);
+    if (odd == 0) store(p, rows.row(p, r), T::kD, column, mean.merged());
   }
 }
 
-/// The blocks of a cluster hold one stream: each merges its share of the columns.
+/// The blocks of a cluster hold one stream: each merges its half of the columns.
 template <class T>
 __device__ __forceinline__ void merge_cluster(const Params& p, const Smem<T>& smem,
                                               const Rows& rows) {
-  constexpr int kQuads = T::kD / 4, kAtOnce = 8;
+  constexpr int kQuads = T::kD / 4;
   hopper::cluster_sync();  // all results are written
   const int rank = hopper::cluster_rank();
-  for (int i = rank + p.cluster * threadIdx.x; i < rows.count * kQuads;
-       i += p.cluster * T::kThreads) {
+  for (int i = rank + kCluster * threadIdx.x; i < rows.count * kQuads;
+       i += kCluster * T::kThreads) {
     const int r = i / kQuads, quad = i % kQuads;
     Mean mean;
-    for (int first = 0; first < p.cluster; first += kAtOnce)
-      mean.add<kAtOnce>(
-          p.cluster - first,
-          [&](int n) { return hopper::load_peer(smem.part.o[r][quad], first + n); },
-          [&](int n) { return hopper::load_peer(smem.part.lse2[r], first + n); });
+    mean.add<kCluster>(
+        kCluster, [&](int n) { return hopper::load_peer(smem.part.o[r][quad], n); },
+        [&](int n) { return hopper::load_peer(smem.part.lse2[r], n); });
     store(p, rows.row(p, r), T::kD, 4 * quad, mean.merged());
   }
   hopper::cluster_sync();  // all have read
@@ -403,8 +420,11 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
   Feed<T> feed(p, smem, warp);
   wait_for_previous_kernel();  // which may have written q, K and V
   std::uint32_t q[T::kD / 16][4];
-  load_queries<T>(q, p, rows, lane);  // ahead of the ring: behind 192 KiB an SM it waits for 6 us
-  if (lane == 0) feed.start();
+  if (lane == 0) feed.look_up(), feed.load();
+  load_queries<T>(q, p, rows,
+                  lane);  // behind the whole ring, 24 MiB on all SMs, they wait for 6 us
+  if (lane == 0)
+    for (int i = 1; i < T::kStages; ++i) feed.load();
 
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
   hopper::Ring<T::kStages> ring;
@@ -429,7 +449,7 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
               const int j = key + 8 * t + 2 * (lane % 4) + e % 2, r = lane / 4 + e / 2 * 8;
-              if (j > diagonal + rows.token(r) || j >= piece.keys) s[t][e] = -INFINITY;
+              if (j > diagonal + rows.token(p, r) || j >= piece.keys) s[t][e] = -INFINITY;
             }
           moved = softmax.update<true>(s, scale);
           if (key + T::kKeys > piece.keys) clear_rows<T>(stage.v, piece.keys - key, lane);
@@ -462,7 +482,7 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
       __syncthreads();
     }
     if (!piece.whole) {
-      if (p.cluster > 1) merge_cluster<T>(p, smem, rows);
+      if (p.clusters) merge_cluster<T>(p, smem, rows);
       else merge_stream<T>(p, smem, piece, rows);
     }
     if (!more) break;
