@@ -48,17 +48,14 @@ void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
   CUDA_CHECK(cudaLaunchKernelEx(&config, gqa_tma::decode<T>, p));
 }
 
-/// Who reads what of streams of so many keys. Where a cluster for each stream fills nearly all SMs,
-/// they merge through shared memory. Else ranges are equal, with whole streams where that lengthens
-/// the longest range by no more than 2 tiles or 5 %: HBM is the limit, not the number of SMs.
+/// Who reads what of streams of so many keys: equal ranges, since an SM less is bandwidth less.
+/// Where a cluster for each stream fills nearly all SMs, they merge through shared memory.
 PlannedSplit plan_decode(const std::vector<int>& keys, int tile, bool& clusters, int cut) {
   const int streams = static_cast<int>(keys.size()), sms = gpu().num_sms;
   const bool equal = std::all_of(keys.begin(), keys.end(), [&](int k) { return k == keys[0]; });
   const int blocks = gqa_tma::kCluster * streams;
   clusters = clusters && equal && keys[0] > tile && blocks <= sms && 10 * blocks >= 9 * sms;
-  if (clusters) return plan_split(keys, tile, blocks, 0);
-  const std::int64_t all = std::accumulate(keys.begin(), keys.end(), std::int64_t{0});
-  return plan_split(keys, tile, sms, cut + static_cast<int>(all / tile / sms / 20));
+  return clusters ? plan_split(keys, tile, blocks, 0) : plan_split(keys, tile, sms, cut);
 }
 
 /// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.
