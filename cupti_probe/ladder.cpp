@@ -9,6 +9,7 @@
 
 #include "cupti_probe/count.hpp"
 #include "cupti_probe/environment.hpp"
+#include "cupti_probe/kernel_fit.hpp"
 #include "cupti_probe/record.hpp"
 #include "cupti_probe/verbs.hpp"
 #include "kernels/device.hpp"
@@ -42,28 +43,42 @@ struct Row {
   OpTime predicted;
   double flops = 0, measured = 0;
   std::vector<std::optional<double>> pipes;  // tensor, xu, fma, alu, smem
+  std::optional<double> sm_clock;            // while they were counted
 };
+
+/// Launch by launch with rests, as the tensor ceiling was measured: under load without a rest the
+/// power limit lowers the clock, and a rung that keeps the pipes busier loses some of its gain.
+const kernels::Timing kBurst{.repeats = 15, .launches = 1, .pause_seconds = 0.03};
 
 constexpr const char* kPipes[] = {"tensor", "xu", "fma", "alu", "smem"};
 
+/// The law's time, with the constants of the kernel itself where its other shapes gave some.
+OpTime predict(const kernels::Case& c, const Machine& machine, const KernelFit* fit) {
+  OpTime t = time(c.op, machine, Launch::graph);
+  const std::vector<Op> stages = c.stages.empty() ? std::vector{c.op} : c.stages;
+  t.expected = kernel_time(stages, machine, fit).value_or(t.expected);
+  return t;
+}
+
 Row run_rung(const Rung& rung, const kernels::Entry& entry, const LadderOptions& options,
-             bool causal, const Machine& machine) {
+             bool causal, const Machine& machine, const std::vector<KernelFit>& fits) {
   kernels::Args args{{"b", 1},           {"h_q", 16}, {"s_q", options.tokens},
                      {"causal", causal}, {"d", 128},  {"d_qk", 128}};
   if (rung.step > 0) args["step"] = rung.step;
   const kernels::Case c = entry.make(args);
   Row row{.name = rung.name,
-          .predicted = time(c.op, machine, Launch::graph),
+          .predicted = predict(c, machine, find_fit(fits, entry.name)),
           .flops = c.op.work.flops.value};
   fmt::print("{:<6} {:<44} predicted {:>10}", causal ? "causal" : "full", row.name,
              with_prefix(row.predicted.expected.value, "s"));
   std::fflush(stdout);
-  row.measured = kernels::time_case(c, {.repeats = 7, .sample_seconds = 20e-3}).median;
+  row.measured = kernels::time_case(c, kBurst).median;
   fmt::print("  measured {:>10}  {:>4.0f} TFLOP/s", with_prefix(row.measured, "s"),
              row.flops / row.measured / 1e12);
   if (options.counters) {
     const Counts counts = count(c, load_group("pipes"), {.launches = 3});
     for (const char* pipe : kPipes) row.pipes.push_back(counts[pipe]);
+    row.sm_clock = counts["sm_clock"];
     for (std::size_t i = 0; i < std::size(kPipes); ++i)
       fmt::print("  {} {:.0f} %", kPipes[i], 100 * row.pipes[i].value_or(0));
   }
@@ -71,13 +86,14 @@ Row run_rung(const Rung& rung, const kernels::Entry& entry, const LadderOptions&
   return row;
 }
 
-std::vector<Row> climb(const LadderOptions& options, bool causal, const Machine& machine) {
+std::vector<Row> climb(const LadderOptions& options, bool causal, const Machine& machine,
+                       const std::vector<KernelFit>& fits) {
   std::vector<Row> rows;
   for (const Rung& rung : kRungs) {
     const kernels::Entry* entry = kernels::find_entry(rung.kernel);
     if (entry == nullptr) continue;  // a rung of another build
     try {
-      rows.push_back(run_rung(rung, *entry, options, causal, machine));
+      rows.push_back(run_rung(rung, *entry, options, causal, machine, fits));
     } catch (const kernels::NotOnThisGpu& e) {
       fmt::print("{} left out: {}\n", rung.name, e.what());
     }
@@ -114,17 +130,20 @@ int ladder(const LadderOptions& options, const std::string& command) {
   const std::string file =
       options.profile.empty() ? find_profile(options.hardware, search_roots()) : options.profile;
   const Machine machine = to_machine(load_profile(file));
+  const std::string constants = fits_file(options.fits, machine.id);
+  const std::vector<KernelFit> fits =
+      constants.empty() ? std::vector<KernelFit>{} : read_fits(constants);
   std::unique_ptr<Record> record;
   if (!options.csv.empty())
     record = std::make_unique<Record>(
         options.csv, std::vector<std::string>{"mask", "rung", "predicted_s", "measured_s", "error",
                                               "predicted_gain", "measured_gain", "tflop_s",
-                                              "tensor", "xu", "fma", "alu", "smem"});
+                                              "tensor", "xu", "fma", "alu", "smem", "sm_clock_hz"});
   require_gpu();
   SensorWatch watch(0);
   std::vector<reports::Figure> figures;
   for (const bool causal : {false, true}) {
-    const std::vector<Row> rows = climb(options, causal, machine);
+    const std::vector<Row> rows = climb(options, causal, machine, fits);
     for (std::size_t i = 0; record && i < rows.size(); ++i) {
       const Row &r = rows[i], &before = rows[i > 0 ? i - 1 : 0];
       const double predicted = r.predicted.expected.value;
@@ -138,6 +157,7 @@ int ladder(const LadderOptions& options, const std::string& command) {
                                       csv_number(r.flops / r.measured / 1e12)};
       for (std::size_t p = 0; p < std::size(kPipes); ++p)
         fields.push_back(p < r.pipes.size() ? csv_number(r.pipes[p]) : "");
+      fields.push_back(csv_number(r.sm_clock));
       record->row(fields);
     }
     figures.push_back(reports::figure(causal ? "ladder-causal" : "ladder-full",

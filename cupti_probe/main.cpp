@@ -137,6 +137,8 @@ int run(int argc, char** argv) {
   verb->add_option("--profile", rungs.profile, "profile file instead of an id")
       ->check(CLI::ExistingFile)
       ->excludes(id);
+  verb->add_option("--fits", rungs.fits, "times by these constants (kvroof-probe calibrate)")
+      ->check(CLI::ExistingFile);
   verb->add_option("--tokens", rungs.tokens, "of the one request (16384)")
       ->check(CLI::Range(256, 65536));
   verb->add_option("--csv", rungs.csv, "write a record");

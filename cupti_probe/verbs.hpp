@@ -47,6 +47,7 @@ int seeds(const SeedsOptions& options, const std::string& command);
 
 struct LadderOptions {
   std::string hardware, profile;  // an id, or a file
+  std::string fits;               // constants of each kernel, as calibrate writes them
   double tokens = 16384;
   std::string csv, report;
   bool counters = true;

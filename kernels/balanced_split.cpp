@@ -32,7 +32,11 @@ PlannedSplit plan_split(std::span<const int> keys, int tile, int workers, int cu
   for (int w = 0; w <= plan.num_workers; ++w)
     regular &= worker_first[static_cast<std::size_t>(w)] ==
                static_cast<int>(std::int64_t{stream_first.back()} * w / plan.num_workers);
-  if (regular) plan.tiles = stream_first[1], plan.keys = keys[0], plan.total = stream_first.back();
+  if (regular) {
+    plan.tiles = stream_first[1], plan.keys = keys[0], plan.total = stream_first.back();
+    plan.by_tiles = Divisor(plan.tiles), plan.by_total = Divisor(plan.total);
+    plan.by_workers = Divisor(plan.num_workers);
+  }
   return planned;
 }
 

@@ -8,16 +8,16 @@ namespace kvroof::kernels {
 /// {first tile, its stream} of a worker.
 __device__ __forceinline__ int2 worker_range(const BalancedPlan& p, int w) {
   if (p.tiles == 0) return p.workers[w];
-  const int first = p.total * w / p.num_workers;
-  return make_int2(first, first / p.tiles);
+  const int first = p.by_workers.quotient(p.total * w);
+  return make_int2(first, p.by_tiles.quotient(first));
 }
 /// {first tile, keys, first worker, last worker} of a stream. Tile t belongs to the last worker
 /// whose range starts at or before it: floor(total·w / workers) <= t.
 __device__ __forceinline__ int4 stream_range(const BalancedPlan& p, int s) {
   if (p.tiles == 0) return p.streams[s];
   const int first = s * p.tiles, next = first + p.tiles;
-  return make_int4(first, p.keys, ((first + 1) * p.num_workers - 1) / p.total,
-                   (next * p.num_workers - 1) / p.total);
+  return make_int4(first, p.keys, p.by_total.quotient((first + 1) * p.num_workers - 1),
+                   p.by_total.quotient(next * p.num_workers - 1));
 }
 
 /// A worker's piece of one stream: tiles [begin, end) of the stream's own count.

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/device.hpp"
+#include "kernels/divisor.cuh"
 #include "model/attention/balanced_split.hpp"
 
 namespace kvroof::kernels {
@@ -19,6 +20,7 @@ struct BalancedPlan {
   /// Streams of one length cut into equal ranges need no tables: tiles and keys of each stream, and
   /// tiles in all; tiles = 0: read the tables.
   int tiles = 0, keys = 0, total = 0;
+  Divisor by_tiles, by_total, by_workers;
 };
 
 /// Plan and the memory it lies in.

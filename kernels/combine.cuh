@@ -21,6 +21,13 @@ __device__ __forceinline__ void wait_for_previous_kernel() {
 #endif
 }
 
+/// Lets the next kernel of the stream start its prologue.
+__device__ __forceinline__ void allow_next_kernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 /// One block a row: kD / 4 threads hold one quad of columns each, and as many such groups as fit
 /// take every kGroups-th split. At most kMaxSplits splits.
 template <int kD>

@@ -1,6 +1,8 @@
 // Division by a number that is the same for a whole launch, without the conversions to and from
 // floating point that a plain integer division runs on the XU pipe, beside the exponentials.
 #pragma once
+#include <cuda_runtime.h>
+
 #include <bit>
 
 namespace kvroof::kernels {
@@ -21,7 +23,8 @@ struct Divisor {
 
   __device__ int quotient(int n) const {
     const auto u = static_cast<unsigned>(n);
-    return static_cast<int>((__umulhi(u, multiplier) + u) >> shift);
+    const auto high = static_cast<unsigned>((1ull * u * multiplier) >> 32);
+    return static_cast<int>((high + u) >> shift);
   }
   __device__ int remainder(int n, int quotient) const { return n - quotient * divisor; }
 };

@@ -11,6 +11,7 @@
 #pragma once
 #include <type_traits>
 
+#include "kernels/combine.cuh"
 #include "kernels/divisor.cuh"
 #include "kernels/online_softmax.cuh"
 #include "kernels/split_kv.hpp"
@@ -294,13 +295,6 @@ __device__ __forceinline__ void store_merged(const SplitParams& p, const Rows& r
       if (col == 0 && p.lse != nullptr) p.lse[row] = lse2 * 0.6931471805599453f;
     }
   }
-}
-
-/// Lets the next kernel of the stream start its prologue.
-__device__ __forceinline__ void allow_next_kernel() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
 }
 
 /// One block per (split, 16 packed query rows, request and K/V head). Cache gives

@@ -2,6 +2,7 @@
 #include "kernels/attention/gqa_decode_tma.cuh"
 #include "kernels/attention_op.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 #include <random>
@@ -35,8 +36,26 @@ void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
   static const cudaError_t ready =
       cudaFuncSetAttribute(gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  gqa_tma::decode<T><<<p.plan.num_workers, T::kThreads, kSmem, stream>>>(p);
-  CUDA_CHECK(cudaGetLastError());
+  // Barriers and tensor maps are made ready while the kernel before this one ends.
+  cudaLaunchAttribute attrs[2]{{.id = cudaLaunchAttributeProgrammaticStreamSerialization},
+                               {.id = cudaLaunchAttributeClusterDimension}};
+  attrs[0].val.programmaticStreamSerializationAllowed = 1;
+  attrs[1].val.clusterDim = {p.clusters ? unsigned{gqa_tma::kCluster} : 1, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = p.plan.num_workers, config.blockDim = T::kThreads;
+  config.dynamicSmemBytes = kSmem, config.stream = stream;
+  config.attrs = attrs, config.numAttrs = 2;
+  CUDA_CHECK(cudaLaunchKernelEx(&config, gqa_tma::decode<T>, p));
+}
+
+/// Who reads what of streams of so many keys: equal ranges, since an SM less is bandwidth less.
+/// Where a cluster for each stream fills nearly all SMs, they merge through shared memory.
+PlannedSplit plan_decode(const std::vector<int>& keys, int tile, bool& clusters, int cut) {
+  const int streams = static_cast<int>(keys.size()), sms = gpu().num_sms;
+  const bool equal = std::all_of(keys.begin(), keys.end(), [&](int k) { return k == keys[0]; });
+  const int blocks = gqa_tma::kCluster * streams;
+  clusters = clusters && equal && keys[0] > tile && blocks <= sms && 10 * blocks >= 9 * sms;
+  return clusters ? plan_split(keys, tile, blocks, 0) : plan_split(keys, tile, sms, cut);
 }
 
 /// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.
@@ -83,8 +102,9 @@ Case make(const Args& args) {
   for (std::int64_t r = 0; r < call.b; ++r)
     keys.insert(keys.end(), static_cast<std::size_t>(call.h_kv * row_blocks),
                 static_cast<int>(call.keys(r)));
+  bool clusters = arg(args, "cluster", 1) != 0;
   const PlannedSplit planned =
-      plan_split(keys, keys_of_block, gpu().num_sms, static_cast<int>(arg(args, "cut", 2)));
+      plan_decode(keys, keys_of_block, clusters, static_cast<int>(arg(args, "cut", 2)));
   const std::size_t partial_rows = 2 * 16 * static_cast<std::size_t>(planned.plan.num_workers);
   const Buffer partials(partial_rows * static_cast<std::size_t>(d + 1) * sizeof(float));
   const Buffer tickets = to_device(std::vector<unsigned>(keys.size()));
@@ -93,7 +113,8 @@ Case make(const Args& args) {
     const std::int64_t s = page > 0 ? page : call.s_kv;
     const std::int64_t b = static_cast<std::int64_t>(cache.bytes()) / 2 / d / s / call.h_kv;
     return hopper::tile_map(hopper::contiguous(cache.as(), b, call.h_kv, s, d),
-                            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, keys_of_warp);
+                            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, keys_of_warp, 0, 128,
+                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B);
   };
   const gqa_tma::Params p{
       .k = map(data.k),
@@ -102,16 +123,18 @@ Case make(const Args& args) {
       .max_pages = call.k_rows.max_pages,
       .page_log2 = page > 0 ? std::countr_zero(static_cast<unsigned>(page)) : 0,
       .plan = planned.plan,
-      .row_blocks = row_blocks,
       .h_q = static_cast<int>(call.h_q),
-      .h_kv = static_cast<int>(call.h_kv),
       .s_q = static_cast<int>(call.s_q),
+      .row_blocks = Divisor(row_blocks),
+      .h_kv = Divisor(static_cast<int>(call.h_kv)),
+      .group = Divisor(static_cast<int>(call.h_q / call.h_kv)),
       .q = data.q.as<bf16>(),
       .o = data.o.as<bf16>(),
       .lse = data.lse.as<float>(),
       .part_o = partials.as<float>(),
       .part_lse2 = partials.as<float>() + partial_rows * static_cast<std::size_t>(d),
       .tickets = tickets.as<unsigned>(),
+      .clusters = clusters,
       .scale = static_cast<float>(call.scale)};
   const auto launch = [=, keep = std::vector{partials, tickets, table, planned.streams,
                                              planned.workers, data.q, data.k, data.v, data.o,
@@ -125,17 +148,18 @@ Case make(const Args& args) {
                              .row_lanes = 4,
                              .mma_sync = true,
                              .overlap = 1};
-  const attention::Cost cost =
-      attention::decode(x, {}, on_chip(),
-                        {.tile = tile,
-                         .even = attention::EvenRanges{
-                             .partial_rows = double{1} * planned.split.pieces *
-                                             static_cast<double>(call.s_q) * x.group() / row_blocks,
-                             .ctas = double{1} * planned.plan.num_workers,
-                             .fused_combine = true}});
+  const attention::Cost cost = attention::decode(
+      x, {}, on_chip(),
+      {.tile = tile,
+       .even = attention::EvenRanges{.partial_rows = clusters ? 0  // they stay in shared memory
+                                                              : double{1} * planned.split.pieces *
+                                                                    static_cast<double>(call.s_q) *
+                                                                    x.group() / row_blocks,
+                                     .ctas = double{1} * planned.plan.num_workers,
+                                     .fused_combine = true}});
   return {.name = "gqa_decode_tma " + shape_name(x) +
                   (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
-                  std::to_string(planned.split.pieces),
+                  std::to_string(planned.split.pieces) + (clusters ? " clusters" : ""),
           .op = attention_op("flash_decoding", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};

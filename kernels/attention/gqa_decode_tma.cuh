@@ -21,7 +21,8 @@
 #include <cstdint>
 
 #include "kernels/balanced_split.cuh"
-#include "kernels/hopper/tma.cuh"
+#include "kernels/divisor.cuh"
+#include "kernels/hopper/cluster.cuh"
 #include "kernels/online_softmax.cuh"
 
 namespace kvroof::kernels::gqa_tma {
@@ -43,44 +44,75 @@ struct Smem {
   struct alignas(1024) Stage {
     Rows k, v;
   };
-  Stage ring[T::kWarps][T::kStages];
+  struct Part {  // result of the block, for its cluster
+    float4 o[T::kRows][T::kD / 4];
+    float lse2[T::kRows];
+  };
+  union {
+    Stage ring[T::kWarps][T::kStages];
+    Part part;
+  };
   float o[T::kWarps][T::kMergeRows][T::kD + 4];  // results of the warps, at the end of a piece
   float max2[T::kWarps][T::kMergeRows], sum[T::kWarps][T::kMergeRows];  // maximum in units of 2^x
   hopper::Mbarrier full[T::kWarps][T::kStages];
   unsigned ticket;
 };
 
+/// SMs come in pairs, and groups of larger clusters leave some without work.
+inline constexpr int kCluster = 2;
+
 struct Params {
   CUtensorMap k, v;
   const int* table;  // [b, max_pages], or null: k, v are dense
   int max_pages, page_log2;
   BalancedPlan plan;  // streams are [b, h_kv, row_blocks]
-  int row_blocks, h_q, h_kv, s_q;
+  int h_q, s_q;
+  Divisor row_blocks, h_kv, group;  // row_blocks: of 16 of the s_q·group rows
   const bf16* q;
   bf16* o;
   float *lse, *part_o, *part_lse2;  // [b, s_q, h_q] or null; [2·workers, 16(, d)]
   unsigned* tickets;                // [streams], 0 between launches
+  bool clusters;                    // a stream is the work of one cluster; else tickets count
   float scale;
 };
 
 /// The packed query rows of a stream: row r is head kv_head·G + r % G of token r / G.
 struct Rows {
-  int request, kv_head, group, first, count;
+  int request, kv_head, first, count;
   __device__ Rows(const Params& p, int stream) {
-    const int head = stream / p.row_blocks;
-    request = head / p.h_kv, kv_head = head % p.h_kv, group = p.h_q / p.h_kv;
-    first = stream % p.row_blocks * 16, count = ::min(16, p.s_q * group - first);
+    const int head = p.row_blocks.quotient(stream);
+    request = p.h_kv.quotient(head), kv_head = p.h_kv.remainder(head, request);
+    first = p.row_blocks.remainder(stream, head) * 16;
+    count = ::min(16, p.s_q * p.group.divisor - first);
   }
-  __device__ int token(int r) const { return (first + r) / group; }
+  __device__ int token(const Params& p, int r) const { return p.group.quotient(first + r); }
   __device__ std::int64_t row(const Params& p, int r) const {
-    return (static_cast<std::int64_t>(request) * p.s_q + token(r)) * p.h_q + kv_head * group +
-           (first + r) % group;
+    const int t = token(p, r);
+    return (static_cast<std::int64_t>(request) * p.s_q + t) * p.h_q + kv_head * p.group.divisor +
+           p.group.remainder(first + r, t);
   }
 };
 
+/// A operand [16, kD] of mma: the rows that exist, zeros below them.
+template <class T>
+__device__ __forceinline__ void load_queries(std::uint32_t (&q)[T::kD / 16][4], const Params& p,
+                                             const Rows& rows, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int r = lane / 4 + 8 * half;
+    const bf16* row = p.q + rows.row(p, r) * T::kD + 2 * (lane % 4);
+#pragma unroll
+    for (int c = 0; c < T::kD / 16; ++c)
+#pragma unroll
+      for (int hi = 0; hi < 2; ++hi)
+        q[c][2 * hi + half] =
+            r < rows.count ? *reinterpret_cast<const std::uint32_t*>(row + 16 * c + 8 * hi) : 0;
+  }
+}
+
 // ---- feeding ----------------------------------------------------------------------------------
 
-/// Runs ahead of its warp, tile by tile, over the pieces of the worker.
+/// Runs ahead of its warp, tile by tile, over the pieces of the worker. Lane 0 drives it.
 template <class T>
 struct Feed {
   const Params& p;
@@ -103,15 +135,14 @@ struct Feed {
     if (p.table == nullptr) return;
     page = key() < keys ? p.table[request * p.max_pages + (key() >> p.page_log2)] : 0;
   }
-  __device__ void next_piece() {
-    if (walk.done()) return;
+  __device__ Rows next_piece() {
     const Piece piece = walk.next();
     const Rows rows(p, piece.stream);
     request = rows.request, kv_head = rows.kv_head;
     tile = piece.begin, end = piece.end, keys = piece.keys;
-    look_up();
+    return rows;
   }
-  /// Asks for one tile, if there is one. Lane 0.
+  /// Asks for one tile, if there is one.
   __device__ void load() {
     if (tile == end) return;
     auto& to = smem.ring[warp][stage];
@@ -122,8 +153,15 @@ struct Feed {
     hopper::load_tile(&to.k, p.k, full, row, kv_head, at);
     hopper::load_tile(&to.v, p.v, full, row, kv_head, at);
     stage = stage + 1 == T::kStages ? 0 : stage + 1;
-    if (++tile == end) next_piece();
-    else look_up();
+    if (++tile == end) {
+      if (walk.done()) return;
+      const Rows rows = next_piece();
+      // Its q into L2, a row or two a warp: in the full queue to HBM it would wait for
+      // microseconds.
+      for (int r = warp; r < rows.count; r += T::kWarps)
+        hopper::prefetch_l2(p.q + rows.row(p, r) * T::kD, T::kD * 2);
+    }
+    look_up();
   }
 };
 
@@ -204,25 +242,52 @@ struct Merged {
   float lse2;
 };
 
-/// Weighted mean of `count` results; o(i) columns of the i-th, lse2(i) its weight's logarithm.
-template <class O, class Lse>
-__device__ __forceinline__ Merged merge(int count, const O& o, const Lse& lse2) {
-  float top = -INFINITY;
-  for (int i = 0; i < count; ++i) top = fmaxf(top, lse2(i));
-  const float shift = top == -INFINITY ? 0.f : top;
-  float sum = 0;
-  float4 x = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-  for (int i = 0; i < count; ++i) {
-    const float weight = exp2_approx(lse2(i) - shift);
-    const float4 part = o(i);
-    sum += weight;
-    x.x += weight * part.x, x.y += weight * part.y, x.z += weight * part.z, x.w += weight * part.w;
+/// Weighted mean of results that arrive one after another: o, and its weight's logarithm lse2.
+struct Mean {
+  float4 o = make_float4(0, 0, 0, 0);
+  float top = -INFINITY, sum = 0;  // `sum` weights in units of 2^top
+
+  /// kCount results at once; the first `count` exist. All loads leave before the first is used.
+  template <int kCount, class O, class Lse>
+  __device__ __forceinline__ void add(int count, const O& part, const Lse& part_lse2) {
+    float4 x[kCount];
+    float lse2[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      lse2[i] = i < count ? part_lse2(i) : -INFINITY;
+      x[i] = i < count ? part(i) : make_float4(0, 0, 0, 0);
+    }
+    float larger = top;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) larger = fmaxf(larger, lse2[i]);
+    const float shift = larger == -INFINITY ? 0.f : larger, correction = exp2_approx(top - shift);
+    top = larger, sum *= correction;
+    o.x *= correction, o.y *= correction, o.z *= correction, o.w *= correction;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const float weight = exp2_approx(lse2[i] - shift);
+      sum += weight;
+      o.x += weight * x[i].x, o.y += weight * x[i].y;
+      o.z += weight * x[i].z, o.w += weight * x[i].w;
+    }
   }
-  const float inverse = sum > 0 ? 1 / sum : 0.f;
-  return {make_float4(x.x * inverse, x.y * inverse, x.z * inverse, x.w * inverse),
-          sum > 0 ? top + log2f(sum) : -INFINITY};
-}
+  /// Of the lane whose number differs in the bits of `mask`; both get the sum.
+  __device__ __forceinline__ void add_lane(int mask) {
+    const auto theirs = [&](float x) { return __shfl_xor_sync(~0u, x, mask); };
+    const Mean other{make_float4(theirs(o.x), theirs(o.y), theirs(o.z), theirs(o.w)), theirs(top),
+                     theirs(sum)};
+    const float larger = fmaxf(top, other.top), shift = larger == -INFINITY ? 0.f : larger;
+    const float a = exp2_approx(top - shift), b = exp2_approx(other.top - shift);
+    top = larger, sum = a * sum + b * other.sum;
+    o.x = a * o.x + b * other.o.x, o.y = a * o.y + b * other.o.y;
+    o.z = a * o.z + b * other.o.z, o.w = a * o.w + b * other.o.w;
+  }
+  __device__ __forceinline__ Merged merged() const {
+    const float inverse = sum > 0 ? 1 / sum : 0.f;
+    return {make_float4(o.x * inverse, o.y * inverse, o.z * inverse, o.w * inverse),
+            sum > 0 ? top + log2f(sum) : -INFINITY};
+  }
+};
 
 __device__ __forceinline__ void store(const Params& p, std::int64_t row, int d, int column,
                                       const Merged& m) {
@@ -257,6 +322,9 @@ __device__ __forceinline__ void merge_warps(const Params& p, Smem<T>& smem, cons
                    sum > 0 ? top + log2f(sum) : -INFINITY};
     if (piece.whole) {
       store(p, rows.row(p, first + r), T::kD, column, m);
+    } else if (p.clusters) {
+      smem.part.o[first + r][column / 4] = m.o;
+      if (column == 0) smem.part.lse2[first + r] = m.lse2;
     } else {
       const std::int64_t row = static_cast<std::int64_t>(piece.slot) * T::kRows + first + r;
       *reinterpret_cast<float4*>(p.part_o + row * T::kD + column) = m.o;
@@ -265,33 +333,70 @@ __device__ __forceinline__ void merge_warps(const Params& p, Smem<T>& smem, cons
   }
 }
 
+/// Counts a piece of a stream. What the block wrote before is visible to whoever counts later: the
+/// barrier before it orders the block's writes, the release carries them on.
+__device__ __forceinline__ unsigned take_ticket(unsigned* tickets) {
+  unsigned before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(tickets)
+               : "memory");
+  return before;
+}
+
 /// The last piece of a cut stream finds all partial results written and merges them.
 template <class T>
 __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, const Piece& piece,
                                              const Rows& rows) {
-  constexpr int kQuads = T::kD / 4;
+  constexpr int kQuads = T::kD / 4, kAtOnce = 9;
   const int4 stream = stream_range(p.plan, piece.stream);
   const int pieces = stream.w - stream.z + 1;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) smem.ticket = atomicAdd(p.tickets + piece.stream, 1u);
+  __syncthreads();  // all partial results of this block are written
+  if (threadIdx.x == 0) smem.ticket = take_ticket(p.tickets + piece.stream);
   __syncthreads();
   if (smem.ticket + 1 != static_cast<unsigned>(pieces)) return;
-  __threadfence();
   if (threadIdx.x == 0) p.tickets[piece.stream] = 0;
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
+  // Two lanes a quad of columns: one takes the even pieces, one the odd. A warp takes 16 quads, so
+  // all its lanes leave the loop together.
+  const int odd = threadIdx.x % 2;
+  for (int i = threadIdx.x / 2; i < rows.count * kQuads; i += T::kThreads / 2) {
     const int r = i / kQuads, column = i % kQuads * 4;
-    const auto row = [&](int n) {
-      return static_cast<std::int64_t>(slot_of(stream.z + n, stream.z)) * T::kRows + r;
-    };
-    store(p, rows.row(p, r), T::kD, column,
-          merge(
-              pieces,
-              [&](int n) {
-                return __ldcg(reinterpret_cast<const float4*>(p.part_o + row(n) * T::kD + column));
-              },
-              [&](int n) { return __ldcg(p.part_lse2 + row(n)); }));
+    Mean mean;
+#pragma unroll 1
+    for (int first = odd; first < pieces; first += 2 * kAtOnce) {
+      const auto row = [&](int n) {
+        const int worker = stream.z + first + 2 * n;
+        return static_cast<std::int64_t>(slot_of(worker, stream.z)) * T::kRows + r;
+      };
+      mean.add<kAtOnce>(
+          (pieces - first + 1) / 2,
+          [&](int n) {
+            return __ldcg(reinterpret_cast<const float4*>(p.part_o + row(n) * T::kD + column));
+          },
+          [&](int n) { return __ldcg(p.part_lse2 + row(n)); });
+    }
+    mean.add_lane(1);
+    if (odd == 0) store(p, rows.row(p, r), T::kD, column, mean.merged());
   }
+}
+
+/// The blocks of a cluster hold one stream: each merges its half of the columns.
+template <class T>
+__device__ __forceinline__ void merge_cluster(const Params& p, const Smem<T>& smem,
+                                              const Rows& rows) {
+  constexpr int kQuads = T::kD / 4;
+  hopper::cluster_sync();  // all results are written
+  const int rank = hopper::cluster_rank();
+  for (int i = rank + kCluster * threadIdx.x; i < rows.count * kQuads;
+       i += kCluster * T::kThreads) {
+    const int r = i / kQuads, quad = i % kQuads;
+    Mean mean;
+    mean.add<kCluster>(
+        kCluster, [&](int n) { return hopper::load_peer(smem.part.o[r][quad], n); },
+        [&](int n) { return hopper::load_peer(smem.part.lse2[r], n); });
+    store(p, rows.row(p, r), T::kD, 4 * quad, mean.merged());
+  }
+  hopper::cluster_sync();  // all have read
 }
 
 // ---- kernel -----------------------------------------------------------------------------------
@@ -308,29 +413,22 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
   }
   __syncwarp();
   if (threadIdx.x == 0) hopper::prefetch_map(p.k), hopper::prefetch_map(p.v);
+  allow_next_kernel();  // its prologue may run under our last tiles
+  auto walk = PieceWalk<T::kBlockKeys>::of(p.plan, static_cast<int>(blockIdx.x));
+  Piece piece = walk.next();
+  Rows rows(p, piece.stream);
   Feed<T> feed(p, smem, warp);
+  wait_for_previous_kernel();  // which may have written q, K and V
+  std::uint32_t q[T::kD / 16][4];
+  if (lane == 0) feed.look_up(), feed.load();
+  load_queries<T>(q, p, rows,
+                  lane);  // behind the whole ring, 24 MiB on all SMs, they wait for 6 us
   if (lane == 0)
-    for (int i = 0; i < T::kStages; ++i) feed.load();
+    for (int i = 1; i < T::kStages; ++i) feed.load();
 
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
   hopper::Ring<T::kStages> ring;
-  auto walk = PieceWalk<T::kBlockKeys>::of(p.plan, static_cast<int>(blockIdx.x));
-  while (!walk.done()) {
-    const Piece piece = walk.next();
-    const Rows rows(p, piece.stream);
-    std::uint32_t q[T::kD / 16][4];
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int r = lane / 4 + 8 * half;
-      const bf16* row = p.q + rows.row(p, r) * T::kD + 2 * (lane % 4);
-#pragma unroll
-      for (int c = 0; c < T::kD / 16; ++c)
-#pragma unroll
-        for (int hi = 0; hi < 2; ++hi)
-          q[c][2 * hi + half] =
-              r < rows.count ? *reinterpret_cast<const std::uint32_t*>(row + 16 * c + 8 * hi) : 0;
-    }
-
+  while (true) {
     float o[T::kD / 8][4] = {};
     OnlineSoftmax softmax;
     const int diagonal = piece.keys - p.s_q;  // token t sees keys up to diagonal + t
@@ -351,7 +449,7 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
               const int j = key + 8 * t + 2 * (lane % 4) + e % 2, r = lane / 4 + e / 2 * 8;
-              if (j > diagonal + rows.token(r) || j >= piece.keys) s[t][e] = -INFINITY;
+              if (j > diagonal + rows.token(p, r) || j >= piece.keys) s[t][e] = -INFINITY;
             }
           moved = softmax.update<true>(s, scale);
           if (key + T::kKeys > piece.keys) clear_rows<T>(stage.v, piece.keys - key, lane);
@@ -363,6 +461,10 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
       if (lane == 0) feed.load();
     }
     softmax.finish();
+    const bool more = !walk.done();
+    const Piece next = more ? walk.next() : piece;
+    const Rows next_rows(p, next.stream);
+    if (more) load_queries<T>(q, p, next_rows, lane);  // they arrive while this piece is merged
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (8 * half >= rows.count) break;
@@ -379,7 +481,12 @@ __global__ void __launch_bounds__(T::kThreads, 1) decode(const __grid_constant__
       merge_warps<T>(p, smem, piece, rows, 8 * half);
       __syncthreads();
     }
-    if (!piece.whole) merge_stream<T>(p, smem, piece, rows);
+    if (!piece.whole) {
+      if (p.clusters) merge_cluster<T>(p, smem, rows);
+      else merge_stream<T>(p, smem, piece, rows);
+    }
+    if (!more) break;
+    piece = next, rows = next_rows;
   }
 #endif
 }

@@ -29,6 +29,31 @@ __device__ __forceinline__ void arrive_at(Mbarrier& barrier, int rank) {
       : "memory");
 }
 
+/// What lies at the same place in block `rank` of the cluster; between two cluster_sync().
+__device__ __forceinline__ std::uint32_t peer_address(const void* mine, int rank) {
+  std::uint32_t there;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
+               : "=r"(there)
+               : "r"(shared_address(mine)), "r"(rank));
+  return there;
+}
+__device__ __forceinline__ float load_peer(const float& mine, int rank) {
+  float x;
+  asm volatile("ld.shared::cluster.f32 %0, [%1];"
+               : "=f"(x)
+               : "r"(peer_address(&mine, rank))
+               : "memory");
+  return x;
+}
+__device__ __forceinline__ float4 load_peer(const float4& mine, int rank) {
+  float4 x;
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+               : "r"(peer_address(&mine, rank))
+               : "memory");
+  return x;
+}
+
 /// load_tile() into the same place of every block of the cluster whose bit is set in `blocks`; the
 /// bytes count towards `full` of each.
 __device__ __forceinline__ void load_tile_to(std::uint16_t blocks, void* tile,

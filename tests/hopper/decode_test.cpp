@@ -66,6 +66,20 @@ TEST_CASE("gqa_decode_tma: one key, one tile, wide groups, several row blocks") 
   check("gqa_decode_tma", {{"b", 5}, {"h_q", 16}, {"h_kv", 4}, {"s_q", 4}, {"s_kv", 3000}});
 }
 
+TEST_CASE("gqa_decode_tma: a stream a cluster, and the same shapes cut anywhere") {
+  for (const double cluster : {1., 0.}) {
+    for (const double b : {1., 2., 4., 8.})  // 64 streams fill clusters of 2
+      for (const double s_kv : {2048., 2100., 8191.})
+        check("gqa_decode_tma",
+              {{"b", b}, {"h_q", 32}, {"h_kv", 8}, {"s_kv", s_kv}, {"cluster", cluster}});
+    for (const double d : {64., 256.})
+      check("gqa_decode_tma",
+            {{"b", 7}, {"h_q", 8}, {"h_kv", 1}, {"s_kv", 5000}, {"d", d}, {"cluster", cluster}});
+    check("gqa_decode_tma",
+          {{"b", 4}, {"h_q", 48}, {"h_kv", 2}, {"s_q", 2}, {"s_kv", 3000}, {"cluster", cluster}});
+  }
+}
+
 TEST_CASE("gqa_decode_tma: random shapes, dense and paged") {
   Random random;
   for (int i = 0; i < 32; ++i) {
