@@ -39,6 +39,7 @@
 #pragma once
 #include "kernels/hopper/mla/output.cuh"
 #include "kernels/hopper/mla/scores.cuh"
+#include "kernels/hopper/mla/widen.cuh"
 
 namespace kvroof::kernels::mla {
 
@@ -61,11 +62,37 @@ __global__ void __launch_bounds__(kThreads, 1) decode(const __grid_constant__ Pa
     scores<kCluster>(smem, p);
   } else {
     give_back_registers<160>();
-    output<kCluster>(smem, p, warpgroup - 1);
+    output<BySelf<kCluster>>(smem, p, warpgroup - 1);
   }
   if constexpr (kCluster > 1) {
     __syncwarp();
     cluster_sync();  // no block leaves while another may still write to it
+  }
+#endif
+}
+
+/// The same over an FP8 latent: widen.cuh.
+__global__ void __launch_bounds__(512, 1) decode_fp8(const __grid_constant__ WidenedParams w) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ __align__(1024) std::uint8_t raw[];
+  auto& smem = *reinterpret_cast<WidenedSmem*>(raw);
+  if (threadIdx.x == 0) {
+    smem.q_full.init(1), smem.q_used.init(4);
+    for (Mbarrier& full : smem.full) full.init(128);
+    for (Mbarrier& used : smem.used) used.init(8);
+    fence_barrier_init();
+  }
+  __syncthreads();
+  const int warpgroup = warpgroup_index();
+  if (warpgroup == 0) {
+    give_back_registers<104>();
+    scores_of_widened(smem, w.p);
+  } else if (warpgroup == 3) {
+    give_back_registers<88>();
+    widen(smem, w);
+  } else {
+    take_registers<160>();
+    output<ByWidening>(smem, w.p, warpgroup - 1);
   }
 #endif
 }
