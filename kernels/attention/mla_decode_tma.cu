@@ -2,6 +2,8 @@
 #include "kernels/attention/mla_decode_tma.cuh"
 
 #include <bit>
+#include <cstring>
+#include <random>
 #include <stdexcept>
 
 #include "kernels/hopper/entries.hpp"
@@ -27,15 +29,76 @@ void launch_decode(const mla::Params& p, cudaStream_t stream) {
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, p));
 }
 
+void launch_decode_fp8(const mla::WidenedParams& w, cudaStream_t stream) {
+  static const cudaError_t ready = cudaFuncSetAttribute(
+      mla::decode_fp8, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(mla::WidenedSmem));
+  CUDA_CHECK(ready);
+  mla::decode_fp8<<<static_cast<unsigned>(w.p.plan.num_workers), 512, sizeof(mla::WidenedSmem),
+                    stream>>>(w);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+/// A latent of 656-byte tokens: codes of about unit spread, scales between 0.5 and 1.5.
+struct Fp8Latent {
+  std::size_t tokens;
+  Buffer bytes;
+
+  void refill() const {
+    fill_random(bytes, Dtype::fp8);
+    std::mt19937 random(static_cast<std::uint32_t>(fresh_seed()));
+    std::uniform_real_distribution<float> near_one(0.5f, 1.5f);
+    std::vector<float> scales(4 * tokens);
+    for (float& s : scales) s = near_one(random);
+    const Buffer rope(tokens * 128);
+    fill_random(rope, Dtype::bf16);
+    CUDA_CHECK(cudaMemcpy2D(bytes.as<std::uint8_t>() + mla::kLatent, mla::kTokenBytes,
+                            scales.data(), 16, 16, tokens, cudaMemcpyHostToDevice));
+    CUDA_CHECK(cudaMemcpy2D(bytes.as<std::uint8_t>() + mla::kLatent + 16, mla::kTokenBytes,
+                            rope.as(), 128, 128, tokens, cudaMemcpyDeviceToDevice));
+  }
+  /// [tokens, 576], exactly
+  std::vector<float> values() const {
+    const auto raw = to_host<std::uint8_t>(bytes);
+    std::vector<float> values(tokens * mla::kRow);
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const std::uint8_t* token = raw.data() + t * mla::kTokenBytes;
+      float scale[4];
+      std::memcpy(scale, token + mla::kLatent, sizeof scale);
+      for (std::size_t c = 0; c < mla::kRow; ++c) {
+        float& value = values[t * mla::kRow + c];
+        if (c < mla::kLatent) {
+          __nv_fp8_e4m3 code;
+          code.__x = token[c];
+          value = static_cast<float>(code) * scale[c / 128];
+        } else {
+          std::uint16_t bits;
+          std::memcpy(&bits, token + mla::kLatent + 16 + 2 * (c - mla::kLatent), sizeof bits);
+          value = std::bit_cast<float>(std::uint32_t{bits} << 16);
+        }
+      }
+    }
+    return values;
+  }
+};
+
 Case make(const Args& args) {
   require_sm90a("mla_decode_tma");
-  const MlaData data = mla_data(args);
+  MlaData data = mla_data(args);
+  const bool fp8 = arg(args, "fp8", 0) != 0;
+  Fp8Latent latent;
+  if (fp8) {
+    const std::size_t tokens = data.attention.k.bytes() / 2 / MlaData::kRow;
+    data.attention.k = data.attention.v = Buffer(16);
+    latent = {tokens, Buffer(tokens * mla::kTokenBytes)};
+    latent.refill();
+    data.attention.k_values = data.attention.v_values = [latent] { return latent.values(); };
+  }
   const reference::Attention& call = data.attention.call;
   if (data.page % mla::kKeys != 0)
     throw std::invalid_argument("mla_decode_tma: pages are multiples of 64 tokens");
   const int rows = static_cast<int>(call.s_q * call.h_q);
   const int row_blocks = (rows + mla::kRows - 1) / mla::kRows;
-  const int cluster = static_cast<int>(arg(args, "cluster", row_blocks % 2 == 0 ? 2 : 1));
+  const int cluster = fp8 ? 1 : static_cast<int>(arg(args, "cluster", row_blocks % 2 == 0 ? 2 : 1));
   const int groups = row_blocks / cluster;
 
   std::vector<int> keys;
@@ -62,21 +125,22 @@ Case make(const Args& args) {
   const auto cache_map = [&](int blocks) {
     return map(data.attention.k, pages, data.page, 64 * blocks);
   };
-  const mla::Params p{.q = {q_map(5), q_map(4)},
-                      .cache = {cache_map(5), cache_map(4)},
-                      .table = data.table.as<int>(),
-                      .max_pages = data.max_pages,
-                      .page_tiles_log2 = std::countr_zero(static_cast<unsigned>(data.page)) - 6,
-                      .plan = planned.plan,
-                      .groups = groups,
-                      .rows = rows,
-                      .h_q = static_cast<int>(call.h_q),
-                      .s_q = static_cast<int>(call.s_q),
-                      .o = data.attention.o.as<bf16>(),
-                      .lse = data.attention.lse.as<float>(),
-                      .part_o = partials.as<float>(),
-                      .part_lse2 = partials.as<float>() + partial_rows * mla::kLatent,
-                      .scale = static_cast<float>(call.scale)};
+  mla::Params p{.q = {q_map(5), q_map(4)},
+                .table = data.table.as<int>(),
+                .max_pages = data.max_pages,
+                .page_tiles_log2 = std::countr_zero(static_cast<unsigned>(data.page)) - 6,
+                .plan = planned.plan,
+                .groups = groups,
+                .rows = rows,
+                .h_q = static_cast<int>(call.h_q),
+                .s_q = static_cast<int>(call.s_q),
+                .o = data.attention.o.as<bf16>(),
+                .lse = data.attention.lse.as<float>(),
+                .part_o = partials.as<float>(),
+                .part_lse2 = partials.as<float>() + partial_rows * mla::kLatent,
+                .scale = static_cast<float>(call.scale)};
+  if (!fp8) p.cache[0] = cache_map(5), p.cache[1] = cache_map(4);
+  const mla::WidenedParams widened{p, latent.bytes.as<std::uint8_t>()};
   const MergeParams merge{.plan = planned.plan,
                           .part_o = p.part_o,
                           .part_lse2 = p.part_lse2,
@@ -87,29 +151,48 @@ Case make(const Args& args) {
                           .request_rows = rows};
   const bool cut = planned.split.cut_streams > 0;
   const dim3 merge_grid(static_cast<unsigned>(rows), static_cast<unsigned>(call.b));
-  const auto launch =
-      [=, keep = std::vector{partials, planned.streams, planned.workers}](cudaStream_t stream) {
-        if (cluster == 2) launch_decode<2>(p, stream);
-        else launch_decode<1>(p, stream);
-        if (!cut) return;
-        cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
-        early.val.programmaticStreamSerializationAllowed = 1;
-        cudaLaunchConfig_t config{};
-        config.gridDim = merge_grid, config.blockDim = mla::kLatent / 4, config.stream = stream;
-        config.attrs = &early, config.numAttrs = 1;
-        CUDA_CHECK(cudaLaunchKernelEx(&config, merge_pieces<mla::kLatent>, merge));
-      };
+  const auto launch = [=, keep = std::vector{partials, planned.streams, planned.workers,
+                                             latent.bytes}](cudaStream_t stream) {
+    if (fp8) launch_decode_fp8(widened, stream);
+    else if (cluster == 2) launch_decode<2>(p, stream);
+    else launch_decode<1>(p, stream);
+    if (!cut) return;
+    cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = merge_grid, config.blockDim = mla::kLatent / 4, config.stream = stream;
+    config.attrs = &early, config.numAttrs = 1;
+    CUDA_CHECK(cudaLaunchKernelEx(&config, merge_pieces<mla::kLatent>, merge));
+  };
   const attention::DecodePlan plan{
       .tile = {.m = 64, .n = 64, .p_in_smem = true, .mma_rows = 64, .row_lanes = 4, .overlap = 1},
       .even = attention::EvenRanges{
           .partial_rows = double{1} * planned.split.pieces * cluster * mla::kRows,
           .ctas = double{1} * planned.plan.num_workers * cluster,
           .multicast = double{1} * cluster}};
-  const attention::Cost cost = attention::mla_decode_planned(data.shape, {}, on_chip(), plan);
+  const attention::Cost cost = attention::mla_decode_planned(
+      data.shape, {.kv = fp8 ? Dtype::fp8_per_token : Dtype::bf16}, on_chip(), plan);
   Case c = mla_decode_case("mla_decode_tma", data,
                            {.tile = plan.tile, .splits = 1, .kernels = cut ? 2 : 1}, launch);
+  if (fp8) {
+    c.name += " fp8";
+    c.verify = [verify = c.verify, latent] {
+      latent.refill();
+      return verify();
+    };
+  }
   c.op.work = cost.work, c.op.execution = cost.execution, c.op.handed_over = cost.handed_over;
   return c;
+}
+
+/// Those of every MLA decode kernel, and long ones over an FP8 latent.
+std::vector<Args> shapes() {
+  std::vector<Args> all = mla_decode_shapes();
+  for (const double h_q : {16., 64., 128.})
+    for (const double s_kv : {4096., 8192.})
+      all.push_back({{"b", 64}, {"h_q", h_q}, {"s_kv", s_kv}, {"fp8", 1}});
+  all.push_back({{"b", 64}, {"s_kv", 32768}});
+  return all;
 }
 
 }  // namespace
@@ -117,7 +200,7 @@ Case make(const Args& args) {
 Entry mla_decode_tma_entry() {
   return {.name = "mla_decode_tma",
           .title = "MLA decode on Hopper: wgmma, TMA multicast, q in registers",
-          .shapes = mla_decode_shapes(),
+          .shapes = shapes(),
           .make = make};
 }
 

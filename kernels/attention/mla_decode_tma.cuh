@@ -30,15 +30,32 @@
 // parts for both, in turn, so L2 is read once: 625 TFLOP/s, 473 without. Which cluster does what:
 // balanced_split.hpp.
 //
-// What it reaches (H200, reports/h200-sxm-141gb/decode_tma.csv): 128 heads 624 to 656 TFLOP/s, 64
-// heads 3.97 TB/s. By stall samples a tile takes about 3200 cycles: S 1400, softmax 1150, the rest
-// waits for the tile and starts wgmma; the scores warpgroup is the critical path. Tried and slower:
-// P·C beside S instead of under the softmax (-9 %), S in two halves of 32 keys so that a softmax
-// runs under the next S (-24 %: m64n32k16 cannot keep the tensor cores busy), an L2 prefetch of
-// whole tiles (-6 %).
+// What it reaches (128 heads, 64 requests of 32K): 651 TFLOP/s from a cool chip at 1980 MHz, 566 in
+// a steady run, where the 700 W limit takes the clock to 1515 MHz: 66 % of what wgmma alone keeps
+// then (864 TFLOP/s at 1785 MHz), 69 % of the tensor peak at its own clock. Two things bound it.
+//
+//   power    A schedule with 5 % fewer cycles a tile (2980) ran at a 4 % lower clock: +1.3 %.
+//   chain    By stall samples and clock stamps a tile takes 3150 cycles. A warp's queue of wgmma is
+//            short, so that issuing S takes as long as S; while P·C runs, S gets about a fifth of
+//            the tensor cores (wgmma of all warpgroups take turns, n256 beside n64). Both free
+//            running take 2253 cycles. What is lost: P·C starts late after S, and output
+//            warpgroup 0, which also loads, needs 1000 cycles to refill the ring.
+//
+// A warp of its own for the loads has no registers: 13 warps start with 152 each, and 128
+// accumulators take 154 at least. Tried and slower, or no faster: P·C beside S instead of under the
+// softmax (-9 %), S in two halves of 32 keys so that a softmax runs under the next S (-24 %:
+// m64n32k16 cannot keep the tensor cores busy), an L2 prefetch of whole tiles (-6 %), P handed over
+// before the next S is issued and P·C released with S still queued (+1.3 % at 128 heads, -7 % at
+// 64), refills one tile late (-1 %).
+//
+// racecheck reports hazards on smem.step between scores and output, in both directions. They are
+// ordered by bar.arrive of the writers and bar.sync of the readers (kPFull) and back (kStepRead),
+// the producer and consumer pattern of the PTX ISA ("bar, barrier"), which the tool does not follow
+// for bar.arrive; it reports no other address.
 #pragma once
 #include "kernels/hopper/mla/output.cuh"
 #include "kernels/hopper/mla/scores.cuh"
+#include "kernels/hopper/mla/widen.cuh"
 
 namespace kvroof::kernels::mla {
 
@@ -61,11 +78,37 @@ __global__ void __launch_bounds__(kThreads, 1) decode(const __grid_constant__ Pa
     scores<kCluster>(smem, p);
   } else {
     give_back_registers<160>();
-    output<kCluster>(smem, p, warpgroup - 1);
+    output<BySelf<kCluster>>(smem, p, warpgroup - 1);
   }
   if constexpr (kCluster > 1) {
     __syncwarp();
     cluster_sync();  // no block leaves while another may still write to it
+  }
+#endif
+}
+
+/// The same over an FP8 latent: widen.cuh.
+__global__ void __launch_bounds__(512, 1) decode_fp8(const __grid_constant__ WidenedParams w) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ __align__(1024) std::uint8_t raw[];
+  auto& smem = *reinterpret_cast<WidenedSmem*>(raw);
+  if (threadIdx.x == 0) {
+    smem.q_full.init(1), smem.q_used.init(4);
+    for (Mbarrier& full : smem.full) full.init(128);
+    for (Mbarrier& used : smem.used) used.init(8);
+    fence_barrier_init();
+  }
+  __syncthreads();
+  const int warpgroup = warpgroup_index();
+  if (warpgroup == 0) {
+    give_back_registers<104>();
+    scores_of_widened(smem, w.p);
+  } else if (warpgroup == 3) {
+    give_back_registers<88>();
+    widen(smem, w);
+  } else {
+    take_registers<160>();
+    output<ByWidening>(smem, w.p, warpgroup - 1);
   }
 #endif
 }

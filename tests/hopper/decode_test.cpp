@@ -57,6 +57,26 @@ TEST_CASE("mla_decode_tma: random shapes") {
                              {"sigma", random.from(1, 20)}});
 }
 
+TEST_CASE("mla_decode_tma over an FP8 latent: tails, pieces, random shapes") {
+  for (const double h_q : {16., 128.})
+    for (const double s_kv : {1., 63., 64., 65., 1000.})
+      check("mla_decode_tma", {{"fp8", 1}, {"h_q", h_q}, {"s_kv", s_kv}});
+  check("mla_decode_tma", {{"fp8", 1}, {"b", 150}, {"h_q", 64}, {"s_kv", 300}, {"ragged", 1}});
+  check("mla_decode_tma", {{"fp8", 1}, {"b", 3}, {"s_kv", 999}, {"block_size", 256}});
+  Random random;
+  for (int i = 0; i < 24; ++i)
+    check("mla_decode_tma", {{"fp8", 1},
+                             {"b", random.from(1, 12)},
+                             {"h_q", i % 3 == 0   ? 16
+                                     : i % 3 == 1 ? 64
+                                                  : 128},
+                             {"s_q", random.from(1, 3)},
+                             {"s_kv", random.from(2, 3000)},
+                             {"cut", random.from(0, 10)},
+                             {"ragged", random.from(0, 2)},
+                             {"sigma", random.from(1, 20)}});
+}
+
 TEST_CASE("gqa_decode_tma: one key, one tile, wide groups, several row blocks") {
   for (const double d : {64., 128., 256.})
     for (const double s_kv : {1., 15., 16., 128., 129., 1000.})

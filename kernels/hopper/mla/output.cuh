@@ -4,15 +4,29 @@
 
 namespace kvroof::kernels::mla {
 
+/// How a kernel feeds its ring: which of the tiles and how, to output().
+///   kStages of the ring, kQInRing whether q takes a place in it, kFeeds whether output warpgroup 0
+///   loads it, kColumns of one wgmma: 256, or 128 where ptxas cannot count on 154 registers
+template <int kCluster_>
+struct BySelf {
+  using Smem = mla::Smem;
+  static constexpr int kCluster = kCluster_, kStages = mla::kStages, kColumns = 256;
+  static constexpr bool kQInRing = true, kFeeds = true;
+};
+
 /// P[:, 16·i ...] · C[16·i ..., 256·part ...], issued and committed.
+template <int kColumns>
 __device__ __forceinline__ void issue_output(float (&o)[128], Descriptor probabilities,
                                              Descriptor values, bool first) {
   wgmma::pin(o);
   wgmma::fence();
 #pragma unroll
   for (int i = 0; i < kKeys / 16; ++i)
-    wgmma::Mma<256>::ss<bf16, wgmma::Major::mn>(o, probabilities + i * 32, values + i * 2048,
-                                                i > 0 || !first);
+#pragma unroll
+    for (int c = 0; c < 256; c += kColumns)
+      wgmma::Mma<kColumns>::template ss<bf16, wgmma::Major::mn>(
+          reinterpret_cast<float(&)[kColumns / 2]>(o[c / 2]), probabilities + i * 32,
+          values + (i * 2048 + c / 64 * static_cast<int>(sizeof(Block))), i > 0 || !first);
   wgmma::commit();
 }
 
@@ -24,11 +38,17 @@ __device__ __forceinline__ void clear_rows(Block* half, int from, int part) {
   barrier_sync(kOutput + part, 128);
 }
 
-template <int kCluster>
-__device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
+template <class Fed>
+__device__ __forceinline__ void output(typename Fed::Smem& smem, const Params& p, int part) {
+  constexpr int kStages = Fed::kStages, kCluster = Fed::kCluster;
   const Step& step = smem.step;
-  const bool feeds = part == 0 && threadIdx.x % 128 == 0;
-  if (feeds) Feeder<kCluster>{smem, p}.start();
+  const bool feeds = Fed::kFeeds && part == 0 && threadIdx.x % 128 == 0;
+  const auto refill = [&] {
+    if constexpr (Fed::kFeeds)
+      if (feeds) Feeder<kCluster>{smem, p}.refill();
+  };
+  if constexpr (Fed::kFeeds)
+    if (feeds) Feeder<kCluster>{smem, p}.start();
   barrier_sync(kStepRead, kAll);  // the first errand is written
   float o[128];
   int stage = 0, count = 0;
@@ -41,7 +61,7 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
                                  step.correction[fragment_row() + 8]};
     const float factor[2] = {step.inverse[fragment_row()], step.inverse[fragment_row() + 8]};
     barrier_arrive(kStepRead, kAll);
-    if (first) stage = (stage + 1) % kStages;  // q
+    if (Fed::kQInRing && first) stage = (stage + 1) % kStages;
     stage = uniform(stage);
     Block* half = &smem.tile[stage][4 * part];
     if (valid < kKeys) clear_rows(half, max(valid, 0), part);
@@ -51,14 +71,14 @@ __device__ __forceinline__ void output(Smem& smem, const Params& p, int part) {
     }
     const Descriptor probabilities = k_major(smem.tile[stage][kRope]);
     const Descriptor values = mn_major(half, kKeys);
-    if (feeds && first) Feeder<kCluster>{smem, p}.refill();  // where q was
+    if (first) refill();  // where q was
     ++count;
     if (!last) barrier_sync(kScoresDone + count % 2, kAll);
-    issue_output(o, probabilities, values, first);
+    issue_output<Fed::kColumns>(o, probabilities, values, first);
     wgmma::wait<0>();
     wgmma::pin(o);
     release<kCluster>(smem.used[stage], 1);
-    if (feeds) Feeder<kCluster>{smem, p}.refill();
+    refill();
     stage = (stage + 1) % kStages;
     if (!last) continue;
 

@@ -33,9 +33,82 @@ __device__ __forceinline__ int sees(const Params& p, const Errand& errand, int r
   return min(errand.keys, errand.keys - p.s_q + 1 + (errand.row + row) / p.h_q);
 }
 
+/// Maxima and sums of a thread's two rows; m is the maximum that P is relative to.
+struct Softmax {
+  float scale;  // of scores, to exponents to base 2
+  float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0};
+
+  /// S of a tile -> P -> `block`, and what the output warpgroups must know of it -> smem.step.
+  template <class Shared>
+  __device__ __forceinline__ void hand_over(Shared& smem, Block& block, const Params& p,
+                                            const Errand& errand, float (&s)[kKeys / 2], int tile) {
+    if (tile >= errand.unmasked) {
+      const int limit[2] = {sees(p, errand, fragment_row()) - tile * kKeys,
+                            sees(p, errand, fragment_row() + 8) - tile * kKeys};
+#pragma unroll
+      for (int i = 0; i < kKeys / 2; ++i)
+        if (fragment_column() + i / 4 * 8 + i % 2 >= limit[i / 2 % 2]) s[i] = -INFINITY;
+    }
+    float high[2][2], correction[2], base[2];  // by row and column parity
+#pragma unroll
+    for (int i = 0; i < kKeys / 2; ++i)
+      high[i / 2 % 2][i % 2] = i < 4 ? s[i] : fmaxf(high[i / 2 % 2][i % 2], s[i]);
+    bool moved = false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float top = row_max(fmaxf(high[half][0], high[half][1]));
+      const bool rises = (top - m[half]) * scale > 8;  // not where both are -inf
+      correction[half] = exp2_approx(rises ? (m[half] - top) * scale : 0.f);
+      m[half] = rises ? top : m[half];
+      base[half] = m[half] == -INFINITY ? 0.f : m[half] * scale;
+      l[half] *= correction[half];
+      moved |= rises;
+    }
+    float sum[2][2] = {};
+#pragma unroll
+    for (int i = 0; i < kKeys / 2; ++i) {
+      s[i] = exp2_approx(fmaf(s[i], scale, -base[i / 2 % 2]));
+      sum[i / 2 % 2][i % 2] += s[i];
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) l[half] += sum[half][0] + sum[half][1];
+    moved = __any_sync(~0u, moved);
+
+    store_p(block, s);
+    Step& step = smem.step;
+    if (threadIdx.x % 128 == 0)
+      step.first = tile == 0, step.last = tile + 1 == errand.tiles,
+      step.valid = errand.keys - tile * kKeys;
+    if (threadIdx.x % 32 == 0) step.moved[threadIdx.x / 32] = moved;
+    if (moved && threadIdx.x % 4 == 0)
+      step.correction[fragment_row()] = correction[0],
+      step.correction[fragment_row() + 8] = correction[1];
+    if (tile + 1 == errand.tiles) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float sum = row_sum(l[half]);
+        if (threadIdx.x % 4 != 0) continue;
+        const int row = fragment_row() + 8 * half;
+        step.inverse[row] = sum > 0 ? 1 / sum : 0.f;
+        const float lse2 = sum > 0 ? m[half] * scale + log2f(sum) : -INFINITY;
+        if (!errand.whole) p.part_lse2[errand.out + row] = lse2;
+        else if (errand.row + row < p.rows && p.lse != nullptr)
+          p.lse[errand.out + row] = lse2 * 0.6931471805599453f;
+      }
+    }
+  }
+};
+
+/// Sends the output warpgroups home after `count` tiles.
+template <class Shared>
+__device__ __forceinline__ void nothing_left(Shared& smem, int count) {
+  if (count > 0) barrier_sync(kStepRead, kAll);
+  if (threadIdx.x % 128 == 0) smem.step.first = -1;
+  barrier_arrive(kPFull + count % 2, kAll);
+}
+
 template <int kCluster>
 __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
-  const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
   barrier_sync(kStepRead, kAll);
   Ring<kStages> ring;
   int count = 0;  // of tiles: neighbours use different barriers
@@ -62,11 +135,11 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
     release<kCluster>(smem.used[ring.stage], 2);
     ring.advance();
 
-    float m[2] = {-INFINITY, -INFINITY}, l[2] = {0, 0};  // m is the maximum P is relative to
+    Softmax softmax{p.scale * 1.4426950408889634f};
     for (int tile = 0, end = 0; !end; ++tile) {
       float s[kKeys / 2];
       const int stage = uniform(ring.stage);
-      const auto& latent = smem.tile[stage];
+      auto& latent = smem.tile[stage];
       auto& full = smem.full[stage];
       full[0].wait(ring.parity);
       wgmma::pin(s);
@@ -97,7 +170,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
         }
       }
       wgmma::commit();
-      const bool masked = tile >= errand.unmasked, last = tile + 1 == errand.tiles;
+      const bool last = tile + 1 == errand.tiles;
       wgmma::wait<0>();
       wgmma::pin(s);
       // All four warps have read the rope block, where P goes, and the step before has been read.
@@ -105,59 +178,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       else barrier_sync(kScores, 128);
       if (tile > 0) barrier_arrive(kScoresDone + count % 2, kAll);
 
-      if (masked) {
-        const int limit[2] = {sees(p, errand, fragment_row()) - tile * kKeys,
-                              sees(p, errand, fragment_row() + 8) - tile * kKeys};
-#pragma unroll
-        for (int i = 0; i < kKeys / 2; ++i)
-          if (fragment_column() + i / 4 * 8 + i % 2 >= limit[i / 2 % 2]) s[i] = -INFINITY;
-      }
-      float high[2][2], correction[2], base[2];  // by row and column parity
-#pragma unroll
-      for (int i = 0; i < kKeys / 2; ++i)
-        high[i / 2 % 2][i % 2] = i < 4 ? s[i] : fmaxf(high[i / 2 % 2][i % 2], s[i]);
-      bool moved = false;
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float top = row_max(fmaxf(high[half][0], high[half][1]));
-        const bool rises = (top - m[half]) * scale > 8;  // not where both are -inf
-        correction[half] = exp2_approx(rises ? (m[half] - top) * scale : 0.f);
-        m[half] = rises ? top : m[half];
-        base[half] = m[half] == -INFINITY ? 0.f : m[half] * scale;
-        l[half] *= correction[half];
-        moved |= rises;
-      }
-      float sum[2][2] = {};
-#pragma unroll
-      for (int i = 0; i < kKeys / 2; ++i) {
-        s[i] = exp2_approx(fmaf(s[i], scale, -base[i / 2 % 2]));
-        sum[i / 2 % 2][i % 2] += s[i];
-      }
-#pragma unroll
-      for (int half = 0; half < 2; ++half) l[half] += sum[half][0] + sum[half][1];
-      moved = __any_sync(~0u, moved);
-
-      store_p(smem.tile[stage][kRope], s);
-      Step& step = smem.step;
-      if (threadIdx.x % 128 == 0)
-        step.first = tile == 0, step.last = last, step.valid = errand.keys - tile * kKeys;
-      if (threadIdx.x % 32 == 0) step.moved[threadIdx.x / 32] = moved;
-      if (moved && threadIdx.x % 4 == 0)
-        step.correction[fragment_row()] = correction[0],
-        step.correction[fragment_row() + 8] = correction[1];
-      if (last) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const float sum = row_sum(l[half]);
-          if (threadIdx.x % 4 != 0) continue;
-          const int row = fragment_row() + 8 * half;
-          step.inverse[row] = sum > 0 ? 1 / sum : 0.f;
-          const float lse2 = sum > 0 ? m[half] * scale + log2f(sum) : -INFINITY;
-          if (!errand.whole) p.part_lse2[errand.out + row] = lse2;
-          else if (errand.row + row < p.rows && p.lse != nullptr)
-            p.lse[errand.out + row] = lse2 * 0.6931471805599453f;
-        }
-      }
+      softmax.hand_over(smem, latent[kRope], p, errand, s, tile);
       fence_proxy_async();
       barrier_arrive(kPFull + count % 2, kAll);
       ++count;
@@ -165,9 +186,7 @@ __device__ __forceinline__ void scores(Smem& smem, const Params& p) {
       ring.advance();
     }
   }
-  if (count > 0) barrier_sync(kStepRead, kAll);
-  if (threadIdx.x % 128 == 0) smem.step.first = -1;
-  barrier_arrive(kPFull + count % 2, kAll);
+  nothing_left(smem, count);
 }
 
 }  // namespace kvroof::kernels::mla

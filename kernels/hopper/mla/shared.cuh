@@ -79,7 +79,7 @@ struct Params {
 };
 
 enum Barrier { kPFull = 1, kScoresDone = 3, kStepRead = 5, kScores, kOutput };  // kOutput + part
-constexpr int kAll = kThreads;
+constexpr int kAll = kThreads;  // of the scores and output warpgroups
 
 /// The same in all lanes, and known to be: what follows from it can live in uniform registers.
 __device__ __forceinline__ int uniform(int x) { return __shfl_sync(~0u, x, 0); }
