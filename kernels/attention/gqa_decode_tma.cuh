@@ -17,7 +17,7 @@
 // What it reaches (H200, reports/h200-sxm-141gb/decode_tma.csv): 4.54 TB/s at batch 32, 8K, 98.9 %
 // of the HBM read ceiling, 4.60 at batch 64, 4.34 at batch 1, 128K. flash_decoding, in the same
 // run: 4.59, 4.58 and 4.35, but 6.9 against 5.7 us at batch 1, 2K. What it took:
-//   - maps that fetch 128 bytes a miss; with 256 no ring of any shape passes 4.17 TB/s
+//   - maps that fetch 128 bytes a miss; with 256 no ring of any shape passes 4.18 TB/s
 //   - q asked for after the first tile, before the rest: behind 24 MiB in flight it comes 6 us late
 //   - short code once the loop is over: what runs once runs at the speed of instruction fetch. No
 //     division, few unrolled copies: 10.7 instead of 12.8 thousand cycles at batch 1, 2K
