@@ -11,12 +11,18 @@
 //   no tail           key tiles of all requests and heads stand end to end and every SM takes an
 //                     equal range (balanced_split.hpp); the ring runs on across borders.
 //   no second kernel  the block that brings the last piece of a cut stream merges it, counted by a
-//                     ticket: o = sum_i 2^(lse_i - L)·o_i / sum_i 2^(lse_i - L)
+//                     ticket: o = sum_i 2^(lse_i - L)·o_i / sum_i 2^(lse_i - L). Where a pair
+//                     of SMs has a stream to itself, they merge through shared memory
 //
-// What it reaches (H200, reports/h200-sxm-141gb/decode_tma.csv): 4.08 TB/s at batch 32, 8K, 3.86 at
-// batch 1, 128K. flash_decoding, with cp.async rings in two blocks an SM, reaches 4.44 and 4.25 and
-// stays the faster one: here warps wait for data most of the time though the ring is full of
-// requests, and counters show 1.25 L2 sectors for each that is needed, DRAM reads exact.
+// What it reaches (H200, reports/h200-sxm-141gb/decode_tma.csv): 4.54 TB/s at batch 32, 8K, 98.9 %
+// of the HBM read ceiling, 4.60 at batch 64, 4.34 at batch 1, 128K. flash_decoding, in the same
+// run: 4.59, 4.58 and 4.35, but 6.9 against 5.7 us at batch 1, 2K. What it took:
+//   - maps that fetch 128 bytes a miss; with 256 no ring of any shape passes 4.18 TB/s
+//   - q asked for after the first tile, before the rest: behind 24 MiB in flight it comes 6 us late
+//   - short code once the loop is over: what runs once runs at the speed of instruction fetch. No
+//     division, few unrolled copies: 10.7 instead of 12.8 thousand cycles at batch 1, 2K
+// The rest is that drain, about 3 us in which tickets pass and nobody reads; blocks that hold whole
+// streams, as flash_decoding's do, have none.
 #pragma once
 #include <cstdint>
 
