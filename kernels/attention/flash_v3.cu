@@ -62,6 +62,14 @@ int section_heads(const Shape& x, double element_bytes, double l2_share) {
   return std::min(heads, x.b * x.h_q);
 }
 
+LastWave last_wave(const Shape& x, const TileSize& tile, int num_sms) {
+  const int tiles = x.b * x.h_q * ((x.s_q + tile.rows - 1) / tile.rows), rest = tiles % num_sms;
+  // Below four tiles of keys a part costs more than it saves.
+  const int parts = rest == 0 ? 1 : std::min(num_sms / rest, x.s_kv / tile.keys / 4);
+  if (x.causal || parts < 2) return {.whole = tiles};
+  return {.whole = tiles - rest, .cut = rest, .parts = parts};
+}
+
 }  // namespace kvroof::kernels::flash_v3
 
 namespace kvroof::kernels {

@@ -102,13 +102,20 @@ void launch(const Call& c, cudaStream_t stream) {
   int device = 0, num_sms = 0;
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaDeviceGetAttribute(&num_sms, cudaDevAttrMultiProcessorCount, device));
+  if constexpr (Tile::kOptions.splits) {
+    const LastWave last = last_wave(x, {Tile::kRows, Tile::kKeys}, num_sms);
+    p.whole = last.whole, p.parts = last.parts;
+    p.part_o = c.part_o, p.part_lse2 = c.part_lse2;
+  }
   constexpr int kBytes = sizeof(Smem<Tile>);
   const auto function = [] {
     if constexpr (Tile::kOptions.specialised) return kernel<Tile, kCausal>;
     else return together<Tile, kCausal>;
   }();
   CUDA_CHECK(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  const int tiles = p.heads * p.q_tiles, blocks = Tile::kOptions.persistent ? num_sms : tiles;
+  int tiles = p.heads * p.q_tiles;
+  if constexpr (Tile::kOptions.splits) tiles = p.whole + (tiles - p.whole) * p.parts;
+  const int blocks = Tile::kOptions.persistent ? num_sms : tiles;
   const int threads = 128 * (Tile::kWarpgroups + (Tile::kOptions.specialised ? 1 : 0));
   function<<<std::min(blocks, tiles), threads, kBytes, stream>>>(p);
   CUDA_CHECK(cudaGetLastError());

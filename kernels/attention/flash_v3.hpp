@@ -28,8 +28,9 @@ struct Call {
   float* lse = nullptr;
   unsigned* ticket = nullptr;
   const float *q_scale = nullptr, *k_scale = nullptr, *v_scale = nullptr;  // flash_v3_fp8 only
-  bool longest_first = true;  // order of tiles; see section_heads()
-  double l2_share = 24e6;     // bytes of K/V that the blocks at work should share at most
+  float *part_o = nullptr, *part_lse2 = nullptr;  // flash_v3_fp8 only: see LastWave
+  bool longest_first = true;                      // order of tiles; see section_heads()
+  double l2_share = 24e6;  // bytes of K/V that the blocks at work should share at most
 };
 
 /// Needs compute capability 9.0. Head sizes (d_qk, d_v): (64, 64), (128, 128), (256, 256),
@@ -46,5 +47,12 @@ TileSize tile_size(const Shape& shape);
 /// from many heads to choose from. Full ones take head by head: counters showed 1.5x to 1.9x of the
 /// HBM reads when several heads shared a section.
 int section_heads(const Shape& shape, double element_bytes, double l2_share);
+
+/// Tiles of a full mask are equally long: where they fill the SMs a whole number of times and a
+/// fraction, the last ones are cut into `parts` ranges of keys, so that no SM idles for a tile.
+struct LastWave {
+  int whole = 0, cut = 0, parts = 1;  // `cut` tiles behind `whole` ones come in parts
+};
+LastWave last_wave(const Shape& shape, const TileSize& tile, int num_sms);
 
 }  // namespace kvroof::kernels::flash_v3

@@ -11,6 +11,7 @@
 // The pass reads and writes V once (the paper does it in shared memory, by the producer); at s_q =
 // 16K it is 1 % of the time. P starts at 2^4, clear
 // of E4M3's subnormals, and may grow to 2^8 before O is rescaled.
+#include <cstddef>
 #include <stdexcept>
 
 #include "kernels/attention/flash_v3.cuh"
@@ -29,6 +30,10 @@ using flash_v3::Shape;
 
 constexpr int kBlock = 64;  // keys a thread block transposes
 int padded_keys(int s_kv) { return (s_kv + kBlock - 1) / kBlock * kBlock; }
+std::size_t transposed_bytes(const Shape& x) {
+  return static_cast<std::size_t>(x.b) * static_cast<std::size_t>(x.h_kv) *
+         static_cast<std::size_t>(x.d_v) * static_cast<std::size_t>(padded_keys(x.s_kv));
+}
 
 /// v [b·h_kv, s_kv, kD] -> out [b·h_kv, kD, padded], keys permuted, zeros past the end
 template <int kD>
@@ -56,19 +61,61 @@ __global__ void __launch_bounds__(256)
   }
 }
 
+/// Partial results of the tiles that were cut by keys -> o, lse. A warp takes a row of Tile::kDv
+/// values, four a lane; tiles of a head are handed out from the last to the first.
+template <class Tile>
+__global__ void combine(Call c, flash_v3::LastWave last, int q_tiles) {
+  static_assert(Tile::kDv == 4 * 32);
+  const Shape& x = c.shape;
+  const int row = static_cast<int>(blockIdx.x * 4 + threadIdx.x / 32), lane = threadIdx.x % 32;
+  const int cut = row / Tile::kRows, tile = last.whole + cut, head = tile / q_tiles;
+  const int in_tile = row - cut * Tile::kRows, from_last = tile - head * q_tiles;
+  const int q_tile = c.longest_first ? q_tiles - 1 - from_last : from_last;
+  const int token = q_tile * Tile::kRows + in_tile;
+  if (token >= x.s_q) return;
+  const auto part_row = [&](int part) {
+    return (std::int64_t{cut} * last.parts + part) * Tile::kRows + in_tile;
+  };
+  float top = -INFINITY, sum = 0;
+  for (int i = 0; i < last.parts; ++i) top = fmaxf(top, c.part_lse2[part_row(i)]);
+  float4 o = make_float4(0, 0, 0, 0);
+  for (int i = 0; i < last.parts; ++i) {
+    const float weight = top > -INFINITY ? exp2f(c.part_lse2[part_row(i)] - top) : 0;
+    const float4 part = reinterpret_cast<const float4*>(c.part_o + part_row(i) * Tile::kDv)[lane];
+    o.x += weight * part.x, o.y += weight * part.y;
+    o.z += weight * part.z, o.w += weight * part.w;
+    sum += weight;
+  }
+  const int b = head / x.h_q, h = head - b * x.h_q;
+  auto* out = static_cast<typename Tile::Out*>(c.o.data) + b * c.o.stride_b + h * c.o.stride_h +
+              token * c.o.stride_s + 4 * lane;
+  const float factor = sum > 0 ? 1 / sum : 0;
+  *reinterpret_cast<uint2*>(out) =
+      make_uint2(hopper::pack2<typename Tile::Out>(o.x * factor, o.y * factor),
+                 hopper::pack2<typename Tile::Out>(o.z * factor, o.w * factor));
+  if (c.lse != nullptr && lane == 0)
+    c.lse[std::int64_t{head} * x.s_q + token] =
+        sum > 0 ? (top + log2f(sum)) * 0.6931471806f : -INFINITY;
+}
+
 // With E4M3 the softmax of a tile takes longer than its products, so three warpgroups share an SM;
 // they fit its registers because S waits for O += P·V (chained). Short rows and d 256 have less to
 // hide: two warpgroups, and no turns. Lazy rescaling is worth 20 % at d 256: there O is as large as
-// S.
+// S. Maxima of three operands save half of their instructions: 3 % at d 128. With a full mask the
+// last tiles are cut by keys, where SMs would idle for most of a tile: 5 % at 16K. Row sums from a
+// column of ones in V^T would save another addition a score, but E4M3 products accumulate to 14
+// bits or so: over 16K keys the sums were a third too small.
 constexpr flash_v3::Options kFree{.ping_pong = false, .lazy = 4};
-constexpr flash_v3::Options kThree{.chained = true, .lazy = 4};
+constexpr flash_v3::Options kThree{.chained = true, .max3 = true, .lazy = 4};
+constexpr flash_v3::Options kCut{.chained = true, .max3 = true, .splits = true, .lazy = 4};
 
 template <class F>
 auto with_tile(const Shape& x, const F& f) {
   using flash_v3::Tile;
   if (x.d_qk == x.d_v && x.d_qk == 128)
     return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, kFree>>()
-                          : f.template operator()<Tile<E4m3, 128, 128, 3, 128, kThree>>();
+           : x.causal     ? f.template operator()<Tile<E4m3, 128, 128, 3, 128, kThree>>()
+                          : f.template operator()<Tile<E4m3, 128, 128, 3, 128, kCut>>();
   if (x.d_qk == x.d_v && x.d_qk == 256)
     return f.template operator()<Tile<E4m3, 256, 256, 2, 128, kFree>>();
   throw std::invalid_argument("flash_v3_fp8: head sizes are 128 and 256");
@@ -77,8 +124,19 @@ auto with_tile(const Shape& x, const F& f) {
 }  // namespace
 
 std::size_t workspace_bytes(const Shape& x) {
-  return static_cast<std::size_t>(x.b) * static_cast<std::size_t>(x.h_kv) *
-         static_cast<std::size_t>(x.d_v) * static_cast<std::size_t>(padded_keys(x.s_kv));
+  const flash_v3::LastWave last = last_wave(x);
+  const std::size_t rows = static_cast<std::size_t>(last.cut) *
+                           static_cast<std::size_t>(last.parts) *
+                           static_cast<std::size_t>(tile_size(x).rows);
+  return transposed_bytes(x) + rows * static_cast<std::size_t>(x.d_v + 1) * sizeof(float);
+}
+
+flash_v3::LastWave last_wave(const Shape& x) {
+  return with_tile(x, [&]<class Tile>() -> flash_v3::LastWave {
+    if constexpr (Tile::kOptions.splits)
+      return flash_v3::last_wave(x, {Tile::kRows, Tile::kKeys}, gpu().num_sms);
+    else return {};
+  });
 }
 
 void run(const Call& given, void* workspace, cudaStream_t stream) {
@@ -93,8 +151,21 @@ void run(const Call& given, void* workspace, cudaStream_t stream) {
     CUDA_CHECK(cudaGetLastError());
     const std::int64_t head = std::int64_t{x.d_v} * padded;
     c.v = {workspace, head * x.h_kv, head, padded};
-    if (x.causal) flash_v3::launch<Tile, true>(c, stream);
-    else flash_v3::launch<Tile, false>(c, stream);
+    if constexpr (Tile::kOptions.splits) {
+      const flash_v3::LastWave last = last_wave(x);
+      const std::int64_t rows = std::int64_t{last.cut} * Tile::kRows;
+      c.part_o = reinterpret_cast<float*>(static_cast<std::byte*>(workspace) + transposed_bytes(x));
+      c.part_lse2 = c.part_o + rows * last.parts * x.d_v;
+      flash_v3::launch<Tile, false>(c, stream);
+      if (last.parts < 2) return;
+      combine<Tile><<<static_cast<unsigned>(rows / 4), 4 * 32, 0, stream>>>(
+          c, last, (x.s_q + Tile::kRows - 1) / Tile::kRows);
+      CUDA_CHECK(cudaGetLastError());
+    } else if (x.causal) {
+      flash_v3::launch<Tile, true>(c, stream);
+    } else {
+      flash_v3::launch<Tile, false>(c, stream);
+    }
   });
 }
 
@@ -122,16 +193,19 @@ Case make_flash_v3_fp8(const Args& args) {
   const OnChip chip{.num_sms = gpu().num_sms};
   const AttentionShape shape = hopper::model_shape(x);
   attention::Cost cost = attention::flash_v3_fp8(shape, chip, {.tile = tile});
+  const flash_v3::LastWave last = flash_v3_fp8::last_wave(x);
+  const attention::CutTiles cut{.tiles = double(last.cut), .parts = double(last.parts)};
+  if (last.parts > 1) cost = attention::with_cut_tiles(cost, tile, x.d_qk, x.d_v, 1, cut);
   cost.work.exps = hopper::xu_lanes(x, tile);
   cost.execution.sm_cycles =
       hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
-                             {.rescales = false}) +
+                             {.rescales = false}, true, cut) +
       attention::transposition_cycles(shape, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
           .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,
           .verify = [=] { return hopper::verify_prefill(data, launch, 4e-2); },
-          .kernels_per_launch = 2};
+          .kernels_per_launch = last.parts > 1 ? 3 : 2};
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 namespace kvroof::kernels::flash_v3_fp8 {
 
-/// Bytes of the scratch that run() needs for V^T.
+/// Bytes of the scratch that run() needs for V^T and partial results.
 std::size_t workspace_bytes(const flash_v3::Shape& shape);
 
 /// As flash_v3::run with q, k, v in E4M3, contiguous V, o in bf16; value = scale · stored, scales
@@ -13,5 +13,7 @@ std::size_t workspace_bytes(const flash_v3::Shape& shape);
 void run(const flash_v3::Call& call, void* workspace, cudaStream_t stream);
 
 flash_v3::TileSize tile_size(const flash_v3::Shape& shape);
+/// Which tiles run() cuts by keys on this GPU.
+flash_v3::LastWave last_wave(const flash_v3::Shape& shape);
 
 }  // namespace kvroof::kernels::flash_v3_fp8

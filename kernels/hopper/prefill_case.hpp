@@ -5,6 +5,7 @@
 #include "kernels/attention/flash_v3.hpp"
 #include "kernels/case.hpp"
 #include "kernels/data.hpp"
+#include "model/attention/flash_v3.hpp"
 #include "model/attention/pipes.hpp"
 
 namespace kvroof::kernels::hopper {
@@ -34,7 +35,7 @@ Verdict verify_prefill(const PrefillData&, const std::function<void(cudaStream_t
 /// owns 64 rows of the tile.
 double forward_cycles(const flash_v3::Shape&, const attention::Tile&, double element_bytes,
                       double section_heads, attention::StepPlan plan = {},
-                      bool longest_first = true);
+                      bool longest_first = true, attention::CutTiles cut = {});
 
 /// XU instructions of a call, counted per lane: exponentials of the visited scores; in each of the
 /// four lanes of a row the correction of every tile (lazy rescaling predicates it off, but it is

@@ -48,6 +48,18 @@ __device__ __forceinline__ void issue_output(float (&o)[Tile::kDv / 2],
   wgmma::commit();
 }
 
+/// One row of the accumulator times `factor` -> out, fp32.
+template <int kD, int kCount>
+__device__ __forceinline__ void store_partial(float* out, const float (&o)[kCount], int half,
+                                              float factor) {
+#pragma unroll
+  for (int g = 0; g < kD / 8; ++g) {
+    const int at = 4 * g + 2 * half;
+    *reinterpret_cast<float2*>(out + 8 * g + fragment_column()) =
+        make_float2(o[at] * factor, o[at + 1] * factor);
+  }
+}
+
 /// O / l, LSE -> HBM
 template <class Tile>
 __device__ __forceinline__ void store_output(const Params& p, const Place& at, int row,
@@ -57,6 +69,13 @@ __device__ __forceinline__ void store_output(const Params& p, const Place& at, i
   for (int half = 0; half < 2; ++half) {
     const int r = row + 8 * half;
     const float l = row_sum(softmax.l[half]);
+    if constexpr (Tile::kOptions.splits)
+      if (at.part >= 0) {
+        const std::int64_t part_row = static_cast<std::int64_t>(at.part) * Tile::kRows + r - at.row;
+        store_partial<Tile::kDv>(p.part_o + part_row * Tile::kDv, o, half, l > 0 ? v_scale / l : 0);
+        if (threadIdx.x % 4 == 0) p.part_lse2[part_row] = softmax.lse2(half, l);
+        continue;
+      }
     auto* out = static_cast<typename Tile::Out*>(p.o) + at.b * p.o_stride_b + at.h * p.o_stride_h +
                 r * p.o_stride_s;
     store_row(out, o, half, l > 0 ? v_scale / l : 0.f, r < p.s_q);
@@ -130,7 +149,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     float s[Tile::kKeys / 2], o[Tile::kDv / 2] = {};
     std::uint32_t probabilities[Tile::kOperandRegisters];
     Softmax<Tile> softmax;
-    int j = 0;
+    int j = Tile::kOptions.splits ? at.first : 0;
 
     const auto scores = [&] {
       issue_scores<Tile>(s, q0 + q.stage * static_cast<int>(sizeof smem.q[0]),

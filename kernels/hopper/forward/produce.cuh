@@ -10,7 +10,8 @@ using namespace hopper;
 template <class Tile, bool kCausal>
 __device__ __forceinline__ void produce(Smem<Tile>& smem, const Params& p) {
   prefetch_map(p.q), prefetch_map(p.k), prefetch_map(p.v);
-  const int tiles = p.heads * p.q_tiles;
+  int tiles = p.heads * p.q_tiles;
+  if constexpr (Tile::kOptions.splits) tiles = p.whole + (tiles - p.whole) * p.parts;
   Ring<Tile::kQStages> q{.parity = 1};
   Ring<Tile::kStages> k{.parity = 1}, v{.parity = 1};
 
@@ -33,13 +34,14 @@ __device__ __forceinline__ void produce(Smem<Tile>& smem, const Params& p) {
       else load_tile(smem.v[v.stage], p.v, smem.v_full[v.stage], j * Tile::kKeys, h_kv, at.b);
       v.advance();
     };
-    load_k(0);
+    const int first = Tile::kOptions.splits ? at.first : 0;
+    load_k(first);
     smem.q_free[q.stage].wait(q.parity);
     smem.place[q.stage] = at;
     smem.q_full[q.stage].arrive_expect(sizeof smem.q[0]);
     load_tile_once(smem.q[q.stage], p.q, smem.q_full[q.stage], at.row, at.h, at.b);
     q.advance();
-    for (int j = 1; j < at.key_tiles; ++j) load_k(j), load_v(j - 1);
+    for (int j = first + 1; j < at.key_tiles; ++j) load_k(j), load_v(j - 1);
     // Drawn late, so that blocks take tiles in the order in which they get free: long and short
     // tiles even out, and few heads are at work at a time. The loads ahead hide the answer's way
     // back.

@@ -10,6 +10,12 @@ using namespace hopper;
 /// (Zadouri et al. 2026, arXiv:2603.05451, section 3.3).
 template <class Tile, bool kCausal>
 __device__ __forceinline__ Place place(const Params& p, int tile) {
+  int part = -1, cut = 0;
+  if constexpr (Tile::kOptions.splits)
+    if (tile >= p.whole) {
+      part = tile - p.whole, cut = part % p.parts;
+      tile = p.whole + part / p.parts;
+    }
   const int per_section = p.section * p.q_tiles;
   const int s = tile / per_section, r = tile - s * per_section;
   const int heads = min(p.section, p.heads - s * p.section);
@@ -26,6 +32,12 @@ __device__ __forceinline__ Place place(const Params& p, int tile) {
   }
   at.key_tiles = max(1, (last + Tile::kKeys - 1) / Tile::kKeys);
   at.first_masked = max(0, whole) / Tile::kKeys;
+  at.part = part;
+  if constexpr (Tile::kOptions.splits)
+    if (part >= 0) {
+      const int all = at.key_tiles;
+      at.first = all * cut / p.parts, at.key_tiles = all * (cut + 1) / p.parts;
+    }
   return at;
 }
 

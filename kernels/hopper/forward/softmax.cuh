@@ -37,6 +37,51 @@ __device__ __forceinline__ float exp2_polynomial(float s, float scale, float bas
   return __int_as_float((__float_as_int(floor) << 23) + __float_as_int(p));
 }
 
+/// now[half] = maximum of a row over the tile and of what came before, m[half]
+template <int kCount>
+__device__ __forceinline__ void row_maxima(float (&now)[2], const float (&s)[kCount],
+                                           const float (&m)[2]) {
+  float high[2][4];  // chains of comparisons that do not wait for each other
+#pragma unroll
+  for (int i = 0; i < kCount / 4; ++i)
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        float& top = high[half][i % 2 * 2 + e];
+        const float x = s[4 * i + 2 * half + e];
+        top = i < 2 ? x : fmaxf(top, x);
+      }
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+    now[half] = row_max(fmaxf(
+        m[half], fmaxf(fmaxf(high[half][0], high[half][1]), fmaxf(high[half][2], high[half][3]))));
+}
+
+/// The same from the bits of the scores as integers, three at a time: half the instructions. Their
+/// order is that of the numbers as long as one is positive; false where a row of the warp has none.
+template <int kCount>
+__device__ __forceinline__ bool row_maxima_by_bits(float (&now)[2], const float (&s)[kCount],
+                                                   const float (&m)[2]) {
+  bool negative = false;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const auto bits = [&](int i) {  // i-th of the row's columns
+      return __float_as_int(s[i / 2 * 4 + 2 * half + i % 2]);
+    };
+    int high[2] = {bits(0), bits(1)};
+#pragma unroll
+    for (int i = 2; i < kCount / 2; i += 2)
+      high[i / 2 % 2] = __vimax3_s32(high[i / 2 % 2], bits(i), bits(i + 1));
+    int top = max(high[0], high[1]);
+    top = max(top, __shfl_xor_sync(0xFFFFFFFF, top, 1));
+    top = max(top, __shfl_xor_sync(0xFFFFFFFF, top, 2));
+    now[half] = fmaxf(m[half], __int_as_float(top));
+    negative = negative || top < 0;
+  }
+  return !__any_sync(0xFFFFFFFF, negative);
+}
+
 /// Online softmax of this thread's two rows, in base 2: exponents carry scale · log2(e). P lies in
 /// [0, 2^kLift]: E4M3 is kept clear of its subnormals, l carries the same factor.
 template <class Tile>
@@ -55,21 +100,7 @@ struct Softmax {
   template <bool kMasked, int kCount>
   __device__ __forceinline__ void maximum(const float (&s)[kCount], float scale_log2) {
     float now[2];
-    float high[2][4];  // chains of comparisons that do not wait for each other
-#pragma unroll
-    for (int i = 0; i < kCount / 4; ++i)
-#pragma unroll
-      for (int half = 0; half < 2; ++half)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          float& top = high[half][i % 2 * 2 + e];
-          const float x = s[4 * i + 2 * half + e];
-          top = i < 2 ? x : fmaxf(top, x);
-        }
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      now[half] = row_max(fmaxf(m[half], fmaxf(fmaxf(high[half][0], high[half][1]),
-                                               fmaxf(high[half][2], high[half][3]))));
+    if (!kOptions.max3 || !row_maxima_by_bits(now, s, m)) row_maxima(now, s, m);
     if constexpr (kOptions.lazy >= 0) {  // NaN where a row has not seen a key: nothing grew
       const bool grown = (now[0] - m[0]) * scale_log2 > kOptions.lazy ||
                          (now[1] - m[1]) * scale_log2 > kOptions.lazy;
@@ -123,6 +154,10 @@ struct Softmax {
     for (int i = 0; i < kCount; ++i) o[i] *= correction[i / 2 % 2];
   }
 
+  /// the same in base 2
+  __device__ __forceinline__ float lse2(int half, float sum) const {
+    return sum > 0 ? base[half] - kLift + log2f(sum) : -INFINITY;
+  }
   /// log sum exp of a row whose exponentials sum to `sum`; -inf where it saw no key
   __device__ __forceinline__ float lse(int half, float sum) const {
     return sum > 0 ? (base[half] - kLift) * 0.6931471806f + logf(sum) : -INFINITY;

@@ -22,6 +22,8 @@ struct Options {
   bool persistent = true;   // a block takes tile after tile; false: a block per tile
   int stages = 2;           // tiles of K, and of V, in shared memory
   int poly_of_16 = 0;       // of every 16 exponentials, how many run on the FMA pipe
+  bool max3 = false;        // row maxima by integer instructions of three operands
+  bool splits = false;      // the last tiles may be cut by keys (Params::whole)
   int lazy = -1;  // rescale O only if a maximum grows by more than this power of 2; -1: always
 };
 
@@ -55,8 +57,10 @@ struct Tile {
 /// Where a tile lies and which keys it needs.
 struct Place {
   int b, h, row;     // first query row
-  int key_tiles;     // K/V tiles to visit, from the first one on; 0: no tile is left
+  int key_tiles;     // end of the K/V tiles to visit; 0: no tile is left
   int first_masked;  // tiles at and above this index need a mask
+  int first;         // the first K/V tile, and
+  int part;          // which partial result this is; -1: the whole one
 };
 
 template <class Tile>
@@ -85,7 +89,9 @@ struct Params {
   int heads;                                 // b · h_q
   bool longest_first;                        // false: tiles of a section from the first row on
   int section;       // heads whose K/V stay in L2 together: tiles are ordered section by section
-  unsigned* ticket;  // next tile to hand out; 0 between launches
+  int whole, parts;  // tiles from `whole` on are cut into `parts` ranges of keys
+  float *part_o, *part_lse2;  // [tile - whole, parts, kRows, kDv] and [.., kRows], base 2
+  unsigned* ticket;           // next tile to hand out; 0 between launches
 };
 
 }  // namespace kvroof::kernels::flash_v3
