@@ -127,7 +127,7 @@ std::size_t workspace_bytes(const Shape& x) {
   const flash_v3::LastWave last = last_wave(x);
   const std::size_t rows = static_cast<std::size_t>(last.cut) *
                            static_cast<std::size_t>(last.parts) *
-                           static_cast<std::size_t>(tile_size(x).rows);
+                           static_cast<std::size_t>(flash_v3_fp8::tile_size(x).rows);
   return transposed_bytes(x) + rows * static_cast<std::size_t>(x.d_v + 1) * sizeof(float);
 }
 

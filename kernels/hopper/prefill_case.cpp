@@ -162,7 +162,8 @@ double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, double poly_
 }
 
 double forward_cycles(const flash_v3::Shape& x, const attention::Tile& tile, double element_bytes,
-                      double section_heads, attention::StepPlan plan, bool longest_first) {
+                      double section_heads, attention::StepPlan plan, bool longest_first,
+                      attention::CutTiles cut) {
   const attention::PipeRates rates =
       element_bytes == 1 ? attention::kHopperFp8Pipes : attention::kHopperPipes;
   plan.warpgroups = tile.m / 64;
@@ -171,7 +172,8 @@ double forward_cycles(const flash_v3::Shape& x, const attention::Tile& tile, dou
   return attention::busiest_sm(model_shape(x), tile, step,
                                {.section = section_heads,
                                 .longest_first = longest_first,
-                                .per_tile = attention::tile_overhead(x.d_v)},
+                                .per_tile = attention::tile_overhead(x.d_v),
+                                .cut = cut},
                                {.num_sms = gpu().num_sms});
 }
 

@@ -64,6 +64,17 @@ double transposition_cycles(const AttentionShape& x, const OnChip& chip) {
   return 2 * x.b * x.h_kv * x.s_kv * x.d_v / (kBytesPerClock * chip.num_sms);
 }
 
+Cost with_cut_tiles(Cost c, const Tile& t, double d_qk, double d_v, double element_bytes,
+                    const CutTiles& cut) {
+  const Bytes partial{4 * cut.tiles * cut.parts * t.m * (d_v + 1)};
+  c.work.read.activations += partial;
+  c.work.written.activations += partial;
+  c.work.l2_to_sm += partial + Bytes{element_bytes * cut.tiles * (cut.parts - 1) * t.m * d_qk};
+  c.work.launches += 1;
+  c.handed_over += 2 * partial;
+  return c;
+}
+
 double tile_overhead(double d_v) { return 1000 + 25 * d_v; }
 
 double busiest_sm(const AttentionShape& x, const Tile& t, const Step& step, const Schedule& s,
@@ -78,15 +89,18 @@ double busiest_sm(const AttentionShape& x, const Tile& t, const Step& step, cons
   }
   std::priority_queue<double, std::vector<double>, std::greater<>> free_at;
   for (int i = 0; i < chip.num_sms; ++i) free_at.push(0);
-  double last = 0;
-  const double heads = x.b * x.h_q;
+  double last = 0, taken = 0;
+  const double heads = x.b * x.h_q, whole = heads * q_tiles - s.cut.tiles;
   for (double head = 0; head < heads; head += s.section)
     for (int from_first = 0; from_first < q_tiles; ++from_first) {
       const int i = s.longest_first ? q_tiles - 1 - from_first : from_first;
       for (double h = head; h < std::min(heads, head + s.section); ++h) {
-        const double end = free_at.top() + tile_cycles[static_cast<std::size_t>(i)];
-        free_at.pop(), free_at.push(end);
-        last = std::max(last, end);
+        const double parts = taken++ < whole ? 1 : s.cut.parts;
+        for (double part = 0; part < parts; ++part) {
+          const double end = free_at.top() + tile_cycles[static_cast<std::size_t>(i)] / parts;
+          free_at.pop(), free_at.push(end);
+          last = std::max(last, end);
+        }
       }
     }
   return last;

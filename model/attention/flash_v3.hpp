@@ -24,6 +24,15 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
 /// 132 SMs at 1.74 GHz).
 double transposition_cycles(const AttentionShape& x, const OnChip& chip);
 
+/// The last `tiles` of a full mask, each cut into `parts` ranges of keys that different SMs take.
+struct CutTiles {
+  double tiles = 0, parts = 1;
+};
+/// What cutting adds to a cost: partial results [tiles, parts, m, d_v + 1] in fp32, written and
+/// read back by one more kernel, and Q once more for every further part.
+Cost with_cut_tiles(Cost cost, const Tile& tile, double d_qk, double d_v, double element_bytes,
+                    const CutTiles& cut);
+
 /// How the persistent kernel hands tiles to SMs.
 ///   section    heads of K/V that take turns: their longest tiles first, then the next section
 ///   per_tile   cycles of a tile beside its steps: Q, first scores, O to memory
@@ -31,6 +40,7 @@ struct Schedule {
   double section = 1;
   bool longest_first = true;
   double per_tile = 0;
+  CutTiles cut = {};
 };
 /// Fitted with kOwnCycles, on the same half.
 double tile_overhead(double d_v);

@@ -102,6 +102,13 @@ TEST_CASE("ladder: every rung computes attention") {
     }
 }
 
+// Full masks whose last wave is cut by keys: few tiles; tiles of several heads; ragged rows.
+TEST_CASE("flash_v3_fp8: tiles cut by keys") {
+  check({{"h_q", 1}, {"s_q", 200}, {"s_kv", 9000}}, 4e-2, "flash_v3_fp8");
+  check({{"b", 2}, {"h_q", 3}, {"h_kv", 1}, {"s_q", 700}, {"s_kv", 4100}}, 4e-2, "flash_v3_fp8");
+  check({{"b", 3}, {"h_q", 16}, {"s_q", 577}, {"s_kv", 2050}}, 4e-2, "flash_v3_fp8");
+}
+
 // P in E4M3 has 3 mantissa bits: rounding errors of up to 1/16, 3.6 % rms, independent of each
 // other; the norm of their weighted sum over the norm of the output is as large, less what P²
 // weighs.
