@@ -53,10 +53,10 @@ const kernels::Timing kBurst{.repeats = 15, .launches = 1, .pause_seconds = 0.03
 constexpr const char* kPipes[] = {"tensor", "xu", "fma", "alu", "smem"};
 
 /// The law's time, with the constants of the kernel itself where its other shapes gave some.
-OpTime predict(const kernels::Case& c, const Machine& machine, const KernelFit* fit) {
+OpTime predict(const kernels::Case& c, const Machine& machine, const KernelConstants* constants) {
   OpTime t = time(c.op, machine, Launch::graph);
   const std::vector<Op> stages = c.stages.empty() ? std::vector{c.op} : c.stages;
-  t.expected = kernel_time(stages, machine, fit).value_or(t.expected);
+  t.expected = launch_time(stages, machine, constants).value_or(t.expected);
   return t;
 }
 

@@ -55,7 +55,8 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
   c.work.written.activations += transposed + Bytes{x.b * x.h_q * x.s_q * x.d_v};
   c.work.l2_to_sm += v;
   c.work.launches = 2;
-  if (transposed <= chip.l2_effective) c.handed_over = 2 * transposed;
+  // The pass goes through all of V before the first V^T is read: what L2 holds of both is left.
+  c.handed_over = 2 * l2_hit(v + transposed, chip) * transposed;
   return c;
 }
 

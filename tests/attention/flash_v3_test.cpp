@@ -111,3 +111,18 @@ TEST_CASE("the E4M3 kernel moves V twice more and writes O in bf16") {
   CHECK(w.written.total() == Bytes{64 * 128. + 64 * 128. * 2 + 64 * 4});
   CHECK(w.launches == 2);
 }
+
+// Three equal tiles of 10 steps on two SMs: 2 tiles one after another, or 1.5 where the third is
+// cut in half. Its partial results: 2 x 64 rows of 128 values and a logarithm, 4 bytes each; Q of
+// the second half: 64 x 128 bytes.
+TEST_CASE("flash_v3_fp8: tiles cut by keys") {
+  const AttentionShape x{.s_q = 192, .s_kv = 640, .h_q = 1, .h_kv = 1, .d_qk = 128, .d_v = 128};
+  const Tile t{.m = 64, .n = 64};
+  const Step step{.mma = 7};
+  CHECK(busiest_sm(x, t, step, {}, {.num_sms = 2}) == 140);
+  CHECK(busiest_sm(x, t, step, {.cut = {.tiles = 1, .parts = 2}}, {.num_sms = 2}) == 105);
+  const Cost cut = with_cut_tiles({}, t, 128, 128, 1, {.tiles = 1, .parts = 2});
+  CHECK(cut.work.hbm_written() == Bytes{66048});
+  CHECK(cut.work.l2_to_sm == Bytes{66048 + 8192});
+  CHECK(cut.handed_over == Bytes{2 * 66048});
+}
