@@ -56,7 +56,7 @@ struct Fp8Latent {
     CUDA_CHECK(cudaMemcpy2D(bytes.as<std::uint8_t>() + mla::kLatent + 16, mla::kTokenBytes,
                             rope.as(), 128, 128, tokens, cudaMemcpyDeviceToDevice));
   }
-  /// [tokens, 576], exactly
+  /// [tokens, 576]: a code stands for bf16(code · scale), as FlashMLA's reference dequantises it.
   std::vector<float> values() const {
     const auto raw = to_host<std::uint8_t>(bytes);
     std::vector<float> values(tokens * mla::kRow);
@@ -69,7 +69,7 @@ struct Fp8Latent {
         if (c < mla::kLatent) {
           __nv_fp8_e4m3 code;
           code.__x = token[c];
-          value = static_cast<float>(code) * scale[c / 128];
+          value = __bfloat162float(__float2bfloat16(static_cast<float>(code) * scale[c / 128]));
         } else {
           std::uint16_t bits;
           std::memcpy(&bits, token + mla::kLatent + 16 + 2 * (c - mla::kLatent), sizeof bits);

@@ -4,6 +4,9 @@
 //   a tile of 64 tokens of one page is 41,984 neighbouring bytes: global memory -> registers ->
 //   code · scale as bf16 -> the swizzled tile that TMA would have written
 //
+// A tile takes about 6000 cycles (350 TFLOP/s at 128 heads, 1.6 TB/s at 16) against 2176 of tensor
+// work: four warps that load, convert and store one after another are the limit, not the products.
+//
 // The widening warpgroup takes the registers that q takes in the bf16 kernel, so q lies in shared
 // memory (72 KiB), two tiles beside it. Layout: deepseek-ai/FlashMLA, FP8 KV cache.
 #pragma once
