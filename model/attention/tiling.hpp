@@ -59,9 +59,9 @@ Work tile_work(double tiles, const Tile& t, double d_qk, double d_v, const Forma
 /// XU operations that end `rows` query rows that follow each other through tiles of t.m rows.
 ///   8·ceil(rows / 8)·row_ends                 rows that stay in their warp's registers, eight to a
 ///                                             warp instruction, as mma holds them
-///   32·ceil(r·d_v / 128)·(merged_warps + 1)   r rows of a tile whose warps merge, 4 columns a
-///   lane:
-///                                             a weight for each partial result, and 1 / l
+///   32·ceil(r·d_v / 128)·(merged_warps + 1)   r rows of a tile whose warps merge: a weight for
+///   each
+///                                             partial result and 1 / l, 4 columns a lane
 double row_end_exps(double rows, const Tile& t, double d_v);
 
 /// FP32-pipe work that widens `elements` of K/V to the operand format; zero when the tensor cores
