@@ -88,9 +88,9 @@ AttentionData decode_data(const AttentionShape& x, const Args& args) {
 }
 
 void refill(const AttentionData& data) {
-  fill_random(data.q, Dtype::bf16, data.sigma);
-  fill_random(data.k, Dtype::bf16);
-  fill_random(data.v, Dtype::bf16);
+  fill_random(data.q, data.dtype, data.sigma);
+  fill_random(data.k, data.dtype);
+  fill_random(data.v, data.dtype);
 }
 
 Verdict verify_attention(const AttentionData& data, const std::function<void(cudaStream_t)>& launch,
@@ -102,10 +102,10 @@ Verdict verify_attention(const AttentionData& data, const std::function<void(cud
   CUDA_CHECK(cudaDeviceSynchronize());
 
   reference::Attention call = data.call;
-  const std::vector<float> q = to_floats(data.q, Dtype::bf16);
-  const std::vector<float> k = data.k_values ? data.k_values() : to_floats(data.k, Dtype::bf16);
-  const std::vector<float> v = data.v_values ? data.v_values() : to_floats(data.v, Dtype::bf16);
-  const std::vector<float> o = to_floats(data.o, Dtype::bf16);
+  const std::vector<float> q = to_floats(data.q, data.dtype);
+  const std::vector<float> k = data.k_values ? data.k_values() : to_floats(data.k, data.dtype);
+  const std::vector<float> v = data.v_values ? data.v_values() : to_floats(data.v, data.dtype);
+  const std::vector<float> o = to_floats(data.o, data.dtype);
   const std::vector<float> lse =
       data.lse.bytes() > 0 ? to_floats(data.lse, Dtype::fp32) : std::vector<float>{};
   call.q = q, call.k = k, call.v = v;

@@ -13,11 +13,12 @@ namespace kvroof::kernels {
 
 AttentionShape attention_shape(const Args&);
 
-/// One call: its buffers (bf16) and, for the oracle, its layouts and masks.
+/// One call: its buffers and, for the oracle, its layouts and masks.
 struct AttentionData {
   reference::Attention call;  // b ... scale, masks, q_rows, k_rows, v_rows; q, k, v stay empty
   reference::Rows o_rows;
   Buffer q, k, v, o;
+  Dtype dtype = Dtype::bf16;                // of these: bf16, or fp16 for kernels that take it
   Buffer lse;                               // fp32, natural logarithm; empty: not checked
   bool lse_token_major = false;             // [b, s_q, h_q] instead of [b, h_q, s_q]
   std::optional<reference::Rows> lse_rows;  // any other layout of lse

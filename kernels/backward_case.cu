@@ -40,7 +40,7 @@ BackwardData backward_data(const AttentionShape& x, const Args& args) {
 
 void refill(const BackwardData& data) {
   refill(data.forward);
-  fill_random(data.d_o, Dtype::bf16);
+  fill_random(data.d_o, data.forward.dtype);
   launch_flash_v2(flash_params(data.forward), nullptr);
   CUDA_CHECK(cudaDeviceSynchronize());
 }
@@ -51,7 +51,7 @@ Verdict verify_backward(const BackwardData& data, const std::function<void(cudaS
   if (after_refill) after_refill();
   poison(data.dq), poison(data.dk), poison(data.dv);
   launch(nullptr);
-  const auto values = [](const Buffer& b) { return to_floats(b, Dtype::bf16); };
+  const auto values = [&](const Buffer& b) { return to_floats(b, data.forward.dtype); };
   const std::vector<float> q = values(data.forward.q), k = values(data.forward.k),
                            v = values(data.forward.v), d_o = values(data.d_o);
   const std::vector<float> dq = values(data.dq), dk = values(data.dk), dv = values(data.dv);

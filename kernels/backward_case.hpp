@@ -5,7 +5,8 @@
 
 namespace kvroof::kernels {
 
-/// q, o, d_o, dq [b, h_q, s_q, d]   k, v, dk, dv [b, h_kv, s_kv, d]   bf16   lse [b, h_q, s_q] fp32
+/// q, o, d_o, dq [b, h_q, s_q, d]   k, v, dk, dv [b, h_kv, s_kv, d]   bf16 or fp16
+/// lse [b, h_q, s_q] fp32
 struct BackwardData {
   AttentionData forward;  // q, k, v; o and lse as flash_v2 writes them
   Buffer d_o, dq, dk, dv;

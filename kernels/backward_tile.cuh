@@ -1,20 +1,28 @@
 // Tiles of the backward pass on mma.sync, and the products a warp does with them.
+//
+// Eight warps stand in a grid of kN / 32 by kAcross over each of the five products of a tile, so
+// that a warp's share has 32 rows and every fragment it loads serves two of them:
+//   S^T, dO·V^T  [kN keys, kM queries]     dK, dV [kN keys, kD]     (grid over keys)
+//   dQ           [kM queries, kD]          2 x 4 warps
 #pragma once
 #include "kernels/online_softmax.cuh"
 #include "kernels/tile.cuh"
 
 namespace kvroof::kernels {
 
-/// kM query rows by kN keys; warp w owns keys 16·w ...
-template <int kD_, int kM_>
+/// kM query rows by kN keys.
+template <int kD_, int kM_, int kN_, class Number_>
 struct BackwardTile {
-  static constexpr int kD = kD_, kM = kM_, kN = 128;
-  static constexpr int kWarps = kN / 16, kThreads = 32 * kWarps;
+  using Number = Number_;
+  static constexpr int kD = kD_, kM = kM_, kN = kN_;
+  static constexpr int kWarps = 8, kThreads = 32 * kWarps;
+  static constexpr int kAlong = kN / 32, kAcross = kWarps / kAlong;
   static constexpr int kColSteps = kD / 16, kRowSteps = kM / 16, kKeySteps = kN / 16;
-  // dQ [kM, kD] as a grid of 2 x 4 warps
+  static constexpr int kQueries = kM / kAcross, kCols = kD / kAcross;  // of a warp
   static constexpr int kDqRows = kM / 2, kDqCols = kD / 4;
   static constexpr int kDqRowTiles = kDqRows / 16, kDqColSteps = kDqCols / 16;
   static constexpr int kDqQuads = kDqRowTiles * 2 * kDqColSteps;  // mma results a thread holds
+  static_assert(kQueries % 16 == 0 && kCols % 16 == 0);
   __host__ __device__ static int query_tiles(int s_q) { return (s_q + kM - 1) / kM; }
 };
 
@@ -22,53 +30,48 @@ template <class T>
 struct BackwardSmem {
   SharedTile<T::kN, T::kD> k, v;
   SharedTile<T::kM, T::kD> q[2], d_o[2];
-  SharedTile<T::kN, T::kM> ds;  // dS^T
+  SharedTile<T::kN, T::kM> p, ds;  // P^T, dS^T
   float lse2[2][T::kM], delta[2][T::kM];
 };
 
-/// s [16 keys of this warp, kM queries] = A·B^T with both operands stored row by row.
-template <class T, class A, class B>
-__device__ __forceinline__ void transposed_product(float (&s)[2 * T::kRowSteps][4], const A& keys,
-                                                   const B& queries) {
+/// acc [16·kRows, 16·kCols] += A·B of kSteps steps; load_a(a, row tile, step), load_b(b, step,
+/// column step).
+template <class Number, int kSteps, int kRows, int kCols2, class LoadA, class LoadB>
+__device__ __forceinline__ void add_product(float (&acc)[kRows][kCols2][4], const LoadA& load_a,
+                                            const LoadB& load_b) {
 #pragma unroll
-  for (int c = 0; c < T::kColSteps; ++c) {
-    std::uint32_t a[4];
-    load_matrices(a, keys.at(0, c));
+  for (int step = 0; step < kSteps; ++step) {
+    std::uint32_t a[kRows][4];
 #pragma unroll
-    for (int n = 0; n < T::kRowSteps; ++n) {
+    for (int m = 0; m < kRows; ++m) load_a(a[m], m, step);
+#pragma unroll
+    for (int c = 0; c < kCols2 / 2; ++c) {
       std::uint32_t b[4];
-      load_matrices(b, queries.at(n, c));
-      mma(s[2 * n], a, b[0], b[1]);
-      mma(s[2 * n + 1], a, b[2], b[3]);
+      load_b(b, step, c);
+#pragma unroll
+      for (int m = 0; m < kRows; ++m) {
+        Number::mma(acc[m][2 * c], a[m], b[0], b[1]);
+        Number::mma(acc[m][2 * c + 1], a[m], b[2], b[3]);
+      }
     }
   }
 }
 
-/// acc [16 keys of this warp, kD] += X·rows, X [16, kM] from registers, rows [kM, kD].
-template <class T, class Rows>
-__device__ __forceinline__ void add_gradient(float (&acc)[2 * T::kColSteps][4],
-                                             const std::uint32_t (&x)[T::kRowSteps][4],
-                                             const Rows& rows) {
+/// x [32, 8·kTiles], rows and columns of a warp, rounded, to a tile that other warps read.
+template <class Number, class Tile, int kTiles>
+__device__ __forceinline__ void share(Tile& tile, const float (&x)[2][kTiles][4], int row,
+                                      int column, int lane) {
 #pragma unroll
-  for (int n = 0; n < T::kRowSteps; ++n)
+  for (int m = 0; m < 2; ++m)
 #pragma unroll
-    for (int c = 0; c < T::kColSteps; ++c) {
-      std::uint32_t b[4];
-      load_matrices_transposed(b, rows.at(n, c));
-      mma(acc[2 * c], x[n], b[0], b[1]);
-      mma(acc[2 * c + 1], x[n], b[2], b[3]);
-    }
-}
-
-/// [16, 8·2·kRowSteps] accumulators as A operands.
-template <int kSteps>
-__device__ __forceinline__ void pack_operand(std::uint32_t (&x)[kSteps][4],
-                                             const float (&s)[2 * kSteps][4]) {
+    for (int t = 0; t < kTiles; ++t)
 #pragma unroll
-  for (int n = 0; n < kSteps; ++n)
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      x[n][i] = pack_bf16(s[2 * n + i / 2][i % 2 * 2], s[2 * n + i / 2][i % 2 * 2 + 1]);
+      for (int half = 0; half < 2; ++half) {
+        char* chunk = reinterpret_cast<char*>(tile.data) +
+                      tile.offset(row + 16 * m + lane / 4 + 8 * half, column / 8 + t);
+        reinterpret_cast<std::uint32_t*>(chunk)[lane % 4] =
+            Number::pack(x[m][t][2 * half], x[m][t][2 * half + 1]);
+      }
 }
 
 __device__ __forceinline__ void add_to_memory(float4* at, const float (&x)[4]) {

@@ -15,8 +15,8 @@ struct Strides {
   std::int64_t request, head, token;
 };
 
-///   q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16, rows contiguous, any strides above
-///   them lse [b, h_q, s_q] fp32, natural logarithm; may be null
+///   q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16 or fp16, rows contiguous, any strides
+///   above them         lse [b, h_q, s_q] fp32, natural logarithm; may be null
 struct FlashParams {
   const void *q, *k, *v;
   void* o;
@@ -25,6 +25,7 @@ struct FlashParams {
   int b, h_q, h_kv, s_q, d;
   Band band;    // band.s_kv keys: full, causal, or a window of them
   float scale;  // 1 / sqrt(d)
+  bool fp16 = false;
 };
 
 FlashParams flash_params(const AttentionData&);

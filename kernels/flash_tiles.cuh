@@ -9,24 +9,25 @@ namespace kvroof::kernels {
 
 // d 64, 128: 32 rows a warp, so that each K and V fragment feeds two products; O and S then leave
 // no room for Q, which is read again from shared memory per key tile. d 256: O of 16 rows fills
-// half of the registers.
-using FlashTile64 = FlashTile<64, 128, 128, 4, false, 2>;
-using FlashTile128 = FlashTile<128, 128, 64, 4, false, 2>;
-using FlashTile256 = FlashTile<256, 64, 32, 4, true, 2>;
+// half of the registers, and two stages of 64 keys would leave room for one block an SM.
+inline constexpr FlashShape kFlash64{.d = 64, .m = 128, .n = 128};
+inline constexpr FlashShape kFlash128{.d = 128, .m = 128, .n = 64};
+inline constexpr FlashShape kFlash256{
+    .d = 256, .m = 64, .n = 64, .q_steps = 2, .stages = 1, .ahead = 4};
 // 64 rows: for calls that have no more (drafts to verify, decode rows beside prompts).
-using FlashSmallTile64 = FlashTile<64, 64, 128, 4, true, 2>;
-using FlashSmallTile128 = FlashTile<128, 64, 64, 4, true, 2>;
+inline constexpr FlashShape kFlashSmall64{.d = 64, .m = 64, .n = 128, .q_steps = 4};
+inline constexpr FlashShape kFlashSmall128{.d = 128, .m = 64, .n = 64, .q_steps = 8};
 
 /// f.operator()<Tile>() for the tile of a head size. Throws for one other than 64, 128, 256.
-template <class F>
+template <class Number = Bf16, class F>
 auto with_flash_tile(int d, const F& f) {
   switch (d) {
     case 64:
-      return f.template operator()<FlashTile64>();
+      return f.template operator()<FlashTile<kFlash64, Number>>();
     case 128:
-      return f.template operator()<FlashTile128>();
+      return f.template operator()<FlashTile<kFlash128, Number>>();
     case 256:
-      return f.template operator()<FlashTile256>();
+      return f.template operator()<FlashTile<kFlash256, Number>>();
   }
   throw std::invalid_argument("flash attention: head size must be 64, 128 or 256");
 }
@@ -34,8 +35,8 @@ auto with_flash_tile(int d, const F& f) {
 /// The same, 64 rows where the call has no more than that.
 template <class F>
 auto with_flash_tile(int d, std::int64_t rows, const F& f) {
-  if (rows <= 64 && d == 64) return f.template operator()<FlashSmallTile64>();
-  if (rows <= 64 && d == 128) return f.template operator()<FlashSmallTile128>();
+  if (rows <= 64 && d == 64) return f.template operator()<FlashTile<kFlashSmall64>>();
+  if (rows <= 64 && d == 128) return f.template operator()<FlashTile<kFlashSmall128>>();
   return with_flash_tile(d, f);
 }
 

@@ -63,6 +63,28 @@ __device__ __forceinline__ std::uint32_t pack_fp16(float lo, float hi) {
   return bits(__floats2half2_rn(lo, hi));
 }
 
+/// The two 16-bit formats, for kernels of either.
+struct Bf16 {
+  __device__ static void mma(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                             std::uint32_t b1) {
+    kernels::mma(d, a, b0, b1);
+  }
+  __device__ static std::uint32_t pack(float lo, float hi) { return pack_bf16(lo, hi); }
+  __device__ static float2 unpack(std::uint32_t x) {
+    return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&x));
+  }
+};
+struct Fp16 {
+  __device__ static void mma(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                             std::uint32_t b1) {
+    mma_fp16(d, a, b0, b1);
+  }
+  __device__ static std::uint32_t pack(float lo, float hi) { return pack_fp16(lo, hi); }
+  __device__ static float2 unpack(std::uint32_t x) {
+    return __half22float2(*reinterpret_cast<const __half2*>(&x));
+  }
+};
+
 /// 2^x on the MUFU pipe; 0 for -inf.
 __device__ __forceinline__ float exp2_approx(float x) {
   float y;

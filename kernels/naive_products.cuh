@@ -18,7 +18,7 @@ struct NaiveParams {
 };
 
 template <int kD>
-using ScoreTile = FlashTile<kD, 128, 64, 4, false, 1>;
+using ScoreTile = FlashTile<FlashShape{.d = kD, .m = 128, .n = 64, .ctas_per_sm = 1}>;
 template <int kD>
 struct ScoreSmem {
   SharedTile<128, kD> q;
@@ -47,7 +47,7 @@ __global__ __launch_bounds__(128) void score_product(const NaiveParams p) {
   __syncthreads();
 
   float s[T::kRowTiles][T::kKeyTiles][4] = {};
-  const std::uint32_t unused[T::kRowTiles][T::kColSteps][4] = {};
+  const QSteps<T> unused[T::kRowTiles] = {};
   scores<T>(s, unused, a_cursor(smem.q, warp_row, lane), b_cursor(smem.k, 0, lane));
 
   bf16* out = p.s + static_cast<std::int64_t>(matrix) * p.s_q * p.columns;

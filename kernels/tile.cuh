@@ -37,9 +37,7 @@ struct FragmentCursor {
   __device__ FragmentCursor(const Tile& tile, int row, int half) : base(tile.address(row, half)) {}
   __device__ std::uint32_t at(int row_step, int column_step) const {
     const std::uint32_t row = row_step * 16 * Tile::kRowBytes;
-    if constexpr ((Tile::kRowBytes & (Tile::kRowBytes - 1)) == 0)
-      return (base ^ (column_step << 5)) + row;
-    else return (base ^ (column_step % 4 << 5)) + column_step / 4 * 128 + row;
+    return (base ^ (column_step % 4 << 5)) + column_step / 4 * 128 + row;
   }
 };
 
@@ -62,18 +60,26 @@ __device__ __forceinline__ void load_rows(Tile& tile, int valid, int thread,
                                           RowPointer row_pointer) {
   constexpr int kLanes = Tile::kChunks & -Tile::kChunks;  // 2^n threads a row
   constexpr int kRowsPerStep = kThreads / kLanes;
-  static_assert(Tile::kRows % kRowsPerStep == 0);
+  static_assert(Tile::kRows % kRowsPerStep == 0 && (kRowsPerStep & (kRowsPerStep - 1)) == 0);
+  const int first = thread / kLanes, column = thread % kLanes * Tile::kChunk;
+  const std::uint32_t to = tile.address(first, thread % kLanes);
+  const auto each = [&](const auto& copy) {
 #pragma unroll
-  for (int step = 0; step < Tile::kRows / kRowsPerStep; ++step) {
-    const int row = step * kRowsPerStep + thread / kLanes;
-    const bool in = row < valid;
-    const bf16* from = row_pointer(in ? row : 0);
+    for (int step = 0; step < Tile::kRows / kRowsPerStep; ++step) {
+      const int down =
+          step * kRowsPerStep;  // its swizzle and that of `first` have no bit in common
+      const std::uint32_t row = (to ^ (down % 8 << 4)) + down * Tile::kRowBytes;
 #pragma unroll
-    for (int i = 0; i < Tile::kChunks / kLanes; ++i) {
-      const int chunk = i * kLanes + thread % kLanes;
-      copy_async(tile.address(row, chunk), from + chunk * Tile::kChunk, in);
+      for (int i = 0; i < Tile::kChunks / kLanes; ++i)
+        copy(row + i * kLanes * 16, down + first, column + i * kLanes * Tile::kChunk);
     }
-  }
+  };
+  if (valid >= Tile::kRows)
+    each([&](std::uint32_t at, int r, int c) { copy_async(at, row_pointer(r) + c); });
+  else
+    each([&](std::uint32_t at, int r, int c) {
+      copy_async(at, row_pointer(r < valid ? r : 0) + c, r < valid);
+    });
 }
 
 }  // namespace kvroof::kernels

@@ -7,6 +7,7 @@
   flash_v3       beside the cuDNN backend, bf16, the grid of arXiv:2407.08608 section 4.1
   flash_v3_fp8   alone: SDPA has no FP8
   flash_v4       flash_v4's options beside the cuDNN backend
+  flash_backward beside the FlashAttention-2 backend's backward pass through autograd, bf16
   decode         beside the best SDPA backend of each shape; K and V bytes over time
   paged          beside our own contiguous decode
   fp8_kv         quantised_kv, format 0; K and V bytes over time, beside --roof
@@ -40,9 +41,10 @@ class Ours:
 
 
 class Sdpa:
-    """One call of one backend, captured as a graph of enough calls to fill 15 ms."""
+    """One call of one backend, captured as a graph of enough calls to fill 15 ms; with `backward`,
+    of the gradients of q, k and v alone."""
 
-    def __init__(self, torch, backend, args, causal):
+    def __init__(self, torch, backend, args, causal, backward=False):
         from torch.nn.attention import SDPBackend, sdpa_kernel
         d = args.get("d", args.get("d_qk", 128))
         h_q, s_q = args["h_q"], args.get("s_q", 1)
@@ -54,12 +56,24 @@ class Sdpa:
         q, k, v = tensor(h_q, s_q, d), tensor(h_kv, s_kv, d), tensor(h_kv, s_kv, args.get("d_v", d))
         self.torch, self.backend = torch, backend
 
-        def call():
+        def forward():
             with sdpa_kernel(getattr(SDPBackend, backend)):
-                torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=h_q != h_kv)
+                return torch.nn.functional.scaled_dot_product_attention(
+                    q, k, v, is_causal=causal, enable_gqa=h_q != h_kv)
 
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream), torch.no_grad():
+        stream = torch.cuda.Stream()  # gradients run on the stream of their forward pass
+        stream.wait_stream(torch.cuda.current_stream())
+        call = forward
+        if backward:
+            inputs = [x.requires_grad_() for x in (q, k, v)]
+            with torch.cuda.stream(stream):
+                out = forward()
+                d_o = torch.randn_like(out)
+
+            def call():
+                torch.autograd.grad(out, inputs, d_o, retain_graph=True)
+
+        with torch.cuda.stream(stream), torch.set_grad_enabled(backward):
             for _ in range(3):
                 call()
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -69,7 +83,7 @@ class Sdpa:
         torch.cuda.synchronize()
         self.calls = max(3, min(1000, int(15 / begin.elapsed_time(end))))
         self.graph = torch.cuda.CUDAGraph()
-        with torch.no_grad(), torch.cuda.graph(self.graph):
+        with torch.set_grad_enabled(backward), torch.cuda.graph(self.graph, stream=stream):
             for _ in range(self.calls):
                 call()
         self.graph.replay()
@@ -90,6 +104,10 @@ def prefill_points(head_sizes, name):
             for n in LENGTHS:
                 h = 2048 // d
                 yield {"b": 16384 // n, "h_q": h, "s_q": n, name: d, "causal": causal}
+
+
+def backward_flops(a):
+    return 2.5 * prefill_flops(a)
 
 
 def prefill_flops(a):
@@ -118,6 +136,8 @@ def comparisons(what):
         "flash_v3": (prefill_points((64, 128, 256), "d_qk"), ["flash_v3"], ["CUDNN_ATTENTION"], *tera),
         "flash_v3_fp8": (prefill_points((128, 256), "d_qk"), ["flash_v3_fp8"], [], *tera),
         "flash_v4": (prefill_points((128,), "d_qk"), ["flash_v4"], ["CUDNN_ATTENTION"], *tera),
+        "flash_backward": (prefill_points((64, 128, 256), "d"), ["flash_backward"], ["FLASH_ATTENTION"],
+                           backward_flops, "TFLOP/s"),
         "decode": (decode_points(), ["flash_decoding", "gqa_decode", "gqa_decode_tma"],
                    ["CUDNN_ATTENTION", "FLASH_ATTENTION", "EFFICIENT_ATTENTION"], *giga),
         "paged": (paged, ["paged_decode"], ["flash_decoding"], *giga),
@@ -126,7 +146,7 @@ def comparisons(what):
     }[what]
 
 
-def measure(torch, ours, args, kernels, others):
+def measure(torch, ours, args, kernels, others, backward):
     """name -> median microseconds, all sides taking turns"""
     sides = {}
     for kernel in kernels:
@@ -134,7 +154,7 @@ def measure(torch, ours, args, kernels, others):
     for other in others:
         if other.endswith("_ATTENTION"):
             try:
-                sides[other] = Sdpa(torch, other, args, bool(args.get("causal", 0))).microseconds
+                sides[other] = Sdpa(torch, other, args, bool(args.get("causal", 0)), backward).microseconds
             except RuntimeError as error:
                 print(f"  {other} refuses {args}: {str(error).splitlines()[0][:80]}", file=sys.stderr)
         else:
@@ -164,7 +184,8 @@ def header(torch, command):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["flash_v2", "flash_v3", "flash_v3_fp8", "flash_v4", "decode", "paged", "fp8_kv"])
+    parser.add_argument("what", choices=["flash_v2", "flash_v3", "flash_v3_fp8", "flash_v4",
+                                         "flash_backward", "decode", "paged", "fp8_kv"])
     parser.add_argument("--times", default="build/cuda/bin/kvroof_kernel_times", help="the program that times ours")
     parser.add_argument("--csv", help="write a record")
     parser.add_argument("--kernels", help="ours instead of the default ones, separated by commas")
@@ -178,7 +199,7 @@ def main():
     scale = 1e6 if unit == "TFLOP/s" else 1e3
     lines, ratios = [], []
     for args in list(points)[::options.every]:
-        times = measure(torch, ours, args, kernels, others)
+        times = measure(torch, ours, args, kernels, others, options.what == "flash_backward")
         running = [name for name in kernels if name in times]
         if not running:
             continue

@@ -1,14 +1,15 @@
 // FlashAttention-2 backward with recomputation, on mma.sync.   model: model/attention/flash_v2.cpp
 //   P = exp(scale·Q·K^T - lse)         D = rowsum(dO ∘ O)
 //   dV = P^T·dO     dS = P ∘ (dO·V^T - D)     dQ = scale·dS·K     dK = scale·dS^T·Q
-//   q, o, dO, dQ [b, h_q, s_q, d]   k, v, dK, dV [b, h_kv, s_kv, d]   bf16   lse [b, h_q, s_q] fp32
-// Three kernels. 1: D, and zeros for dQ's sum. 2: one block per 128 keys walks over the query tiles
-// of all heads that share them: dK and dV stay in registers, dQ is added up in fp32 in global
-// memory (in L2: the blocks of a head run side by side). 3: dQ's sum to bf16. Five products a tile
-// instead of the seven that separate passes for dQ and for dK, dV would take.
-//   A warp owns 16 keys and computes S^T and dO·V^T transposed, so that P^T and dS^T are operands
-//   of dV and dK without leaving the registers; dS passes through shared memory for dQ only. HBM
-//   read   q, k, v, o, 2·dO, lse, D, dQ's sum     written   dQ, dK, dV, D, dQ's sum
+//   q, o, dO, dQ [b, h_q, s_q, d]   k, v, dK, dV [b, h_kv, s_kv, d]   bf16 or fp16
+//   lse [b, h_q, s_q] fp32
+// Three kernels. 1: D, and zeros for dQ's sum. 2: one block per 128 (d 256: 64) keys walks over the
+// query tiles of all heads that share them: dK and dV stay in registers, dQ is added up in fp32 in
+// global memory (in L2: the blocks of a head run side by side). 3: dQ's sum to bf16. Five products
+// a tile instead of the seven that separate passes for dQ and for dK, dV would take.
+//   P^T and dS^T pass through shared memory: as operands of dV, dK and dQ they are read by other
+//   warps than made them, so that each warp's share of every product is 32 rows.
+//   HBM read   q, k, v, o, 2·dO, lse, D, dQ's sum     written   dQ, dK, dV, D, dQ's sum
 // arXiv:2307.08691 Algorithm 2.
 #include <stdexcept>
 
@@ -26,6 +27,7 @@
 namespace kvroof::kernels {
 namespace {
 
+/// Pointers to 16-bit numbers of either format.
 struct BackwardParams {
   const bf16 *q, *k, *v, *o, *d_o;
   const float* lse;
@@ -62,11 +64,10 @@ __global__ __launch_bounds__(T::kThreads) void prepare(const BackwardParams p) {
     if (first + r < p.s_q) {
       const uint4 o = reinterpret_cast<const uint4*>(p.o + row * T::kD)[threadIdx.x % kLanes];
       const uint4 d_o = reinterpret_cast<const uint4*>(p.d_o + row * T::kD)[threadIdx.x % kLanes];
-      const auto* a = reinterpret_cast<const __nv_bfloat162*>(&o);
-      const auto* b = reinterpret_cast<const __nv_bfloat162*>(&d_o);
+      const std::uint32_t a[4] = {o.x, o.y, o.z, o.w}, b[4] = {d_o.x, d_o.y, d_o.z, d_o.w};
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const float2 y = __bfloat1622float2(a[i]), z = __bfloat1622float2(b[i]);
+        const float2 y = T::Number::unpack(a[i]), z = T::Number::unpack(b[i]);
         x += y.x * z.x + y.y * z.y;
       }
     }
@@ -76,7 +77,7 @@ __global__ __launch_bounds__(T::kThreads) void prepare(const BackwardParams p) {
   }
 }
 
-/// Kernel 2, a block per (128 keys, K/V head, request).
+/// Kernel 2, a block per (kN keys, K/V head, request).
 template <class T>
 __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams p) {
   extern __shared__ __align__(1024) unsigned char shared[];
@@ -128,80 +129,79 @@ __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams 
   };
   start_load(0);
 
-  const auto k_rows = a_cursor(smem.k, 16 * warp, lane), v_rows = a_cursor(smem.v, 16 * warp, lane);
-  const int dq_row = warp / 4 * T::kDqRows, dq_chunk = warp % 4 * T::kDqCols / 8;
-  float dk[2 * T::kColSteps][4] = {}, dv[2 * T::kColSteps][4] = {};
+  const int key = 32 * (warp / T::kAcross), query = warp % T::kAcross * T::kQueries;
+  const int column = warp % T::kAcross * T::kCols;
+  const int dq_row = warp / 4 * T::kDqRows, dq_column = warp % 4 * T::kDqCols;
+  const auto k_rows = a_cursor(smem.k, key, lane), v_rows = a_cursor(smem.v, key, lane);
+  const auto p_rows = a_cursor(smem.p, key, lane), ds_rows = a_cursor(smem.ds, key, lane);
+  const auto columns_of = [&](const auto& tile, int first) {
+    return FragmentCursor(tile, lane & 15, (lane >> 4) + first / 8);
+  };
+  const FragmentCursor ds_columns(smem.ds, (lane & 7) + ((lane >> 4) << 3),
+                                  ((lane >> 3) & 1) + dq_row / 8);
+  using Number = typename T::Number;
+  float dk[2][T::kCols / 8][4] = {}, dv[2][T::kCols / 8][4] = {};
   for (int i = 0; i < steps; ++i, now = after(now)) {
     if (threadIdx.x < T::kM) {
       smem.lse2[i % 2][threadIdx.x] = next_lse2;
       smem.delta[i % 2][threadIdx.x] = next_delta;
     }
     wait_copies<0>();
-    __syncthreads();  // this tile is complete; all warps are done with the other one and with dS
+    __syncthreads();  // this tile is complete; all warps are done with the other one, P and dS
     start_load(i + 1);
+    const auto& q = smem.q[i % 2];
+    const auto& d_o = smem.d_o[i % 2];
 
-    float s[2 * T::kRowSteps][4] = {};
-    transposed_product<T>(s, k_rows, b_cursor(smem.q[i % 2], 0, lane));
+    float s[2][T::kQueries / 8][4] = {}, dp[2][T::kQueries / 8][4] = {};
+    const auto transposed_product = [&](auto& x, const auto& a_rows, const auto& b_rows) {
+      add_product<Number, T::kColSteps>(
+          x, [&](auto& a, int m, int c) { load_matrices(a, a_rows.at(m, c)); },
+          [&](auto& b, int c, int n) { load_matrices(b, b_rows.at(n, c)); });
+    };
+    transposed_product(s, k_rows, b_cursor(q, query, lane));
     const int row = now.tile * T::kM, newest_key = p.causal ? row + p.diagonal() : INT_MAX / 2;
     const bool plain = first_key + T::kN <= ::min(p.s_kv, newest_key + 1);
+    const int own_key = first_key + key + lane / 4, own_query = query + 2 * (lane % 4);
 #pragma unroll
-    for (int t = 0; t < 2 * T::kRowSteps; ++t) {
-      const float2 lse2 =
-          *reinterpret_cast<const float2*>(&smem.lse2[i % 2][8 * t + 2 * (lane % 4)]);
+    for (int t = 0; t < T::kQueries / 8; ++t) {
+      const float2 lse2 = *reinterpret_cast<const float2*>(&smem.lse2[i % 2][own_query + 8 * t]);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int key = first_key + 16 * warp + lane / 4 + e / 2 * 8;
-        const int query = 8 * t + 2 * (lane % 4) + e % 2;
-        const bool hidden = !plain && (key >= p.s_kv || key > newest_key + query);
-        s[t][e] = hidden ? 0.f : exp2_approx(s[t][e] * scale - (e % 2 == 0 ? lse2.x : lse2.y));
-      }
-    }
-    std::uint32_t operand[T::kRowSteps][4];
-    pack_operand(operand, s);
-    add_gradient<T>(dv, operand, a_cursor(smem.d_o[i % 2], 0, lane));
-
-    float dp[2 * T::kRowSteps][4] = {};
-    transposed_product<T>(dp, v_rows, b_cursor(smem.d_o[i % 2], 0, lane));
+      for (int m = 0; m < 2; ++m)
 #pragma unroll
-    for (int t = 0; t < 2 * T::kRowSteps; ++t) {
-      const float2 delta =
-          *reinterpret_cast<const float2*>(&smem.delta[i % 2][8 * t + 2 * (lane % 4)]);
-#pragma unroll
-      for (int e = 0; e < 4; ++e) s[t][e] *= dp[t][e] - (e % 2 == 0 ? delta.x : delta.y);
-    }
-    pack_operand(operand, s);
-#pragma unroll
-    for (int t = 0; t < 2 * T::kRowSteps; ++t)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        char* chunk = reinterpret_cast<char*>(smem.ds.data) +
-                      smem.ds.offset(16 * warp + lane / 4 + 8 * half, t);
-        reinterpret_cast<std::uint32_t*>(chunk)[lane % 4] = operand[t / 2][t % 2 * 2 + half];
-      }
-    add_gradient<T>(dk, operand, a_cursor(smem.q[i % 2], 0, lane));
-    __syncthreads();  // dS is complete
-
-    // dQ [rows and columns of this warp] = dS·K, dS read transposed
-    float dq[T::kDqRowTiles][2 * T::kDqColSteps][4] = {};
-    const FragmentCursor ds(smem.ds, (lane & 7) + ((lane >> 4) << 3),
-                            ((lane >> 3) & 1) + dq_row / 8);
-    const FragmentCursor k(smem.k, lane & 15, (lane >> 4) + dq_chunk);
-#pragma unroll
-    for (int n = 0; n < T::kKeySteps; ++n) {
-      std::uint32_t a[T::kDqRowTiles][4];
-#pragma unroll
-      for (int m = 0; m < T::kDqRowTiles; ++m) load_matrices_transposed(a[m], ds.at(n, m));
-#pragma unroll
-      for (int c = 0; c < T::kDqColSteps; ++c) {
-        std::uint32_t b[4];
-        load_matrices_transposed(b, k.at(n, c));
-#pragma unroll
-        for (int m = 0; m < T::kDqRowTiles; ++m) {
-          mma(dq[m][2 * c], a[m], b[0], b[1]);
-          mma(dq[m][2 * c + 1], a[m], b[2], b[3]);
+        for (int e = 0; e < 4; ++e) {
+          const int j = own_key + 16 * m + e / 2 * 8, x = own_query + 8 * t + e % 2;
+          const bool hidden = !plain && (j >= p.s_kv || j > newest_key + x);
+          s[m][t][e] =
+              hidden ? 0.f : exp2_approx(s[m][t][e] * scale - (e % 2 == 0 ? lse2.x : lse2.y));
         }
-      }
     }
+    share<Number>(smem.p, s, key, query, lane);
+
+    transposed_product(dp, v_rows, b_cursor(d_o, query, lane));
+#pragma unroll
+    for (int t = 0; t < T::kQueries / 8; ++t) {
+      const float2 delta = *reinterpret_cast<const float2*>(&smem.delta[i % 2][own_query + 8 * t]);
+#pragma unroll
+      for (int m = 0; m < 2; ++m)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) s[m][t][e] *= dp[m][t][e] - (e % 2 == 0 ? delta.x : delta.y);
+    }
+    share<Number>(smem.ds, s, key, query, lane);
+    __syncthreads();  // P and dS are complete
+
+    const auto add_gradient = [&](auto& x, const auto& a_rows, const auto& b_columns) {
+      add_product<Number, T::kRowSteps>(
+          x, [&](auto& a, int m, int n) { load_matrices(a, a_rows.at(m, n)); },
+          [&](auto& b, int n, int c) { load_matrices_transposed(b, b_columns.at(n, c)); });
+    };
+    add_gradient(dv, p_rows, columns_of(d_o, column));
+    add_gradient(dk, ds_rows, columns_of(q, column));
+
+    float dq[T::kDqRowTiles][2 * T::kDqColSteps][4] = {};
+    const auto k_columns = columns_of(smem.k, dq_column);
+    add_product<Number, T::kKeySteps>(
+        dq, [&](auto& a, int m, int n) { load_matrices_transposed(a, ds_columns.at(n, m)); },
+        [&](auto& b, int n, int c) { load_matrices_transposed(b, k_columns.at(n, c)); });
     float4* sum =
         reinterpret_cast<float4*>(p.dq_sum + (now.matrix * tiles + now.tile) * (T::kM * T::kD));
 #pragma unroll
@@ -213,18 +213,20 @@ __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams 
 
   wait_copies<0>();
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int r = 16 * warp + lane / 4 + 8 * half;
-    if (r >= keys) continue;
-    const std::int64_t at = (kv_row + r) * T::kD + 2 * (lane % 4);
+  for (int m = 0; m < 2; ++m)
 #pragma unroll
-    for (int t = 0; t < 2 * T::kColSteps; ++t) {
-      *reinterpret_cast<std::uint32_t*>(p.dk + at + 8 * t) =
-          pack_bf16(dk[t][2 * half] * p.scale, dk[t][2 * half + 1] * p.scale);
-      *reinterpret_cast<std::uint32_t*>(p.dv + at + 8 * t) =
-          pack_bf16(dv[t][2 * half], dv[t][2 * half + 1]);
+    for (int half = 0; half < 2; ++half) {
+      const int r = key + 16 * m + 8 * half + lane / 4;
+      if (r >= keys) continue;
+      const std::int64_t at = (kv_row + r) * T::kD + column + 2 * (lane % 4);
+#pragma unroll
+      for (int t = 0; t < T::kCols / 8; ++t) {
+        *reinterpret_cast<std::uint32_t*>(p.dk + at + 8 * t) =
+            Number::pack(dk[m][t][2 * half] * p.scale, dk[m][t][2 * half + 1] * p.scale);
+        *reinterpret_cast<std::uint32_t*>(p.dv + at + 8 * t) =
+            Number::pack(dv[m][t][2 * half], dv[m][t][2 * half + 1]);
+      }
     }
-  }
 }
 
 /// Kernel 3, the grid of kernel 1: each thread finds what the threads of its place have added.
@@ -243,21 +245,23 @@ __global__ __launch_bounds__(T::kThreads) void finish_dq(const BackwardParams p)
       const int column = warp % 4 * T::kDqCols + 8 * t + 2 * (lane % 4);
       bf16* out = p.dq + (matrix * p.s_q + row) * T::kD + column;
       if (row < p.s_q)
-        *reinterpret_cast<std::uint32_t*>(out) = pack_bf16(x.x * p.scale, x.y * p.scale);
+        *reinterpret_cast<std::uint32_t*>(out) = T::Number::pack(x.x * p.scale, x.y * p.scale);
       if (row + 8 < p.s_q)
         *reinterpret_cast<std::uint32_t*>(out + 8 * T::kD) =
-            pack_bf16(x.z * p.scale, x.w * p.scale);
+            T::Number::pack(x.z * p.scale, x.w * p.scale);
     }
 }
 
-using T64 = BackwardTile<64, 128>;
-using T128 = BackwardTile<128, 64>;
-
-template <class F>
+template <class Number, class F>
 auto with_tile(int d, const F& f) {
-  if (d == 64) return f.template operator()<T64>();
-  if (d == 128) return f.template operator()<T128>();
-  throw std::invalid_argument("flash_backward: head size must be 64 or 128");
+  if (d == 64) return f.template operator()<BackwardTile<64, 128, 128, Number>>();
+  if (d == 128) return f.template operator()<BackwardTile<128, 64, 128, Number>>();
+  if (d == 256) return f.template operator()<BackwardTile<256, 64, 64, Number>>();
+  throw std::invalid_argument("flash_backward: head size must be 64, 128 or 256");
+}
+template <class F>
+auto with_tile(int d, bool fp16, const F& f) {
+  return fp16 ? with_tile<Fp16>(d, f) : with_tile<Bf16>(d, f);
 }
 
 template <class T>
@@ -276,11 +280,13 @@ void launch_tile(const BackwardParams& p, cudaStream_t stream) {
 
 Case make(const Args& args) {
   const AttentionShape x = attention_shape(args);
-  const BackwardData data = backward_data(x, args);
+  const bool fp16 = arg(args, "fp16", 0) != 0;
+  BackwardData data = backward_data(x, args);
+  data.forward.dtype = fp16 ? Dtype::fp16 : Dtype::bf16;
   refill(data);
   const int d = static_cast<int>(x.d_qk);
   const auto matrices = static_cast<std::size_t>(x.b * x.h_q);
-  const std::size_t sum_bytes = with_tile(d, [&]<class T>() {
+  const std::size_t sum_bytes = with_tile(d, fp16, [&]<class T>() {
     return matrices * static_cast<std::size_t>(T::query_tiles(static_cast<int>(x.s_q))) *
            sizeof(float) * T::kM * T::kD;
   });
@@ -308,15 +314,15 @@ Case make(const Args& args) {
                          static_cast<float>(f.call.scale)};
   const auto launch = [=, keep = data](cudaStream_t stream) {
     (void)dq_sum, (void)delta;  // p points to them
-    with_tile(d, [&]<class T>() { launch_tile<T>(p, stream); });
+    with_tile(d, fp16, [&]<class T>() { launch_tile<T>(p, stream); });
   };
-  const attention::Tile tile = with_tile(d, [&]<class T>() {
+  const attention::Tile tile = with_tile(d, fp16, [&]<class T>() {
     return attention::Tile{
-        .m = T::kM, .n = T::kN, .p_in_smem = true, .mma_rows = 16, .mma_sync = true};
+        .m = T::kM, .n = T::kN, .p_in_smem = true, .mma_rows = 32, .mma_sync = true};
   });
   const attention::Cost cost =
       attention::flash_v2(x, {}, on_chip(), {.tile = tile, .backward = true});
-  return {.name = "flash_backward " + shape_name(x),
+  return {.name = (fp16 ? "flash_backward fp16 " : "flash_backward ") + shape_name(x),
           .op = attention_op("flash_backward", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_backward(data, launch); },
@@ -327,13 +333,14 @@ Case make(const Args& args) {
 
 Entry flash_backward_entry() {
   std::vector<Args> shapes;
-  for (const double d : {64., 128.})
+  for (const double d : {64., 128., 256.})
     for (const double s : {512., 2048., 8192.})
       for (const double causal : {0., 1.})
         shapes.push_back(
             {{"b", 16384 / s}, {"h_q", 2048 / d}, {"s_q", s}, {"d", d}, {"causal", causal}});
   shapes.push_back({{"b", 2}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4096}});
   shapes.push_back({{"h_q", 4}, {"s_q", 1024}});
+  shapes.push_back({{"b", 2}, {"h_q", 16}, {"s_q", 8192}, {"fp16", 1}});
   return {.name = "flash_backward",
           .title = "FlashAttention-2 backward with recomputation on mma.sync",
           .shapes = shapes,

@@ -1,6 +1,7 @@
 // FlashAttention-2 forward with mma.sync: runs on sm_80 and everything newer.
 //                                                    model: model/attention/flash_v2.cpp
-//   O = softmax(scale · Q·K^T + mask) · V    q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16
+//   O = softmax(scale · Q·K^T + mask) · V    q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]
+//   bf16 or fp16
 // One block per (kM query rows, head, request); the blocks of one head run side by side, so its K
 // and V are read from HBM about once and by the other blocks from L2. h_q / h_kv heads share K and
 // V. Causal blocks skip the tiles above the diagonal; the longest blocks of a head start first.
@@ -20,13 +21,15 @@ namespace {
 
 Case make(const Args& args) {
   const AttentionShape x = attention_shape(args);
-  const AttentionData data = head_major_data(x, args);
+  AttentionData data = head_major_data(x, args);
+  const bool fp16 = arg(args, "fp16", 0) != 0;
+  data.dtype = fp16 ? Dtype::fp16 : Dtype::bf16;
   refill(data);
   const FlashParams p = flash_params(data);
   const auto launch = [=, keep = data](cudaStream_t stream) { launch_flash_v2(p, stream); };
   const attention::Cost cost =
       attention::flash_v2(x, {}, on_chip(), {.tile = flash_v2_kernel_tile(p.d)});
-  return {.name = "flash_v2 " + shape_name(x),
+  return {.name = (fp16 ? "flash_v2 fp16 " : "flash_v2 ") + shape_name(x),
           .op = attention_op("flash_v2", OpClass::prefill_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
@@ -59,14 +62,17 @@ FlashParams flash_params(const AttentionData& data) {
                 .s_q = whole(c.s_q),
                 .d = whole(c.d_qk),
                 .band = {.s_kv = whole(c.s_kv)},
-                .scale = static_cast<float>(c.scale)};
+                .scale = static_cast<float>(c.scale),
+                .fp16 = data.dtype == Dtype::fp16};
   if (c.causal || c.window > 0) p.band.diagonal = whole(c.s_kv - c.s_q);
   if (c.window > 0) p.band.window = whole(c.window), p.band.sinks = whole(c.sinks);
   return p;
 }
 
 void launch_flash_v2(const FlashParams& p, cudaStream_t stream) {
-  with_flash_tile(p.d, [&]<class T>() { launch_flash_forward<T>(p, stream); });
+  const auto launch = [&]<class T>() { launch_flash_forward<T>(p, stream); };
+  if (p.fp16) with_flash_tile<Fp16>(p.d, launch);
+  else with_flash_tile(p.d, launch);
 }
 
 Entry flash_v2_entry() {
@@ -78,6 +84,7 @@ Entry flash_v2_entry() {
             {{"b", 16384 / s}, {"h_q", 2048 / d}, {"s_q", s}, {"d", d}, {"causal", causal}});
   shapes.push_back({{"b", 2}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 4096}, {"causal", 1}});
   shapes.push_back({{"b", 1}, {"h_q", 32}, {"h_kv", 8}, {"s_q", 2048}, {"s_kv", 32768}});
+  shapes.push_back({{"b", 2}, {"h_q", 16}, {"s_q", 8192}, {"fp16", 1}});
   return {.name = "flash_v2",
           .title = "FlashAttention-2 forward on mma.sync",
           .shapes = shapes,

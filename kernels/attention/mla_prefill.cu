@@ -16,7 +16,7 @@ namespace kvroof::kernels {
 namespace {
 
 // 32 rows a warp, as for d 128; 48 keys leave room for a second block on an SM.
-using MlaPrefillTile = FlashTile<192, 128, 48, 4, false, 2, 128>;
+using MlaPrefillTile = FlashTile<FlashShape{.d = 192, .m = 128, .n = 48, .d_v = 128}>;
 
 Case make(const Args& args) {
   AttentionShape x = attention_shape(args);

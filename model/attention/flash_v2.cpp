@@ -11,13 +11,15 @@ namespace {
 // and packing P and dS.
 constexpr double kBackwardSlots = 5;
 
-// Bytes that the five products of one tile move through shared memory, P and dS stored and read.
+// Bytes that the five products of one tile move through shared memory. Eight warps stand in a grid
+// of n / r by `across` over S^T, dO·V^T, dK and dV, of 2 by 4 over dQ; a warp reads the operands of
+// its own r rows and of its own columns.
 double backward_smem_bytes(const Tile& t, double d_qk, double d_v, double e) {
-  const double m = t.m, n = t.n, r = t.mma_rows;
-  const double recompute = m * (d_qk + d_v) + m / r * n * (d_qk + d_v);  // S = Q·K^T, dP = dO·V^T
-  const double dk_dv = 2 * m * n + n / r * m * (d_qk + d_v);             // dS^T·Q, P^T·dO
-  const double dq = m * n + m / r * n * d_qk;                            // dS·K
-  return e * (recompute + dk_dv + dq + 2 * m * n);
+  const double m = t.m, n = t.n, along = n / t.mma_rows, across = 8 / along;
+  const double recompute = (across * n + along * m) * (d_qk + d_v);    // S^T = K·Q^T, V·dO^T
+  const double dk_dv = 2 * across * m * n + along * m * (d_qk + d_v);  // dS^T·Q, P^T·dO
+  const double dq = 4 * m * n + 2 * n * d_qk;                          // dS·K
+  return e * (recompute + dk_dv + dq + 2 * m * n);                     // P and dS written
 }
 
 Cost backward(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t) {

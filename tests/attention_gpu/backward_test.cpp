@@ -1,14 +1,14 @@
 // Backward kernels against the oracle: one token, ragged tails, grouped heads, rows that see
-// nothing, then random shapes.
+// nothing, then random shapes; both formats.
 #include "tests/attention_gpu/check.hpp"
 
 using namespace kvroof::kernels;
 
 namespace {
 
-std::vector<Args> backward_shapes(int random_count) {
+std::vector<Args> backward_shapes(std::initializer_list<double> head_sizes, int random_count) {
   std::vector<Args> shapes;
-  for (const double d : {64., 128.}) {
+  for (const double d : head_sizes) {
     shapes.push_back({{"h_q", 1}, {"s_q", 1}, {"s_kv", 1}, {"d", d}});
     shapes.push_back({{"h_q", 2}, {"s_q", 1}, {"s_kv", 300}, {"d", d}});
     shapes.push_back({{"h_q", 4}, {"h_kv", 2}, {"s_q", 200}, {"s_kv", 333}, {"d", d}});
@@ -23,7 +23,7 @@ std::vector<Args> backward_shapes(int random_count) {
                       {"h_kv", h_kv},
                       {"s_q", between(1, 400)},
                       {"s_kv", between(1, 500)},
-                      {"d", one_of({64, 128})},
+                      {"d", one_of(head_sizes)},
                       {"causal", one_of({0, 1})},
                       {"sigma", one_of({0.5, 1, 3})}});
   }
@@ -32,10 +32,16 @@ std::vector<Args> backward_shapes(int random_count) {
 
 }  // namespace
 
-TEST_CASE("flash_backward") { check("flash_backward", backward_shapes(22)); }
+TEST_CASE("flash_backward") { check("flash_backward", backward_shapes({64, 128, 256}, 22)); }
+
+TEST_CASE("flash_backward_fp16") {
+  std::vector<Args> shapes = backward_shapes({64, 128, 256}, 22);
+  for (Args& x : shapes) x["fp16"] = 1;
+  check("flash_backward", shapes);
+}
 
 TEST_CASE("naive_backward") {
-  std::vector<Args> shapes = backward_shapes(20);
+  std::vector<Args> shapes = backward_shapes({64, 128}, 20);
   // bf16 scores in memory carry an error of 2^-9 of their size into the exponent: no large ones
   for (Args& x : shapes) x["sigma"] = 1;
   check("naive_backward", shapes);

@@ -64,6 +64,11 @@ std::vector<Args> decode_shapes(int random_count) {
 }  // namespace
 
 TEST_CASE("flash_v2") { check("flash_v2", prefill_shapes({64, 128, 256}, 22)); }
+TEST_CASE("flash_v2_fp16") {
+  std::vector<Args> shapes = prefill_shapes({64, 128, 256}, 22);
+  for (Args& x : shapes) x["fp16"] = 1;
+  check("flash_v2", shapes);
+}
 TEST_CASE("naive") {
   std::vector<Args> shapes = prefill_shapes({64, 128}, 20);
   // bf16 scores in memory carry an error of 2^-9 of their size into the exponent: no large ones
