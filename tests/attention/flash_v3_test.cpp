@@ -116,7 +116,8 @@ TEST_CASE("the E4M3 kernel moves V twice more and writes O in bf16") {
 // cut in half. Its partial results: 2 x 64 rows of 128 values and a logarithm, 4 bytes each; Q of
 // the second half: 64 x 128 bytes.
 TEST_CASE("flash_v3_fp8: tiles cut by keys") {
-  const AttentionShape x{.s_q = 192, .s_kv = 640, .h_q = 1, .h_kv = 1, .d_qk = 128, .d_v = 128};
+  const AttentionShape x{
+      .s_q = 192, .s_kv = 640, .h_q = 1, .h_kv = 1, .d_qk = 128, .d_v = 128, .causal = false};
   const Tile t{.m = 64, .n = 64};
   const Step step{.mma = 7};
   CHECK(busiest_sm(x, t, step, {}, {.num_sms = 2}) == 140);
