@@ -10,6 +10,11 @@
 #include "model/user_error.hpp"
 
 namespace kvroof::probe {
+namespace {
+
+std::string part_of(const std::string& path) { return path + ".part"; }
+
+}  // namespace
 
 std::string csv_row(const std::vector<std::string>& fields) {
   std::string row;
@@ -31,21 +36,33 @@ std::string csv_number(std::optional<double> value) {
   return value ? fmt::format("{}", *value) : std::string{};
 }
 
-Record::Record(std::string path, const std::vector<std::string>& columns)
+Record::Record(std::string path, const std::vector<std::string>& columns,
+               const std::vector<std::string>& head)
     : path_(std::move(path)), rows_(csv_row(columns)) {
   // Said before the GPU works for minutes, not after.
   const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
   std::error_code error;
   if (!folder.empty() && !std::filesystem::is_directory(folder, error))
     throw UserError(fmt::format("--csv: expected a file in an existing folder, got '{}'", path_));
+  part_.open(part_of(path_), std::ios::trunc);
+  if (!part_) throw UserError(fmt::format("--csv: '{}' cannot be written", part_of(path_)));
+  for (const std::string& line : head) part_ << line << '\n';
+  part_ << rows_ << std::flush;
 }
 
-void Record::row(const std::vector<std::string>& fields) { rows_ += csv_row(fields); }
+void Record::row(const std::vector<std::string>& fields) {
+  const std::string line = csv_row(fields);
+  rows_ += line;
+  part_ << line << std::flush;
+}
 
-void Record::close(const std::vector<std::string>& header) {
+void Record::close(const std::vector<std::string>& head) {
   std::string text;
-  for (const std::string& line : header) text += line + '\n';
+  for (const std::string& line : head) text += line + '\n';
   replace_file(path_, text + rows_);
+  part_.close();
+  std::error_code ignored;  // a part that stays behind does no harm
+  std::filesystem::remove(part_of(path_), ignored);
 }
 
 std::string with_prefix(double value, std::string_view unit) {

@@ -1,5 +1,6 @@
 // CSV records: a head of "# key: value" lines, then columns. Fields are quoted where they must be.
 #pragma once
+#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,18 +13,23 @@ std::string csv_row(const std::vector<std::string>& fields);
 /// Shortest text that reads back to the same double; empty for nullopt: never a zero.
 std::string csv_number(std::optional<double> value);
 
-/// A CSV file, complete or not there: written beside its place and renamed by close().
+/// A CSV file, complete or not there. Until close() the rows stand in `<path>.part`, each on disk
+/// as soon as it is known, so that a run that is stopped leaves what it measured.
 class Record {
  public:
+  ///   head   lines above the rows of the part, as far as they are known at the start
   /// Throws UserError where the folder cannot be written.
-  Record(std::string path, const std::vector<std::string>& columns);
+  Record(std::string path, const std::vector<std::string>& columns,
+         const std::vector<std::string>& head = {});
   void row(const std::vector<std::string>& fields);
-  /// Puts the head above the rows (sensors are known only at the end) and renames.
-  void close(const std::vector<std::string>& header);
+  /// Puts the head above the rows (sensors are known only at the end), renames, and removes the
+  /// part.
+  void close(const std::vector<std::string>& head);
 
  private:
   std::string path_;
   std::string rows_;
+  std::ofstream part_;
 };
 
 /// 3.1994e9, "Hz" -> "3.199 GHz"; bytes decimal; plain units (1, op, flop) get k M G T P as well.

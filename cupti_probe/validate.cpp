@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -53,12 +54,31 @@ void progress(const std::string& what) {
   std::fprintf(stderr, "kvroof-probe: %s …\n", what.c_str());
 }
 
-std::unique_ptr<Record> open_record(const std::string& path) {
+/// "flash_v2 3 of 26, 41 s so far": which shape is at work.
+class Progress {
+ public:
+  explicit Progress(std::size_t shapes) : shapes_(shapes) {}
+  void next(const std::string& kernel, std::size_t i, std::size_t n) {
+    const std::chrono::duration<double> so_far = std::chrono::steady_clock::now() - start_;
+    progress(fmt::format("{} {} of {}, {} of {} shapes done, {:.0f} s so far", kernel, i + 1, n,
+                         done_++, shapes_, so_far.count()));
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::size_t done_ = 0, shapes_;
+};
+
+std::unique_ptr<Record> open_record(const std::string& path, const Environment& env) {
   if (path.empty()) return nullptr;
+  std::vector<std::string> head = header_lines(env, {});
+  head.push_back("# unfinished: stopped before its end");
   return std::make_unique<Record>(
-      path, std::vector<std::string>{"part", "name", "args", "quantity", "unit", "predicted",
-                                     "measured", "ratio", "tolerance", "verdict", "sm_clock_hz",
-                                     "dram_clock_hz", "note"});
+      path,
+      std::vector<std::string>{"part", "name", "args", "quantity", "unit", "predicted", "measured",
+                               "ratio", "tolerance", "verdict", "sm_clock_hz", "dram_clock_hz",
+                               "note"},
+      head);
 }
 
 /// Part A. The figure's unit is that of the profile's base unit.
@@ -213,15 +233,16 @@ void validate_kernel(const kernels::Entry& entry, const kernels::Args& args, con
 }
 
 /// A kernel at all its shapes, then what is judged over them.
-void validate_entry(const kernels::Entry& entry, const Setting& with, Tally& tally,
+void validate_entry(const kernels::Entry& entry, const Setting& with, Progress& at, Tally& tally,
                     std::vector<std::string>& lines) {
   KernelSummary summary;
-  for (const kernels::Args& args : entry.shapes) try {
-      validate_kernel(entry, args, with, summary, tally);
+  for (std::size_t i = 0; i < entry.shapes.size(); ++i) try {
+      at.next(entry.name, i, entry.shapes.size());
+      validate_kernel(entry, entry.shapes[i], with, summary, tally);
     } catch (const kernels::NotOnThisGpu& e) {
       fmt::print("\n{} left out: {}\n", entry.name, e.what());
     } catch (const Broken& e) {
-      fmt::print("\n{} {}: OFF, {}\n", entry.name, text_of(args), e.what());
+      fmt::print("\n{} {}: OFF, {}\n", entry.name, text_of(entry.shapes[i]), e.what());
       tally.add(Verdict::off);
     }
   const bool product = entry.name.starts_with("gemm");
@@ -253,8 +274,9 @@ int validate(const ValidateOptions& options, const std::string& command) {
   if (entries.empty() && options.part != "ceilings")
     for (const kernels::Entry& entry : kernels::catalogue())
       if (!is_load(entry.name)) entries.push_back(&entry);
-  const std::unique_ptr<Record> record = open_record(options.csv);
   require_gpu();
+  const Environment env = environment(command, options.counters);
+  const std::unique_ptr<Record> record = open_record(options.csv, env);
 
   Tally tally;
   SensorWatch watch(0);
@@ -266,13 +288,15 @@ int validate(const ValidateOptions& options, const std::string& command) {
     fmt::print("times by {}\n", fits.empty() ? "the profile's class constants" : fits);
     const Setting setting{machine, fits.empty() ? std::vector<KernelFit>{} : read_fits(fits),
                           options, record.get()};
+    std::size_t shapes = 0;
+    for (const kernels::Entry* entry : entries) shapes += entry->shapes.size();
+    Progress at(shapes);
     std::vector<std::string> lines;
-    for (const kernels::Entry* entry : entries) validate_entry(*entry, setting, tally, lines);
+    for (const kernels::Entry* entry : entries) validate_entry(*entry, setting, at, tally, lines);
     fmt::print("\n");
     for (const std::string& line : lines) fmt::print("{}\n", line);
   }
   const SensorRange sensors = watch.stop();
-  const Environment env = environment(command, options.counters);
   fmt::print("\n{}\n{} of {} outside tolerance, {} more explained by a known exception\n",
              headline(env), tally.off, tally.judged, tally.known);
   if (record) record->close(header_lines(env, sensors));

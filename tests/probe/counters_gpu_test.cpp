@@ -32,7 +32,8 @@ TEST_CASE("a copy reads and writes what it copies") {
 }
 
 TEST_CASE("dirty lines of a kernel smaller than L2 are found behind its flush") {
-  const kernels::Case c = case_of("hbm_write", {{"mib", 32}});
+  // Three steps of the grid, 49.5 MiB of 60: 1 % is what the profiler itself writes in a range.
+  const kernels::Case c = case_of("hbm_write", {{"mib", 50}});
   const Counts counts = count(c, load_group("hbm"), {.launches = 2, .write_back = true});
   CHECK(counts["written"].value() < 0.9 * c.op.work.hbm_written().value);
   CHECK(counts.written_back.value() ==

@@ -29,16 +29,32 @@ TEST_CASE("numbers with prefixes") {
   CHECK(with_prefix(32, "flop") == "32 FLOP");
 }
 
-TEST_CASE("a record is whole or not there") {
+namespace {
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+}  // namespace
+
+TEST_CASE("a record is whole or not there and its part holds every row so far") {
   const auto path = std::filesystem::temp_directory_path() / "kvroof_record_test.csv";
+  const auto part = path.string() + ".part";
   std::filesystem::remove(path);
+  {
+    Record stopped(path.string(), {"x", "y"}, {"# unfinished"});
+    stopped.row({"1", "2"});
+    CHECK(text_of(part) == "# unfinished\nx,y\n1,2\n");
+    stopped.row({"3", "a,b"});
+  }
+  CHECK(text_of(part) == "# unfinished\nx,y\n1,2\n3,\"a,b\"\n");
+  CHECK_FALSE(std::filesystem::exists(path));
+
   Record record(path.string(), {"x", "y"});
   record.row({"1", "2"});
   CHECK_FALSE(std::filesystem::exists(path));
   record.close({"# gpu: none"});
-  std::ifstream in(path);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  CHECK(text == "# gpu: none\nx,y\n1,2\n");
+  CHECK(text_of(path) == "# gpu: none\nx,y\n1,2\n");
+  CHECK_FALSE(std::filesystem::exists(part));
   std::filesystem::remove(path);
   CHECK_THROWS_AS(Record("/no/such/folder/x.csv", {"x"}), UserError);
 }
