@@ -35,31 +35,19 @@ std::vector<std::optional<double>> figures_of(const ChipGroup& group,
   return out;
 }
 
+constexpr std::size_t kWriteBackRepeats = 3;
+
 FigureStats summary(std::vector<double> values) {
   if (values.empty()) return {};
   const kernels::Stats s = kernels::stats(std::move(values));
   return {s.median, s.min, s.max};
 }
 
-/// Median of three ranges of launch and flush, less that of a flush alone (some 300 KB of the
-/// profiler's own). One range, because dirty lines also drain between ranges, where nobody counts.
-double written_back(const kernels::Case& c, cudaStream_t stream) {
-  Collector collector(plan_here(load_group("hbm")), Scope::whole, 1);
-  const std::size_t metric = *metric_index(collector.plan().group(), "dram__bytes_write.sum");
-  const auto written = [&](const std::function<void()>& work) {
-    std::vector<double> bytes;
-    for (int i = 0; i < 3; ++i) {
-      kernels::flush_l2(stream);
-      CUDA_CHECK(cudaStreamSynchronize(stream));
-      bytes.push_back(collector.collect(work).front().metrics[metric]);
-    }
-    return *summary(std::move(bytes)).median;
-  };
-  const double with_kernel = written([&] {
-    c.launch(stream);
-    kernels::flush_l2(stream);
-  });
-  return std::max(0.0, with_kernel - written([&] { kernels::flush_l2(stream); }));
+/// Lazy loading, and the first flush allocates: neither is to be counted.
+void warm_up(const kernels::Case& c, cudaStream_t stream) {
+  c.launch(stream);
+  kernels::flush_l2(stream);
+  CUDA_CHECK(cudaStreamSynchronize(stream));
 }
 
 }  // namespace
@@ -89,65 +77,92 @@ Plan plan_here(const Group& group) {
   return Plan::make(on_chip(group, target().chip), target().availability);
 }
 
-Counts count(const kernels::Case& c, const Group& group, const CountOptions& options) {
-  const bool cold = options.l2 == kernels::L2::cold;
-  const bool each = options.scope == Scope::each_kernel;
-  const auto announced = static_cast<std::size_t>(c.kernels_per_launch);
-  const auto launches = static_cast<std::size_t>(options.launches);
-  const kernels::Stream stream;
-  c.launch(stream);  // lazy loading, and the first flush allocates: neither is to be counted
-  if (cold) kernels::flush_l2(stream);
-  CUDA_CHECK(cudaStreamSynchronize(stream));
+Counter::Counter(const Group& group, const CountOptions& options, int most_kernels)
+    : options_(options),
+      // Cold: one launch a burst. Warm: the first is not counted.
+      bursts_(static_cast<std::size_t>(options.launches) +
+              (options.l2 == kernels::L2::cold ? 0 : 1)),
+      // each_kernel: all launches in one collection, with room for more kernels than announced, so
+      // that they are found rather than dropped. whole: one collection a launch.
+      collector_(plan_here(group), options.scope,
+                 options.scope == Scope::each_kernel
+                     ? bursts_ * (4 * static_cast<std::size_t>(most_kernels) + 16)
+                     : 1) {}
 
-  // each_kernel: all launches in one collection. whole: one collection a launch. Room for more
-  // kernels than announced, so that they are found rather than dropped.
-  const std::size_t bursts = cold ? launches : launches + 1;  // warm: the first is not counted
-  std::optional<Collector> collector(std::in_place, plan_here(group), options.scope,
-                                     each ? bursts * (4 * announced + 16) : 1);
-  Counts out{.group = collector->plan().group(),
-             .passes = collector->plan().passes(),
-             .launches = options.launches};
+Counts Counter::operator()(const kernels::Case& c) {
+  const bool cold = options_.l2 == kernels::L2::cold;
+  const auto launches = static_cast<std::size_t>(options_.launches);
+  warm_up(c, stream_);
+
+  Counts out{.group = collector_.plan().group(),
+             .passes = collector_.plan().passes(),
+             .launches = options_.launches};
   std::vector<std::vector<double>> by_figure(out.group.figures.size());
   const auto take = [&](std::span<const double> metrics) {
-    const auto figures = figures_of(out.group, metrics, options.scope);
+    const auto figures = figures_of(out.group, metrics, options_.scope);
     for (std::size_t f = 0; f < figures.size(); ++f)
       if (figures[f]) by_figure[f].push_back(*figures[f]);
   };
 
-  if (each) {
-    const std::vector<Reading> readings = collector->collect([&] {
-      for (std::size_t i = 0; i < bursts; ++i) {
-        if (cold) kernels::flush_l2(stream);
-        c.launch(stream);
+  if (options_.scope == Scope::each_kernel) {
+    const std::vector<Reading> readings = collector_.collect([&] {
+      for (std::size_t i = 0; i < bursts_; ++i) {
+        if (cold) kernels::flush_l2(stream_);
+        c.launch(stream_);
       }
     });
-    const std::size_t stride = readings.size() / bursts, flushes = cold ? 1 : 0;
-    if (readings.size() % bursts != 0 || stride <= flushes)
+    const std::size_t stride = readings.size() / bursts_, flushes = cold ? 1 : 0;
+    if (readings.size() % bursts_ != 0 || stride <= flushes)
       throw Broken(fmt::format("{}: {} launches gave {} kernels: a launch must always run the same",
-                               c.name, bursts, readings.size()));
+                               c.name, bursts_, readings.size()));
     out.kernels_per_launch = stride - flushes;
-    for (std::size_t i = bursts - launches; i < bursts; ++i) {
+    for (std::size_t i = bursts_ - launches; i < bursts_; ++i) {
       std::vector<std::vector<double>> kernels;
       for (std::size_t k = flushes; k < stride; ++k)
         kernels.push_back(readings[i * stride + k].metrics);
       take(combine(out.group, kernels));
-      if (i + 1 < bursts) continue;
+      if (i + 1 < bursts_) continue;
       for (const std::vector<double>& kernel : kernels)
-        out.kernels.push_back(figures_of(out.group, kernel, options.scope));
+        out.kernels.push_back(figures_of(out.group, kernel, options_.scope));
     }
   } else {
     for (std::size_t i = 0; i < launches; ++i) {
-      if (cold) kernels::flush_l2(stream);
-      CUDA_CHECK(cudaStreamSynchronize(stream));
-      take(collector->collect([&] { c.launch(stream); }).front().metrics);
+      if (cold) kernels::flush_l2(stream_);
+      CUDA_CHECK(cudaStreamSynchronize(stream_));
+      take(collector_.collect([&] { c.launch(stream_); }).front().metrics);
     }
   }
   for (std::vector<double>& values : by_figure) out.figures.push_back(summary(std::move(values)));
-  if (cold && options.write_back) {
-    collector.reset();
-    out.written_back = written_back(c, stream);
-  }
   return out;
+}
+
+WriteBack::WriteBack()
+    : collector_(plan_here(load_group("hbm")), Scope::whole, 2 * kWriteBackRepeats),
+      metric_(*metric_index(collector_.plan().group(), "dram__bytes_write.sum")) {}
+
+double WriteBack::operator()(const kernels::Case& c) {
+  warm_up(c, stream_);
+  // Launch and flush in one range, because dirty lines also drain between ranges, where nobody
+  // counts; then a flush alone (some 300 KB of the profiler's own).
+  const auto flush = [&] { kernels::flush_l2(stream_); };
+  const auto launch_and_flush = [&] { c.launch(stream_), flush(); };
+  std::vector<std::function<void()>> ranges(kWriteBackRepeats, launch_and_flush);
+  ranges.insert(ranges.end(), kWriteBackRepeats, flush);
+  const auto clean = [&] {
+    flush();
+    CUDA_CHECK(cudaStreamSynchronize(stream_));
+  };
+  std::vector<double> with_kernel, alone;
+  for (const Reading& reading : collector_.collect(ranges, clean))
+    (with_kernel.size() < kWriteBackRepeats ? with_kernel : alone)
+        .push_back(reading.metrics[metric_]);
+  return std::max(0.0, *summary(std::move(with_kernel)).median - *summary(std::move(alone)).median);
+}
+
+Counts count(const kernels::Case& c, const Group& group, const CountOptions& options) {
+  Counts counts = Counter(group, options, c.kernels_per_launch)(c);
+  if (options.l2 == kernels::L2::cold && options.write_back) counts.written_back = WriteBack()(c);
+  return counts;
 }
 
 }  // namespace kvroof::probe

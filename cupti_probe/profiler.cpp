@@ -65,13 +65,13 @@ Target open_target() {
   return t;
 }
 
-/// Pushes the one range of Scope::whole and pops it, also when the work throws.
+/// Pushes a range of Scope::whole and pops it, also when the work throws.
 class UserRange {
  public:
-  explicit UserRange(CUpti_RangeProfiler_Object* profiler) : profiler_(profiler) {
+  UserRange(CUpti_RangeProfiler_Object* profiler, const char* name) : profiler_(profiler) {
     CUPTI_PARAMS(CUpti_RangeProfiler_PushRange_Params, push);
     push.pRangeProfilerObject = profiler_;
-    push.pRangeName = "whole";
+    push.pRangeName = name;
     CUPTI_CHECK(cuptiRangeProfilerPushRange, &push);
   }
   void pop() {
@@ -182,6 +182,29 @@ void Collector::configure() {
 }
 
 std::vector<Reading> Collector::collect(const std::function<void()>& work) {
+  if (scope_ == Scope::whole) return collect(std::span(&work, 1), nullptr);
+  return passes(work, 0);
+}
+
+std::vector<Reading> Collector::collect(std::span<const std::function<void()>> works,
+                                        const std::function<void()>& before) {
+  // Ranges of one name would be one range.
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < works.size(); ++i) names.push_back(std::to_string(i));
+  const auto each = [&] {
+    for (std::size_t i = 0; i < works.size(); ++i) {
+      if (before) before();
+      UserRange range(profiler_, names[i].c_str());
+      works[i]();
+      CUDA_CHECK(cudaDeviceSynchronize());
+      range.pop();
+    }
+  };
+  return passes(each, works.size());
+}
+
+std::vector<Reading> Collector::passes(const std::function<void()>& launch_all,
+                                       std::size_t expected) {
   cupti_given_up();
   configure();
   bool submitted = false;
@@ -190,14 +213,7 @@ std::vector<Reading> Collector::collect(const std::function<void()>& work) {
       throw Broken(fmt::format("CUPTI: {} passes were planned for group '{}', {} were not enough",
                                plan_.passes(), plan_.group().name, i));
     Pass pass(profiler_);
-    if (scope_ == Scope::whole) {
-      UserRange range(profiler_);
-      work();
-      CUDA_CHECK(cudaDeviceSynchronize());
-      range.pop();
-    } else {
-      work();
-    }
+    launch_all();
     CUDA_CHECK(cudaGetLastError());
     submitted = pass.stop();
   }
@@ -211,7 +227,7 @@ std::vector<Reading> Collector::collect(const std::function<void()>& work) {
   info.counterDataImageSize = data_.size();
   CUPTI_CHECK(cuptiRangeProfilerGetCounterDataInfo, &info);
   const std::size_t ranges = info.numTotalRanges;
-  if (decode.numOfRangeDropped != 0 || ranges == 0 || (scope_ == Scope::whole && ranges != 1))
+  if (decode.numOfRangeDropped != 0 || ranges == 0 || (expected > 0 && ranges != expected))
     throw Broken(fmt::format("CUPTI: the profiler saw {} ranges and dropped {} of at most {}",
                              ranges, decode.numOfRangeDropped, max_ranges_));
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,15 @@ class Collector {
   /// can lose every range without an error. Throws Broken for dropped ranges, for none at all, and
   /// for more or fewer than one of Scope::whole.
   std::vector<Reading> collect(const std::function<void()>& work);
+  /// Scope::whole: one range around each of `works`, and before() ahead of each, outside its range.
+  std::vector<Reading> collect(std::span<const std::function<void()>> works,
+                               const std::function<void()>& before);
 
  private:
   void configure();
+  /// launch_all() until every pass is in, and the ranges it left; throws Broken unless there are
+  /// `expected` (0: some).
+  std::vector<Reading> passes(const std::function<void()>& launch_all, std::size_t expected);
   Claim claim_;
   Plan plan_;
   Scope scope_;

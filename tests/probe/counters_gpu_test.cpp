@@ -82,6 +82,20 @@ TEST_CASE("a warm read finds its data in L2 a cold one does not") {
   CHECK(warm < 0.05 * 16 * 1048576);
 }
 
+TEST_CASE("one counter for many cases counts what one for each does") {
+  const kernels::Case small = case_of("hbm_copy", {{"mib", 512}}),
+                      large = case_of("hbm_copy", {{"mib", 1024}});
+  {
+    Counter counter(load_group("hbm"), {.launches = 2}, 1);
+    for (const kernels::Case* c : {&small, &large, &small})
+      CHECK(counter(*c)["read"].value() ==
+            doctest::Approx(c->op.work.hbm_read().value).epsilon(0.001));
+  }
+  WriteBack written_back;
+  for (const kernels::Case* c : {&large, &small})
+    CHECK(written_back(*c) == doctest::Approx(c->op.work.hbm_written().value).epsilon(0.005));
+}
+
 int main(int argc, char** argv) {
   doctest::Context context(argc, argv);
   if (!context.shouldExit()) try {
