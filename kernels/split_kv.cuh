@@ -94,43 +94,32 @@ __device__ __forceinline__ void load_q(std::uint32_t (&q)[T::kColSteps][4], cons
   }
 }
 
-/// Keys [begin, end) of a block. Row numbers of keys below `bound` may be looked up, whether the
-/// cache has them or not; at `likely_begin` that happens before its length has arrived.
-struct KeyRange {
-  int begin, end;
-  int bound = end, likely_begin = begin;
-};
-
-/// One warp's walk over its tiles of a range of keys.
+/// One warp's walk over its tiles of keys [begin, end).
 ///   q_row(r)    pointer to query row r, or null       rows(j)      row number of key j in k and v
 ///   plain(j, n) all rows see keys [j, j + n)          sees(r, j)   query row r sees key j
 template <class T, class QRow, class Rows, class Plain, class Sees>
 __device__ __forceinline__ void split_loop(float (&o)[T::kColTiles][4], OnlineSoftmax& softmax,
                                            typename SplitSmem<T>::Warp& smem, const QRow& q_row,
                                            const bf16* k, const bf16* v, const Rows& rows,
-                                           const KeyRange& range, const Plain& plain,
-                                           const Sees& sees, float scale) {
+                                           int begin, int end, const Plain& plain, const Sees& sees,
+                                           float scale) {
   const int lane = threadIdx.x % 32;
   constexpr int kStride = T::kKeys * T::kWarps;
-  const int own = threadIdx.x / 32 * T::kKeys, first = range.begin + own, end = range.end;
+  const int first = begin + threadIdx.x / 32 * T::kKeys;
   const auto row_of_lane = [&](int tile_key) {
     const int key = tile_key + lane % T::kKeys;
-    return key < range.bound ? rows(key) : 0;
+    return key < end ? rows(key) : 0;
   };
 
-  // Looked up two tiles ahead: it may take a table read.
-  int load_key = range.likely_begin + own, load_stage_idx = 0;
-  int row = row_of_lane(load_key), next_row = row_of_lane(load_key + kStride);
-  if (range.likely_begin != range.begin) {
-    load_key = first;
-    row = row_of_lane(load_key), next_row = row_of_lane(load_key + kStride);
-  }
+  int load_key = first, load_stage_idx = 0;
+  int next_row = row_of_lane(load_key);  // looked up one tile ahead: it may take a table read
   const auto start_next = [&] {
-    if (load_key < end) load_stage<T>(smem.stage[load_stage_idx], k, v, row, end - load_key, lane);
+    if (load_key < end)
+      load_stage<T>(smem.stage[load_stage_idx], k, v, next_row, end - load_key, lane);
     commit_copies();
     load_key += kStride;
     load_stage_idx = load_stage_idx + 1 == T::kStages ? 0 : load_stage_idx + 1;
-    row = next_row, next_row = row_of_lane(load_key + kStride);
+    next_row = row_of_lane(load_key);
   };
 #pragma unroll
   for (int i = 0; i < T::kStages - 1; ++i) start_next();
@@ -299,7 +288,6 @@ __device__ __forceinline__ void store_merged(const SplitParams& p, const Rows& r
 
 /// One block per (split, 16 packed query rows, request and K/V head). Cache gives
 ///   length(request)            keys the last query sees
-///   bound()                    no cache is longer; of keys below, rows may be looked up
 ///   rows(request, kv_head)     -> function of a key's index: its row number in k and v
 /// Packed row r is head kv_head·G + r % G of token r / G, G = h_q / h_kv; token t sees the keys
 /// j <= length - s_q + t.
@@ -311,8 +299,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_split(const
   auto& smem = *reinterpret_cast<SplitSmem<T>*>(shared);
   const auto rows = PackedRows::of<T::kRows>(p, by);
   const int length = cache.length(rows.request), diagonal = length - p.s_q;
-  const int2 range = split_range<T>(length, blockIdx.x, by.splits),
-             likely = split_range<T>(cache.bound(), blockIdx.x, by.splits);
+  const int2 range = split_range<T>(length, blockIdx.x, by.splits);
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
 
   float o[T::kColTiles][4] = {};
@@ -321,8 +308,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_split(const
   split_loop<T>(
       o, softmax, mine,
       [&](int r) { return r < rows.count ? p.q + rows.row(p, r) * T::kD : nullptr; }, cache.k,
-      cache.v, cache.rows(rows.request, rows.kv_head),
-      KeyRange{range.x, range.y, cache.bound(), likely.x},
+      cache.v, cache.rows(rows.request, rows.kv_head), range.x, range.y,
       [&](int j, int n) { return j + n <= diagonal + 1; },
       [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
   allow_next_kernel();

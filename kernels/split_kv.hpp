@@ -34,7 +34,6 @@ struct DenseCache {
   __device__ int length(int) const {
     return window > 0 && window + sinks < s_kv ? window + sinks : s_kv;
   }
-  __device__ int bound() const { return length(0); }
   __device__ auto rows(int request, int kv_head) const {
     const int base = request * request_rows + kv_head * head_rows, step = token_rows;
     const int skipped = s_kv - length(request), kept = skipped > 0 ? sinks : s_kv;
@@ -50,7 +49,6 @@ struct PagedCache {
   int max_pages, page_shift, h_kv;
 
   __device__ int length(int request) const { return lengths[request]; }
-  __device__ int bound() const { return max_pages << page_shift; }
   __device__ auto rows(int request, int kv_head) const {
     const int* pages = table + static_cast<std::int64_t>(request) * max_pages;
     const int shift = page_shift, heads = h_kv;
