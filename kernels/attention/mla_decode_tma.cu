@@ -119,7 +119,8 @@ Case make(const Args& args) {
       static_cast<std::int64_t>(data.attention.k.bytes()) / 2 / MlaData::kRow / data.page;
   const auto map = [](const Buffer& buffer, std::int64_t b, std::int64_t s, int columns) {
     return hopper::tile_map(hopper::contiguous(buffer.as(), b, 1, s, MlaData::kRow),
-                            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, 64, columns);
+                            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, 64, columns, 128,
+                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B);
   };
   const auto q_map = [&](int blocks) { return map(data.attention.q, call.b, rows, 64 * blocks); };
   const auto cache_map = [&](int blocks) {
