@@ -62,15 +62,16 @@ __global__ void __launch_bounds__(256)
 }
 
 /// Partial results of the tiles that were cut by keys -> o, lse. A warp takes a row of Tile::kDv
-/// values, four a lane; tiles of a head are handed out from the last to the first.
+/// values, four a lane.
 template <class Tile>
-__global__ void combine(Call c, flash_v3::LastWave last, int q_tiles) {
+__global__ void combine(Call c, flash_v3::LastWave last, int section) {
   static_assert(Tile::kDv == 4 * 32);
   const Shape& x = c.shape;
   const int row = static_cast<int>(blockIdx.x * 4 + threadIdx.x / 32), lane = threadIdx.x % 32;
-  const int cut = row / Tile::kRows, tile = last.whole + cut, head = tile / q_tiles;
-  const int in_tile = row - cut * Tile::kRows, from_last = tile - head * q_tiles;
-  const int q_tile = c.longest_first ? q_tiles - 1 - from_last : from_last;
+  const int cut = row / Tile::kRows, in_tile = row - cut * Tile::kRows;
+  const int q_tiles = (x.s_q + Tile::kRows - 1) / Tile::kRows;
+  const auto [head, q_tile] =
+      flash_v3::row_tile(last.whole + cut, section, x.b * x.h_q, q_tiles, c.longest_first);
   const int token = q_tile * Tile::kRows + in_tile;
   if (token >= x.s_q) return;
   const auto part_row = [&](int part) {
@@ -159,7 +160,7 @@ void run(const Call& given, void* workspace, cudaStream_t stream) {
       flash_v3::launch<Tile, false>(c, stream);
       if (last.parts < 2) return;
       combine<Tile><<<static_cast<unsigned>(rows / 4), 4 * 32, 0, stream>>>(
-          c, last, (x.s_q + Tile::kRows - 1) / Tile::kRows);
+          c, last, flash_v3::section_heads(x, sizeof(E4m3), c.l2_share));
       CUDA_CHECK(cudaGetLastError());
     } else if (x.causal) {
       flash_v3::launch<Tile, true>(c, stream);

@@ -186,13 +186,23 @@ Case make(const Args& args) {
   return c;
 }
 
-/// Those of every MLA decode kernel, and long ones over an FP8 latent.
+/// Those of every MLA decode kernel, and a long one.
 std::vector<Args> shapes() {
   std::vector<Args> all = mla_decode_shapes();
-  for (const double h_q : {16., 64., 128.})
-    for (const double s_kv : {4096., 8192.})
-      all.push_back({{"b", 64}, {"h_q", h_q}, {"s_kv", s_kv}, {"fp8", 1}});
   all.push_back({{"b", 64}, {"s_kv", 32768}});
+  return all;
+}
+
+Case make_fp8(Args args) {
+  args["fp8"] = 1;
+  return make(args);
+}
+
+std::vector<Args> fp8_shapes() {
+  std::vector<Args> all{{{"b", 1}, {"h_q", 128}, {"s_kv", 8192}}};
+  for (const double h_q : {16., 64., 128.})
+    for (const double s_kv : {512., 1024., 4096., 8192., 16384.})
+      all.push_back({{"b", 64}, {"h_q", h_q}, {"s_kv", s_kv}});
   return all;
 }
 
@@ -203,6 +213,13 @@ Entry mla_decode_tma_entry() {
           .title = "MLA decode on Hopper: wgmma, TMA multicast, q in registers",
           .shapes = shapes(),
           .make = make};
+}
+
+Entry mla_decode_tma_fp8_entry() {
+  return {.name = "mla_decode_tma_fp8",
+          .title = "the same over an FP8 latent of 656-byte tokens, widened by a warpgroup",
+          .shapes = fp8_shapes(),
+          .make = make_fp8};
 }
 
 }  // namespace kvroof::kernels

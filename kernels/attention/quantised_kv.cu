@@ -164,6 +164,7 @@ Case make(const Args& args) {
                               {.tile = tile,
                                .splits = static_cast<double>(parts),
                                .high_precision = static_cast<double>(recent),
+                               .recent_tile = decode_kernel_tile(128),
                                .v_format = format.v});
   if (recent > 0) cost.work.launches += 1;  // the newest tokens' own
   return {.name = "quantised_kv " + std::string(format.name) +

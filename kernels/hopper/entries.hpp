@@ -9,6 +9,7 @@ Entry flash_v3_entry();
 Entry flash_v3_fp8_entry();
 Entry gqa_decode_tma_entry();
 Entry mla_decode_tma_entry();
+Entry mla_decode_tma_fp8_entry();
 Entry flash_v4_entry();
 Entry ladder_entry();
 

@@ -50,18 +50,19 @@ using kvroof::OnChip;
 
 /// Options that only some variants read; each variant's docstring names those it uses.
 struct Options {
-  std::optional<Tile> tile;       // nullopt: the variant's own choice for d_qk
-  double block_size = 16;         // paged: tokens per page
-  double splits = 0;              // split-KV: 0 = the variant's heuristic
-  double sparsity = 1;            // block-sparse: share of blocks that are computed
-  double shared_prefix = 0;       // cascade: tokens shared by all requests of the batch
-  double sinks = 0;               // sliding window: first tokens that stay visible
-  double top_k = 2048;            // sparse selection: keys attended per query
-  double high_precision = 0;      // mixed-precision KV: newest tokens kept in `act` format
-  std::optional<Dtype> v_format;  // mixed-precision KV: V's format where it is not K's
-  double sram_bytes = 196608;     // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
-  bool initial_state = true;      // flash_v1: the first pass reads O, l, m, as in Algorithm 1
-  bool backward = false;          // naive, flash_v1, flash_v2: the backward pass
+  std::optional<Tile> tile;         // nullopt: the variant's own choice for d_qk
+  double block_size = 16;           // paged: tokens per page
+  double splits = 0;                // split-KV: 0 = the variant's heuristic
+  double sparsity = 1;              // block-sparse: share of blocks that are computed
+  double shared_prefix = 0;         // cascade: tokens shared by all requests of the batch
+  double sinks = 0;                 // sliding window: first tokens that stay visible
+  double top_k = 2048;              // sparse selection: keys attended per query
+  double high_precision = 0;        // mixed-precision KV: newest tokens kept in `act` format
+  std::optional<Tile> recent_tile;  // mixed-precision KV: of the newest tokens' own kernel
+  std::optional<Dtype> v_format;    // mixed-precision KV: V's format where it is not K's
+  double sram_bytes = 196608;       // flash_v1: on-chip memory M of the paper (A100: 192 KiB)
+  bool initial_state = true;        // flash_v1: the first pass reads O, l, m, as in Algorithm 1
+  bool backward = false;            // naive, flash_v1, flash_v2: the backward pass
   bool lse = true;  // prefill: fp32 log-sum-exp per row is written, as FlashAttention does
   double unfused_passes = 0;  // naive: elementwise kernels (mask, dropout, scale) over the scores
   bool online = true;         // softmax: online (two reads of a row) or safe (three)

@@ -34,6 +34,17 @@ TEST_CASE("recent tokens in high precision") {
   CHECK(kv_bytes(Dtype::nvfp4, 1e9) == kv_bytes(Dtype::bf16));
 }
 
+TEST_CASE("the newest tokens run through tiles of their own kernel") {
+  // 16 x 8 heads; 4 rows padded to 8 over 1920 keys, to 16 over 128; an H200 counted 1.141 GFLOP
+  const AttentionShape x{.b = 16, .s_kv = 2048, .h_q = 32, .h_kv = 8};
+  const Tile narrow{.m = 8, .n = 32, .mma_rows = 8}, wide{.m = 16, .n = 16, .mma_rows = 16};
+  const Work w =
+      quantised_kv(x, {.kv = Dtype::int4_g128, .math = MathType::fp16}, {},
+                   {.tile = narrow, .splits = 5, .high_precision = 128, .recent_tile = wide})
+          .work;
+  CHECK(w.flops_executed.value == 16 * 8 * (1920. * 8 + 128 * 16) * 2 * 256);
+}
+
 TEST_CASE("dequantisation is FP32 work, unless the tensor cores take the format") {
   const Work bf16 = quantised_kv(kShape, {}, {}, {.splits = 1}).work;
   CHECK(bf16 == flash_decoding(kShape, {}, {}, {.splits = 1}).work);
