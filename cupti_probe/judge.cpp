@@ -13,6 +13,20 @@ constexpr double kRangeNoise = 512 * 1024;
 
 }  // namespace
 
+const char* word(Verdict v) {
+  switch (v) {
+    case Verdict::ok:
+      return "ok";
+    case Verdict::off:
+      return "OFF";
+    case Verdict::known:
+      return "known";
+    case Verdict::open:
+      break;
+  }
+  return "–";
+}
+
 std::optional<double> Check::ratio() const {
   if (!predicted || !measured || *predicted == 0) return std::nullopt;
   return *measured / *predicted;

@@ -13,6 +13,9 @@ namespace kvroof::probe {
 /// known: off, within what the table of exceptions explains; open: not judged here
 enum class Verdict { ok, off, known, open };
 
+/// "ok", "OFF", "known", "–"
+const char* word(Verdict v);
+
 /// One quantity of one kernel.
 ///   tolerance   relative; 0: equal to the last unit
 ///   slack       absolute, for counts whose noise does not shrink with the kernel
