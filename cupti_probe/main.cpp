@@ -131,6 +131,30 @@ int run(int argc, char** argv) {
     code = profile_kernel(profile, command);
   });
 
+  StepOptions whole;
+  verb = app.add_subcommand("step", "a decode step of a real network, predicted and measured");
+  verb->add_option("LLM", whole.llm, "network id, or config.json (llama-3.1-8b)")->required();
+  id = verb->add_option("--hardware", whole.hardware, "profile id (h200-sxm-141gb)");
+  verb->add_option("--profile", whole.profile, "profile file instead of an id")
+      ->check(CLI::ExistingFile)
+      ->excludes(id);
+  verb->add_option("--batch", whole.batch, "requests (32)")->check(CLI::Range(1, 4096));
+  verb->add_option("--context", whole.context, "tokens each attends to, the new one among them")
+      ->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--layers", whole.layers, "only so many layers, where not all fit")
+      ->check(CLI::Range(1, 1000));
+  verb->add_option("--fits", whole.fits, "times by these constants (kvroof-probe calibrate)")
+      ->check(CLI::ExistingFile);
+  verb->add_flag("!--unfused", whole.fused, "norms, RoPE and SwiGLU as two kernels each");
+  verb->add_option("--csv", whole.csv, "write a record");
+  verb->add_flag("--no-counters", timing_only, "times only");
+  verb->callback([&] {
+    if (whole.hardware.empty() && whole.profile.empty())
+      throw kvroof::UserError("step: --hardware ID or --profile FILE is needed");
+    whole.counters = !timing_only;
+    code = step(whole, command);
+  });
+
   LadderOptions rungs;
   verb = app.add_subcommand("ladder", "naive attention to FlashAttention-3, rung by rung");
   id = verb->add_option("--hardware", rungs.hardware, "profile id (h200-sxm-141gb)");

@@ -54,6 +54,17 @@ struct LadderOptions {
 };
 int ladder(const LadderOptions& options, const std::string& command);
 
+struct StepOptions {
+  std::string llm;                // an id, or a config.json
+  std::string hardware, profile;  // an id, or a file
+  std::string fits;               // constants of each kernel, as calibrate writes them
+  int batch = 32, context = 8192;
+  int layers = 0;  // 0: as many as the network has
+  bool fused = true, counters = true;
+  std::string csv;
+};
+int step(const StepOptions& options, const std::string& command);
+
 struct ProfileKernelOptions {
   std::string kernel, group = "roofline", csv;
   std::vector<std::string> set;  // key=value

@@ -71,7 +71,8 @@ TEST_CASE("decode_step") {
                       {"h_q", h_kv * between(1, 5)},
                       {"h_kv", h_kv},
                       {"d", d},
-                      {"d_ff", 64 * between(1, 8)}});
+                      {"d_ff", 64 * between(1, 8)},
+                      {"vocab", one_of({0, 8 * between(1, 300)})}});
   }
   check("decode_step", both_ways(shapes));
 }
