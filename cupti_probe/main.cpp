@@ -155,6 +155,20 @@ int run(int argc, char** argv) {
     code = step(whole, command);
   });
 
+  LinkOptions wire;
+  verb = app.add_subcommand("link", "copies and all-reduces among this machine's GPUs");
+  id = verb->add_option("--hardware", wire.hardware, "profile id (h200-sxm-141gb)");
+  verb->add_option("--profile", wire.profile, "profile file instead of an id")
+      ->check(CLI::ExistingFile)
+      ->excludes(id);
+  verb->add_option("--gpus", wire.gpus, "so many of them (all)")->check(CLI::Range(2, 8));
+  verb->add_option("--csv", wire.csv, "write a record");
+  verb->callback([&] {
+    if (wire.hardware.empty() && wire.profile.empty())
+      throw kvroof::UserError("link: --hardware ID or --profile FILE is needed");
+    code = link(wire, command);
+  });
+
   LadderOptions rungs;
   verb = app.add_subcommand("ladder", "naive attention to FlashAttention-3, rung by rung");
   id = verb->add_option("--hardware", rungs.hardware, "profile id (h200-sxm-141gb)");

@@ -65,6 +65,13 @@ struct StepOptions {
 };
 int step(const StepOptions& options, const std::string& command);
 
+struct LinkOptions {
+  std::string hardware, profile;  // an id, or a file
+  int gpus = 0;                   // 0: all, at most 8
+  std::string csv;
+};
+int link(const LinkOptions& options, const std::string& command);
+
 struct ProfileKernelOptions {
   std::string kernel, group = "roofline", csv;
   std::vector<std::string> set;  // key=value
