@@ -93,9 +93,7 @@ void print(const Row& r) {
 }  // namespace
 
 int link(const LinkOptions& options, const std::string& command) {
-  const std::string file =
-      options.profile.empty() ? find_profile(options.hardware, search_roots()) : options.profile;
-  const Link nvlink = to_machine(load_profile(file)).nvlink;
+  const Link nvlink = to_machine(load_profile(profile_file(options.profile))).nvlink;
   std::unique_ptr<Record> record;
   if (!options.csv.empty())
     record = std::make_unique<Record>(

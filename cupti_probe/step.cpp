@@ -134,12 +134,8 @@ void check_memory(const StepShape& shape) {
 }  // namespace
 
 int step(const StepOptions& options, const std::string& command) {
-  const std::string file =
-      options.profile.empty() ? find_profile(options.hardware, search_roots()) : options.profile;
-  const Machine machine = to_machine(load_profile(file));
-  const std::string constants = fits_file(options.fits, machine.id);
-  const std::vector<KernelFit> fits =
-      constants.empty() ? std::vector<KernelFit>{} : read_fits(constants);
+  const Machine machine = to_machine(load_profile(profile_file(options.profile)));
+  const std::vector<KernelFit> fits = read_fits(fits_file(options.fits, machine.id));
   const StepShape shape = step_shape(load_llm(options.llm).shape, options.batch, options.context,
                                      options.layers, options.fused);
   std::unique_ptr<Record> record;

@@ -218,8 +218,7 @@ void validate_kernels(std::span<const kernels::Entry* const> entries, const Mach
   fmt::print("\nkernels, one cold launch    predicted        measured     ratio     tol\n");
   const std::string fits = fits_file(options.fits, machine.id);
   fmt::print("times by {}\n", fits.empty() ? "the profile's class constants" : fits);
-  const Setting setting{machine, fits.empty() ? std::vector<KernelFit>{} : read_fits(fits), options,
-                        record};
+  const Setting setting{machine, read_fits(fits), options, record};
   Progress at;
   std::vector<std::string> lines;
   for (const kernels::Entry* entry : entries) validate_entry(*entry, setting, at, tally, lines);
