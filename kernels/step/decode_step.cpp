@@ -108,11 +108,15 @@ std::vector<Op> step_ops(const Network& n, const Products& products, int splits)
     ops.back().handed_over = work.read.activations + work.written.activations;
   };
   const elementwise::RopeTable table{.rows = 1, .row = Bytes{4.0 * n.d}, .indices = Bytes{8}};
-  const Work residual = elementwise::residual_norm(b, d_model, a, false, n.fused, blocks);
-  add("first_norm", OpClass::elementwise, elementwise::norm(b, d_model, a, false, blocks), 1);
+  Work norm = elementwise::norm(b, d_model, a, false, blocks),
+       residual = elementwise::residual_norm(b, d_model, a, false, n.fused, blocks),
+       rope = elementwise::rope_append(b, q, kv, Bytes{2 * kv}, a, 0, n.fused, table);
+  norm.exps = rms_norm_xu_lanes(n.b, n.d_model, false);
+  residual.exps = rms_norm_xu_lanes(n.b, n.d_model, n.fused);
+  rope.exps = rope_append_xu_lanes(n.b, n.h_q, n.h_kv, n.d, n.fused);
+  add("first_norm", OpClass::elementwise, norm, 1);
   add("qkv_proj", OpClass::gemm, products.qkv.work, layers);
-  add("rope_append", OpClass::elementwise,
-      elementwise::rope_append(b, q, kv, Bytes{2 * kv}, a, 0, n.fused, table), layers);
+  add("rope_append", OpClass::elementwise, rope, layers);
   const AttentionShape x{.b = b,
                          .s_kv = 1.0 * n.s_kv,
                          .h_q = 1.0 * n.h_q,
