@@ -132,11 +132,14 @@ int run(int argc, char** argv) {
   });
 
   StepOptions whole;
-  verb = app.add_subcommand("step", "a decode step of a real network, predicted and measured");
+  verb = app.add_subcommand("step",
+                            "a decode step or a prefill of a real network, predicted and measured");
   verb->add_option("LLM", whole.llm, "network id, or config.json (llama-3.1-8b)")->required();
   add_profile(verb, whole.profile);
-  verb->add_option("--batch", whole.batch, "requests (32)")->check(CLI::Range(1, 4096));
-  verb->add_option("--context", whole.context, "tokens each attends to, the new one among them")
+  verb->add_flag("--prefill", whole.prefill, "whole prompts instead of one new token each");
+  verb->add_option("--batch", whole.batch, "requests (32, of a prefill 1)")
+      ->check(CLI::Range(1, 4096));
+  verb->add_option("--context", whole.context, "tokens of each request, new ones included (8192)")
       ->check(CLI::Range(1, 1 << 20));
   verb->add_option("--layers", whole.layers, "only so many layers, where not all fit")
       ->check(CLI::Range(1, 1000));

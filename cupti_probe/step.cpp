@@ -16,7 +16,7 @@
 #include "kernels/ceilings/ceilings.hpp"
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
-#include "kernels/step/decode_step.hpp"
+#include "kernels/step/step.hpp"
 #include "model/profile.hpp"
 #include "model/search_path.hpp"
 #include "model/user_error.hpp"
@@ -28,6 +28,8 @@ namespace {
 std::string_view kernel_of(const Op& op) {
   if (op.op_class == OpClass::gemm) return "gemm_bf16";
   if (op.op_class == OpClass::decode_attention) return "paged_decode";
+  if (op.op_class == OpClass::prefill_attention)
+    return op.execution.sm_cycles > 0 ? "flash_v3" : "flash_v2";
   if (op.name == "rope_append") return "rope_append";
   return op.name == "activation" ? "swiglu" : "rms_norm";
 }
@@ -56,7 +58,7 @@ void print(const Line& line) {
 }
 
 /// All ops, and their sum: what each kernel takes from its first to its last cycle.
-std::vector<Line> op_lines(const kernels::DecodeStep& step, const Machine& machine,
+std::vector<Line> op_lines(const kernels::Step& step, const Machine& machine,
                            const std::vector<KernelFit>& fits, const Counts* counts) {
   std::vector<Line> lines;
   for (const Op& op : step.ops) {
@@ -90,9 +92,10 @@ std::vector<Line> op_lines(const kernels::DecodeStep& step, const Machine& machi
 struct Walls {
   double stream, graph;
 };
-Walls measure(const kernels::DecodeStep& step) {
+Walls measure(const kernels::Step& step) {
   const auto median = [&](kernels::Submit submit) {
-    return kernels::time_case(step.step, {.repeats = 15, .launches = 5, .submit = submit}).median;
+    return kernels::time_case(step.whole, {.repeats = 15, .sample_seconds = 1e-2, .submit = submit})
+        .median;
   };
   return {median(kernels::Submit::stream), median(kernels::Submit::graph)};
 }
@@ -136,45 +139,50 @@ void check_memory(const StepShape& shape) {
 int step(const StepOptions& options, const std::string& command) {
   const Machine machine = to_machine(load_profile(profile_file(options.profile)));
   const std::vector<KernelFit> fits = read_fits(fits_file(options.fits, machine.id));
-  const StepShape shape = step_shape(load_llm(options.llm).shape, options.batch, options.context,
-                                     options.layers, options.fused);
+  const StepShape shape = step_shape(load_llm(options.llm).shape, options);
   std::unique_ptr<Record> record;
   if (!options.csv.empty())
     record = std::make_unique<Record>(
-        options.csv, std::vector<std::string>{"llm", "batch", "context", "layers", "figure", "unit",
-                                              "kernels", "predicted", "measured", "error"});
+        options.csv,
+        std::vector<std::string>{"llm", "phase", "batch", "context", "layers", "figure", "unit",
+                                 "kernels", "predicted", "measured", "error"});
   require_gpu();
   check_memory(shape);
   const Environment env = environment(command, options.counters);
-  fmt::print("{}\n{}: decode step, batch {}, context {}, {} layers, random weights in bf16\n",
-             headline(env), shape.name, options.batch, options.context, shape.layers);
+  const auto batch = static_cast<int>(shape.args.at("b"));
+  const std::string what =
+      options.prefill ? fmt::format("prefill of {} x {} tokens", batch, options.context)
+                      : fmt::format("decode step, batch {}, context {}", batch, options.context);
+  fmt::print("{}\n{}: {}, {} layers, random weights in bf16\n", headline(env), shape.name, what,
+             shape.layers);
   for (const std::string& left_out : shape.left_out) fmt::print("left out: {}\n", left_out);
 
   SensorWatch watch(0);
-  const kernels::DecodeStep decode = kernels::decode_step(shape.args);
-  const Walls walls = measure(decode);
+  const kernels::Step run =
+      options.prefill ? kernels::prefill_step(shape.args) : kernels::decode_step(shape.args);
+  const Walls walls = measure(run);
   std::optional<Counts> counts;
   std::optional<double> empty;
   if (options.counters) {
     const Group group = load_group("roofline");
     empty = count(kernels::empty_case(), group, {.launches = 20})["time"];
-    counts = count(decode.step, group, {.launches = 1});
+    counts = count(run.whole, group, {.launches = 1});
   }
-  std::vector<Line> lines = op_lines(decode, machine, fits, counts ? &*counts : nullptr);
+  std::vector<Line> lines = op_lines(run, machine, fits, counts ? &*counts : nullptr);
   const auto add = [&](const std::vector<Line>& more) {
     lines.insert(lines.end(), more.begin(), more.end());
   };
   add(wall_lines(walls, machine.launch, Line(lines.back()), empty));
-  if (counts) add(count_lines(decode.step.op, *counts));
+  if (counts) add(count_lines(run.whole.op, *counts));
 
   fmt::print("\n{:<18} {:>7} {:>14} {:>14}\n", "", "kernels", "predicted", "measured");
   for (const Line& line : lines) {
     print(line);
     if (record)
-      record->row({shape.name, std::to_string(options.batch), std::to_string(options.context),
-                   std::to_string(shape.layers), line.name, line.unit, std::to_string(line.kernels),
-                   csv_number(line.predicted), csv_number(line.measured),
-                   csv_number(line.error())});
+      record->row({shape.name, options.prefill ? "prefill" : "decode", std::to_string(batch),
+                   std::to_string(options.context), std::to_string(shape.layers), line.name,
+                   line.unit, std::to_string(line.kernels), csv_number(line.predicted),
+                   csv_number(line.measured), csv_number(line.error())});
   }
   if (record) record->close(header_lines(env, watch.stop()));
   return 0;

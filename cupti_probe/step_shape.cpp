@@ -28,7 +28,8 @@ std::string obstacle(const LayerGroup& g, int context) {
 
 }  // namespace
 
-StepShape step_shape(const LlmShape& llm, int batch, int context, int layers, bool fused) {
+StepShape step_shape(const LlmShape& llm, const StepOptions& o) {
+  const int context = o.context, batch = o.batch > 0 ? o.batch : o.prefill ? 1 : 32;
   for (const LayerGroup& g : llm.layers)
     if (const std::string why = obstacle(g, context); !why.empty())
       throw UserError(fmt::format(
@@ -42,16 +43,18 @@ StepShape step_shape(const LlmShape& llm, int batch, int context, int layers, bo
 
   const auto& a = std::get<GroupedAttention>(first.attention);
   const auto& mlp = std::get<DenseMlp>(first.mlp);
-  StepShape x{.name = llm.id, .layers = layers > 0 ? layers : llm.n_layers()};
+  StepShape x{.name = llm.id, .layers = o.layers > 0 ? o.layers : llm.n_layers()};
   x.args = {{"b", batch},         {"s_kv", context}, {"layers", x.layers}, {"h_q", a.h_q},
             {"h_kv", a.h_kv},     {"d", a.d_qk},     {"d_ff", mlp.d_ff},   {"d_model", llm.d_model},
-            {"vocab", llm.vocab}, {"fused", fused}};
+            {"vocab", llm.vocab}, {"fused", o.fused}};
 
   const double d = a.d_qk, d_model = llm.d_model, b = batch;
   const double weights = d_model * (2 * a.h_q * d + 2 * a.h_kv * d + 3.0 * mlp.d_ff);
   const double pages = (context + 15) / 16;
   x.layer_bytes = kBf16 * (weights + b * pages * 16 * 2 * a.h_kv * d);
-  x.other_bytes = kBf16 * (d_model + b) * llm.vocab + 4.0 * context * d;
+  const double tokens = o.prefill ? b * context : b;
+  const double activations = 6 * d_model + (3.0 * a.h_q + 3.0 * a.h_kv) * d + 4.0 * mlp.d_ff;
+  x.other_bytes = kBf16 * ((d_model + b) * llm.vocab + tokens * activations) + 4.0 * context * d;
   if (a.qk_norm) x.left_out.emplace_back("the norms of Q and K");
   if (a.qkv_bias || a.o_bias || mlp.bias) x.left_out.emplace_back("biases");
   if (first.norms > 2) x.left_out.emplace_back("norms behind attention and MLP");

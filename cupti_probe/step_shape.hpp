@@ -3,12 +3,13 @@
 #include <string>
 #include <vector>
 
+#include "cupti_probe/verbs.hpp"
 #include "kernels/case.hpp"
 #include "model/shape.hpp"
 
 namespace kvroof::probe {
 
-///   args         of kernels::decode_step
+///   args         of kernels::decode_step or prefill_step
 ///   layer_bytes  weights and K/V of a layer     other_bytes  lm_head, logits, activations
 struct StepShape {
   std::string name;
@@ -19,8 +20,8 @@ struct StepShape {
   double bytes() const { return layers * layer_bytes + other_bytes; }
 };
 
-/// layers 0: all of them. Throws UserError for what the step cannot run: latent or linear
+/// Throws UserError for what the step cannot run: latent or linear
 /// attention, experts, windows shorter than the context, head sizes but 64, 128 and 256.
-StepShape step_shape(const LlmShape& llm, int batch, int context, int layers, bool fused);
+StepShape step_shape(const LlmShape& llm, const StepOptions& options);
 
 }  // namespace kvroof::probe

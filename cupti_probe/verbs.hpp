@@ -64,8 +64,10 @@ int ladder(const LadderOptions& options, const std::string& command);
 struct StepOptions {
   std::string llm;  // an id, or a config.json
   ProfileChoice profile;
-  std::string fits;  // constants of each kernel, as calibrate writes them
-  int batch = 32, context = 8192;
+  std::string fits;      // constants of each kernel, as calibrate writes them
+  bool prefill = false;  // whole prompts; else one new token each
+  int batch = 0;         // 0: 32 in a decode step, 1 in a prefill
+  int context = 8192;
   int layers = 0;  // 0: as many as the network has
   bool fused = true, counters = true;
   std::string csv;

@@ -59,6 +59,9 @@ inline constexpr int kPlaceXu = 4 * kDivisionXu;
 /// masked key tiles. Logarithms run on the FMA pipe.
 double xu_lanes(const flash_v3::Shape&, const attention::Tile&, const XuPlan& = {});
 
+/// The model's cost of a flash_v3 call, with the tile and the order of tiles that run() takes.
+attention::Cost flash_v3_cost(const flash_v3::Shape&, double l2_share);
+
 /// 16,384 tokens in all, h·d = 2048, 512 to 16K tokens a request, full and causal: what the papers
 /// plot (arXiv:2407.08608, section 4.1).
 void add_paper_shapes(std::vector<Args>& shapes, double d_qk, double d_v);

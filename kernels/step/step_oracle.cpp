@@ -37,15 +37,17 @@ std::vector<float> columns(const std::vector<float>& x, int rows, int width, int
 
 std::vector<float> attended(const Network& n, const Tensors& t, const Layer& l,
                             const std::vector<float>& qkv) {
-  const std::vector<std::int64_t> positions(static_cast<std::size_t>(n.b), n.s_kv - 1);
+  std::vector<std::int64_t> positions;
+  for (int i = 0; i < n.tokens(); ++i) positions.push_back(n.s_kv - n.s_q + i % n.s_q);
   const auto turned = [&](int first, int heads) {
-    return stored(reference::rope(columns(qkv, n.b, n.qkv(), first * n.d, heads * n.d), positions,
-                                  heads, n.d, kTheta));
+    return stored(reference::rope(columns(qkv, n.tokens(), n.qkv(), first * n.d, heads * n.d),
+                                  positions, heads, n.d, kTheta));
   };
   std::vector<float> k = to_floats(l.k_cache, Dtype::bf16), v = to_floats(l.v_cache, Dtype::bf16);
   const std::vector<float> new_k = turned(n.h_q, n.h_kv);
-  const std::vector<float> new_v = columns(qkv, n.b, n.qkv(), (n.h_q + n.h_kv) * n.d, n.h_kv * n.d);
-  for (int r = 0; r < n.b; ++r)
+  const std::vector<float> new_v =
+      columns(qkv, n.tokens(), n.qkv(), (n.h_q + n.h_kv) * n.d, n.h_kv * n.d);
+  for (int r = 0; r < n.tokens(); ++r)
     for (int h = 0; h < n.h_kv; ++h) {
       const int slot = t.host_slots[static_cast<std::size_t>(r)];
       const std::int64_t at =
@@ -56,16 +58,18 @@ std::vector<float> attended(const Network& n, const Tensors& t, const Layer& l,
     }
   const std::vector<float> q = turned(0, n.h_q);
   reference::Attention call{.b = n.b,
+                            .s_q = n.s_q,
                             .s_kv = n.s_kv,
                             .h_q = n.h_q,
                             .h_kv = n.h_kv,
                             .d_qk = n.d,
                             .d_v = n.d,
                             .scale = 1 / std::sqrt(static_cast<double>(n.d)),
+                            .causal = true,
                             .q = q,
                             .k = k,
                             .v = v,
-                            .q_rows = reference::token_major(1, n.h_q, n.d)};
+                            .q_rows = reference::token_major(n.s_q, n.h_q, n.d)};
   call.k_rows = {.token_stride = n.d,
                  .head_stride = kPage * n.d,
                  .table = t.host_table,
@@ -85,17 +89,20 @@ std::vector<double> step_oracle(const Network& n, const Tensors& t) {
   };
   for (const Layer& l : t.layers) {
     if (!down.empty()) x = added(x, down);
-    const auto qkv = product(stored(norm(l.norm1)), l.qkv, n.b, n.qkv(), n.d_model);
-    x = added(x, product(attended(n, t, l, qkv), l.o, n.b, n.d_model, n.h_q * n.d));
-    const auto both = product(stored(norm(l.norm2)), l.gate_up, n.b, 2 * n.d_ff, n.d_model);
-    const auto act = stored(reference::swiglu(columns(both, n.b, 2 * n.d_ff, 0, n.d_ff),
-                                              columns(both, n.b, 2 * n.d_ff, n.d_ff, n.d_ff)));
-    down = product(act, l.down, n.b, n.d_model, n.d_ff);
+    const auto qkv = product(stored(norm(l.norm1)), l.qkv, n.tokens(), n.qkv(), n.d_model);
+    x = added(x, product(attended(n, t, l, qkv), l.o, n.tokens(), n.d_model, n.h_q * n.d));
+    const auto both = product(stored(norm(l.norm2)), l.gate_up, n.tokens(), 2 * n.d_ff, n.d_model);
+    const auto act =
+        stored(reference::swiglu(columns(both, n.tokens(), 2 * n.d_ff, 0, n.d_ff),
+                                 columns(both, n.tokens(), 2 * n.d_ff, n.d_ff, n.d_ff)));
+    down = product(act, l.down, n.tokens(), n.d_model, n.d_ff);
   }
   x = added(x, down);
   if (n.vocab == 0) return norm(t.last_norm);
-  return reference::gemm(stored(norm(t.last_norm)), to_floats(t.lm_head, Dtype::bf16), n.b, n.vocab,
-                         n.d_model);
+  const std::vector<float> y = stored(norm(t.last_norm));
+  const std::vector<float> last =
+      columns(y, n.b, n.s_q * n.d_model, (n.s_q - 1) * n.d_model, n.d_model);
+  return reference::gemm(last, to_floats(t.lm_head, Dtype::bf16), n.b, n.vocab, n.d_model);
 }
 
 }  // namespace kvroof::kernels::step

@@ -10,7 +10,7 @@ using namespace kvroof;
 using namespace kvroof::probe;
 
 TEST_CASE("a step of Llama-3.1-8B takes its shape and its memory") {
-  const StepShape x = step_shape(load_llm("llama-3.1-8b").shape, 32, 8192, 0, true);
+  const StepShape x = step_shape(load_llm("llama-3.1-8b").shape, {});
   CHECK(x.layers == 32);
   CHECK(x.args.at("h_q") == 32);
   CHECK(x.args.at("h_kv") == 8);
@@ -20,15 +20,16 @@ TEST_CASE("a step of Llama-3.1-8B takes its shape and its memory") {
   // q, o: 2·4096²   k, v: 2·1024·4096   MLP: 3·14336·4096: 218'103'808 weights of 2 bytes;
   // cache: 32 requests · 8192 tokens · (1024 + 1024) · 2 bytes = 1 GiB
   CHECK(x.layer_bytes == 2 * 218'103'808.0 + 1'073'741'824.0);
-  // lm_head and logits: (4096 + 32)·128256·2 bytes; turns of RoPE: 8192·128·4
-  CHECK(x.other_bytes == 4128.0 * 128'256 * 2 + 8192.0 * 128 * 4);
-  CHECK(step_shape(load_llm("llama-3.1-8b").shape, 1, 100, 4, true).layers == 4);
+  // lm_head and logits: (4096 + 32)·128256·2 bytes; turns of RoPE: 8192·128·4; of each of 32 tokens
+  // 6·4096 (x, y, two sums, projected, down) + 96·128 + 24·128 (qkv, q, attended, k) + 4·14336
+  CHECK(x.other_bytes == 4128.0 * 128'256 * 2 + 8192.0 * 128 * 4 + 32 * 97'280.0 * 2);
+  CHECK(step_shape(load_llm("llama-3.1-8b").shape, {.layers = 4}).layers == 4);
 }
 
 TEST_CASE("a step refuses what it has no kernels for, by name") {
   const auto refused = [](const char* llm, int context) -> std::string {
     try {
-      step_shape(load_llm(llm).shape, 1, context, 0, true);
+      step_shape(load_llm(llm).shape, {.batch = 1, .context = context});
     } catch (const UserError& e) {
       return e.what();
     }
@@ -42,6 +43,6 @@ TEST_CASE("a step refuses what it has no kernels for, by name") {
 }
 
 TEST_CASE("a step says what it leaves out") {
-  const StepShape x = step_shape(load_llm("qwen3-8b").shape, 1, 1024, 0, true);
+  const StepShape x = step_shape(load_llm("qwen3-8b").shape, {});
   CHECK(x.left_out.front() == "the norms of Q and K");
 }
