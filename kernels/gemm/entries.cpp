@@ -61,7 +61,8 @@ Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, co
   }
   const auto leading = [](std::uint64_t x) { return static_cast<std::int64_t>(x); };
   check(lt.layout_create(&p.w, f.cuda, k, n, leading(k)), "cublasLtMatrixLayoutCreate");
-  check(lt.layout_create(&p.x, f.cuda, k, m, x_row > 0 ? x_row : leading(k)), "cublasLtMatrixLayoutCreate");
+  check(lt.layout_create(&p.x, f.cuda, k, m, x_row > 0 ? x_row : leading(k)),
+        "cublasLtMatrixLayoutCreate");
   check(lt.layout_create(&p.out, CUDA_R_16BF, n, m, leading(n)), "cublasLtMatrixLayoutCreate");
 
   cublasLtMatmulPreference_t preference = nullptr;
