@@ -78,7 +78,12 @@ void launch_layer(const Network& n, const Tensors& t, const Products& products,
 
 // ---- the model's side --------------------------------------------------------------------------
 
-/// What a kernel hands to the next one is read from L2 if L2 holds it.
+/// What a kernel hands to the next one is read from L2 as far as L2 still has it: it forgets what
+/// lies further back than the activations of one kernel, each of which one SM alone works on.
+double share_in_l2(Bytes activations, double kernels) {
+  return l2_hit_own_rows(activations / kernels, on_chip());
+}
+
 std::vector<Op> step_ops(const Network& n, const Products& products, const Op& attention) {
   const ElementSize a{2};
   const double tokens = n.tokens(), d_model = n.d_model, layers = n.layers;
@@ -88,7 +93,7 @@ std::vector<Op> step_ops(const Network& n, const Products& products, const Op& a
   const auto add = [&](std::string_view name, OpClass op_class, const Work& work, double count) {
     ops.push_back({.name = name, .op_class = op_class, .count = count, .work = work});
     const Bytes handed = work.read.activations + work.written.activations;
-    if (handed <= on_chip().l2_effective) ops.back().handed_over = handed;
+    ops.back().handed_over = share_in_l2(handed, work.launches) * handed;
   };
   const elementwise::RopeTable table{
       .rows = 1.0 * n.s_q, .row = Bytes{4.0 * n.d}, .indices = Bytes{8}};
@@ -144,8 +149,10 @@ std::vector<std::size_t> kernel_order(const Network& n, const Products& p,
 /// All ops as one: what kernels hand on is written once, if at all, and read from L2.
 Op whole_step(const char* name, const std::vector<Op>& ops) {
   Op op{.name = name, .op_class = OpClass::gemm, .work = total_work(ops)};
-  for (const Op& part : ops)
-    if (part.handed_over > Bytes{}) op.handed_over += 2 * part.count * part.work.read.activations;
+  for (const Op& part : ops) {
+    const Bytes read = part.work.read.activations, all = read + part.work.written.activations;
+    op.handed_over += 2 * part.count * (part.handed_over / all) * read;
+  }
   return op;
 }
 
