@@ -34,6 +34,7 @@ double mean_error(const std::vector<Pair>& pairs) {
 Check KernelSummary::take(Check check, double working_set, double l2) {
   const bool read = check.quantity == "HBM read", time = check.quantity == "time";
   if ((!read && !time) || !check.ratio()) return check;
+  if (read && check.verdict == Verdict::known) return check;
   check.verdict = Verdict::open;
   if (time) times_.push_back({*check.predicted, *check.measured});
   if (read && working_set > l2) reads_.push_back({*check.predicted, *check.measured});

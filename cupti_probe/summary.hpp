@@ -20,6 +20,7 @@ struct Pair {
 class KernelSummary {
  public:
   /// Keeps the check if it is one of the two, and takes its verdict back: the summary gives it.
+  /// Reads of a shape that an exception names (known) keep theirs and are not judged again.
   ///   working_set   bytes that the op reads and writes       l2   capacity of this GPU
   Check take(Check check, double working_set, double l2);
 

@@ -19,14 +19,19 @@ struct Raster {
 /// cuBLAS 13.1 appear in memory (128x256: 11, 128x320: 13, 192x192: 8, 128x144: 9 tiles).
 Raster gemm_raster(double m, double n, const GemmTile& tile, const OnChip& chip);
 
-/// HBM reads beyond the compulsory ones.
+/// HBM reads beyond the compulsory ones: a walk over the raster, wave by wave.
 ///   The CTAs of a wave walk k side by side, so an operand panel (tile rows by k) is fetched once
 ///   for all of them, and a wave reads V = Σ panels of the rows and columns it covers.
-///   The next wave finds a panel again if L2 held it over what was moved since: V, and what the
-///   wave wrote (1.75 times: most written lines have a copy in the other half of L2), by l2_hit().
-///   At the turn of a strip the last rows come again after fewer bytes.
-///   CTAs drift apart like a random walk, by sqrt(k steps) steps; when the last is further behind
-///   than L2 remembers, panels are fetched that many times.
+///   A panel that an earlier wave used as well is found again as far as L2 held it over what was
+///   moved since at the same k: one V, of the waves between what they did not share with the wave
+///   before them, and what was written. Of a panel, half is gone after 0.95 of l2_effective.
+///   CTAs drift apart like a random walk, by sqrt(k steps) steps. Those ahead meet panels sooner
+///   after the last use: the longer a product runs, the more it finds. But when the last is further
+///   behind than L2 remembers, panels are fetched that many times within a wave.
+///   Constants: the medians of 79 products on an H200, four occasions (gemm_raster.csv and
+///   gemm_spread.csv). The drift is not the same every day: it explains, as one factor between 1
+///   and 1.4, why reads of an occasion are more for products of long k and fewer for those whose
+///   waves just fit L2.
 /// Zero where one wave covers the output. Left out: m <= 64, whose re-reads of A stay under 1 %;
 /// batches and experts that share a grid.
 Bytes gemm_reread(double m, double n, double k, const GemmFormats& formats, const GemmTile& tile,

@@ -93,7 +93,8 @@ TEST_CASE("HBM reads over compulsory of cuBLASLt products as an H200's counters 
                       {8192, 8192, 16384, fp8, 1, 6.117, 0.01},
                       {8192, 8192, 8192, fp8, 1, 4.204, 0.03},
                       {8192, 4096, 14336, fp8_wide, 1, 3.930, 0.003},
-                      {8192, 10240, 8192, fp8_wide, 1, 4.415, 0.03}};
+                      // median of 40 launches, 4.14 to 4.42 on four occasions: gemm_spread.csv
+                      {8192, 10240, 8192, fp8_wide, 1, 4.317, 0.03}};
   const OnChip chip{.num_sms = 132, .l2_effective = Bytes{32.97e6}};
   for (const Row& r : rows) {
     CAPTURE(r.m);

@@ -106,10 +106,14 @@ Case make(const Args& args) {
     if (cost.work.exps > 0)  // 1 / l in every thread of a row's block
       cost.work.exps += x.b * x.h_q * x.s_q * kRowThreads;
     Op& op = stages.emplace_back(sum);
-    op.work = cost.work, op.execution = cost.execution, op.handed_over = cost.handed_over;
+    op.work = cost.work, op.execution = cost.execution;
+    op.handed_over = cost.handed_over, op.kept = cost.kept;
   }
   sum.execution = stages.front().execution;
-  for (const Op& op : stages) sum.work += op.work, sum.handed_over += op.handed_over;
+  for (const Op& op : stages) {
+    sum.work += op.work, sum.handed_over += op.handed_over;
+    sum.kept.written += op.kept.written;
+  }
   return {.name = "naive " + shape_name(x),
           .op = sum,
           .launch = launch,

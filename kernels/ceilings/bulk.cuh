@@ -1,6 +1,8 @@
 // cp.async.bulk: contiguous bytes between global and shared memory, moved by the copy engine; one
-// thread asks for tens of KiB. PTX ISA, "Non-tensor copy".
+// thread asks for tens of KiB. PTX ISA, "Non-tensor copy" and "Tensor copy".
 #pragma once
+#include <cuda.h>
+
 #include "kernels/hopper/mbarrier.cuh"
 
 namespace kvroof::kernels {
@@ -12,6 +14,16 @@ __device__ __forceinline__ void bulk_load(void* to, const void* from, int bytes,
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
           "r"(hopper::shared_address(to)),
       "l"(from), "r"(bytes), "r"(hopper::shared_address(&full))
+      : "memory");
+}
+
+/// A box of a tensor [rows, columns], from row `row` on -> shared; its bytes count towards `full`.
+__device__ __forceinline__ void box_load(void* to, const CUtensorMap& map, int row,
+                                         hopper::Mbarrier& full) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%3, %4}], [%2];" ::"r"(hopper::shared_address(to)),
+      "l"(&map), "r"(hopper::shared_address(&full)), "r"(0), "r"(row)
       : "memory");
 }
 

@@ -85,6 +85,12 @@ Args ring(double tile_kib, double stages, double per_sm, double order = 0) {
   return {{"bulk", 1},      {"tile_kib", tile_kib}, {"stages", stages}, {"blocks_per_sm", per_sm},
           {"order", order}, {"mib", 4096}};
 }
+/// The ring through a tensor map.
+Args tensor_ring(double tile_kib, double stages, double promotion) {
+  Args args = ring(tile_kib, stages, 1);
+  args.insert({{"tensor", 1}, {"promotion", promotion}});
+  return args;
+}
 Args threads(double per_sm, double order = 0) {
   return {{"bulk", 0}, {"blocks_per_sm", per_sm}, {"order", order}, {"mib", 4096}};
 }
@@ -106,6 +112,12 @@ std::vector<Ceiling> measure_hbm() {
   for (const double tile : {2, 4, 16, 32})
     add_hbm(rows, "hbm_read", read_load, ring(tile, 64 / tile, 1));
   add_hbm(rows, "hbm_read", read_load, ring(8, 8, 1, 1));
+  for (const double promotion : {128, 256}) {
+    for (const double kib : {32, 64, 128})
+      add_hbm(rows, "hbm_read", read_load, tensor_ring(8, kib / 8, promotion));
+    for (const double tile : {4, 16, 32})
+      add_hbm(rows, "hbm_read", read_load, tensor_ring(tile, 64 / tile, promotion));
+  }
   add_hbm(rows, "hbm_write", write_load, ring(8, 1, 2));
   add_hbm(rows, "hbm_write", write_load, ring(16, 1, 1));
   for (const double tile : {4, 8, 16, 32}) add_hbm(rows, "hbm_copy", copy_load, ring(tile, 6, 1));

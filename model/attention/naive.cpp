@@ -40,6 +40,9 @@ Bytes kept(Bytes passes, Bytes scores, const OnChip& chip) {
   return scores <= chip.l2_effective ? passes : Bytes{};
 }
 
+// Scores that are overwritten in L2 never reach HBM.
+Bytes overwritten(Bytes scores, const OnChip& chip) { return kept(scores, scores, chip); }
+
 Cost elementwise_pass(double scores_read, double scores_written, const Tensors& a,
                       const OnChip& chip) {
   Work w;
@@ -53,6 +56,7 @@ Cost elementwise_pass(double scores_read, double scores_written, const Tensors& 
 Cost& operator+=(Cost& a, const Cost& b) {
   a.work += b.work;
   a.handed_over += b.handed_over;
+  a.kept.written += b.kept.written;
   return a;
 }
 
@@ -76,8 +80,7 @@ Cost naive_backward(const AttentionShape& x, const Formats& f, const OnChip& chi
   w.l2_to_sm = 3 * a.scores + key_blocks * (2 * a.o + a.q) +
                x.group() * (ceil_div(x.s_q, t.m) * a.v + query_blocks * a.k);
   c.handed_over = kept(4 * a.scores, a.scores, chip);
-  // dS overwrites dP where it stands.
-  if (a.scores <= chip.l2_effective) c.kept.written = a.scores;
+  c.kept.written = overwritten(a.scores, chip);  // dS overwrites dP where it stands
   c += elementwise_pass(2, 1, a, chip);
   w.fp32 = Flops{2 * 3 * batch * x.s_q * x.s_kv};  // subtract, multiply, row sum
   for (int i = 0; i < o.unfused_passes; ++i) c += elementwise_pass(1, 1, a, chip);
@@ -103,6 +106,7 @@ Cost naive_softmax(const AttentionShape& x, const Formats& f, const OnChip& chip
   c.work.fp32 = Flops{2 * kSoftmaxSlots * scores};
   c.work.ctas = x.b * x.h_q * x.s_q;  // a block a row
   c.execution = {.ctas_per_sm = 16, .pipe_overlap = 1, .mma_sync = t.mma_sync};
+  c.kept.written = overwritten(tensors(x, f).scores, chip);  // P overwrites S where it stands
   return c;
 }
 

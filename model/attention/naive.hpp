@@ -11,6 +11,7 @@ namespace kvroof::attention {
 /// S = Q·K^T.   read q, k    written S = b·h_q·s_q·s_kv·act    executed 2·S·d_qk, the whole square
 Cost naive_scores(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t);
 /// P = softmax(S) row by row; each element read once and written once, one exponential each.
+/// P takes the place of S: where L2 holds all scores, S itself never reaches HBM.
 /// Rows are assumed to stay in registers or L1 between the maximum, the sum and the scaling.
 Cost naive_softmax(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t);
 /// O = P·V.     read P, v    written o    executed 2·S·d_v

@@ -66,6 +66,28 @@ TEST_CASE("scores small enough for L2 are handed over, larger ones are not") {
   CHECK(kept(64) == 0);                        // 134 MB
 }
 
+TEST_CASE("scores that P overwrites in L2 are written to HBM once") {
+  // Counters of an H200, h_q 8, d 128: 5.25 MB at s 512 (P 4.19, O 1.05), 18.88 MB at s 1024
+  // (P 16.78, O 2.10); at b 32, h_q 16, s 512 all 604.0 MB.
+  struct Row {
+    double b, h_q, s, seen;
+  };
+  for (const Row& r :
+       {Row{1, 8, 512, 5.25e6}, Row{1, 8, 1024, 18.88e6}, Row{32, 16, 512, 604.0e6}}) {
+    const AttentionShape x{.b = r.b,
+                           .s_q = r.s,
+                           .s_kv = r.s,
+                           .h_q = r.h_q,
+                           .h_kv = r.h_q,
+                           .d_qk = 128,
+                           .d_v = 128,
+                           .causal = false};
+    const Cost c = naive(x, {}, {.num_sms = 132, .l2_effective = Bytes{32.97e6}}, {});
+    const Bytes reaches = c.work.hbm_written() - c.kept.written;
+    CHECK(reaches.value == doctest::Approx(r.seen).epsilon(0.002));
+  }
+}
+
 TEST_CASE("backward: what the tiles of the four products ask of L2") {
   // One head of 256 x 256 scores, d 64, tiles of 128 x 64: scores 131,072 bytes, q, k, v, o 32,768.
   // dP: dO for 4 key tiles, V for 2 row tiles. dV, dK: dO and q for 4 blocks of 64 keys. dQ: K for

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string_view>
@@ -97,6 +98,19 @@ TEST_CASE("no ceiling is above its physical bound, and every one was measured") 
       // Mean rate against mean clock; 0.3 %: the clock is one SM's, the time the whole grid's.
       if (c.bound > 0) CHECK(c.value.mean <= 1.003 * c.bound);
     }
+  }
+}
+
+TEST_CASE("HBM is read by wide loads, bulk copies and tensor maps, each near the pins' rate") {
+  if (gpu().major < 9) return;
+  for (const char* way : {"ldg", "bulk", "tensor"}) {
+    double best = 0;
+    for (const auto& [group, rows] : all())
+      for (const Ceiling& c : rows)
+        if (c.name == "hbm_read" && c.variant.starts_with(way))
+          best = std::max(best, c.value.median / c.bound);
+    CAPTURE(way);
+    CHECK(best > 0.85);
   }
 }
 

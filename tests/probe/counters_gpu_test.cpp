@@ -7,6 +7,7 @@
 
 #include "cupti_probe/count.hpp"
 #include "cupti_probe/error.hpp"
+#include "kernels/check.hpp"
 
 using namespace kvroof;
 using namespace kvroof::probe;
@@ -38,6 +39,16 @@ TEST_CASE("dirty lines of a kernel smaller than L2 are found behind its flush") 
   CHECK(counts["written"].value() < 0.9 * c.op.work.hbm_written().value);
   CHECK(counts.written_back.value() ==
         doctest::Approx(c.op.work.hbm_written().value).epsilon(0.01));
+}
+
+TEST_CASE("memory freed just before, which the driver clears, is not what a kernel wrote") {
+  const kernels::Case c = case_of("hbm_copy", {{"mib", 256}});
+  WriteBack written_back;
+  {
+    const kernels::Buffer large(std::size_t{32} << 30);
+    CUDA_CHECK(cudaMemset(large.as(), 1, large.bytes()));
+  }
+  CHECK(written_back(c) == doctest::Approx(c.op.work.hbm_written().value).epsilon(0.005));
 }
 
 TEST_CASE("tensor exponential and FMA counts are the same integers as the work") {

@@ -54,6 +54,14 @@ TEST_CASE("an exception excuses its kernel, quantity and shape, as far as its re
   CHECK(excused(off(100, 101), "k", "b=1 d=64", table).verdict == Verdict::ok);
 }
 
+TEST_CASE("a shape whose reads an exception names is not judged once more by the summary") {
+  KernelSummary summary;
+  Check named = off(100e6, 120e6);
+  named.verdict = Verdict::known;
+  CHECK(summary.take(named, 100e6, 60e6).verdict == Verdict::known);
+  CHECK(summary.reads() == 0);
+}
+
 TEST_CASE("every exception gives its reason and a limit") {
   for (const Exception& e : exceptions()) {
     CAPTURE(e.kernel);
