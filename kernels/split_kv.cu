@@ -25,6 +25,19 @@ auto with_head_size(int d, const F& f) {
   throw std::invalid_argument("decode: head size must be 64, 128 or 256");
 }
 
+/// A kernel that may be set up while the last blocks before it still run (sm_90 and later).
+template <class... Params, class... Given>
+void launch_early(void (*kernel)(Params...), dim3 grid, int threads, int smem, cudaStream_t stream,
+                  const Given&... given) {
+  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = threads, config.stream = stream;
+  config.dynamicSmemBytes = static_cast<std::size_t>(smem);
+  config.attrs = &early, config.numAttrs = gpu().major >= 9 ? 1 : 0;
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, given...));
+}
+
 template <class T, class Cache>
 void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
   constexpr int kSmem = sizeof(SplitSmem<T>);
@@ -33,8 +46,7 @@ void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream
   CUDA_CHECK(ready);
   const int rows = p.s_q * (p.h_q / p.h_kv);
   const dim3 grid(p.splits, (rows + T::kRows - 1) / T::kRows, p.b * p.h_kv);
-  attend_split<T, Cache><<<grid, T::kThreads, kSmem, stream>>>(p, SplitDivisors(p), cache);
-  CUDA_CHECK(cudaGetLastError());
+  launch_early(attend_split<T, Cache>, grid, T::kThreads, kSmem, stream, p, SplitDivisors(p), cache);
 }
 
 template <class Cache>
@@ -55,14 +67,8 @@ void launch_split(const SplitParams& p, const PagedCache& cache, int d, cudaStre
 void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {
   const int parts = p.parts > 0 ? p.parts : p.splits;
   const CombineParams c{p.part_o, p.part_lse2, p.o, p.lse, p.b * p.s_q * p.h_q, parts};
-  // The combine kernel may be set up while the last blocks before it still run (sm_90 and later).
-  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
-  early.val.programmaticStreamSerializationAllowed = 1;
   const auto launch = [&]<int kD>() {
-    cudaLaunchConfig_t config{};
-    config.gridDim = c.rows, config.blockDim = CombineTile<kD>::kThreads, config.stream = stream;
-    config.attrs = &early, config.numAttrs = gpu().major >= 9 ? 1 : 0;
-    CUDA_CHECK(cudaLaunchKernelEx(&config, combine<kD>, c));
+    launch_early(combine<kD>, c.rows, CombineTile<kD>::kThreads, 0, stream, c);
   };
   if (d == 512) return launch.template operator()<512>();  // MLA's latent
   with_head_size(d, launch);

@@ -41,6 +41,15 @@ struct DenseCache {
   }
 };
 
+/// Where the rows of one request and K/V head lie in pages of 2^page_shift tokens.
+struct PageTable {
+  const int* pages;  // of the request
+  int page_shift, h_kv, kv_head;
+  __device__ int row(int page, int j) const {
+    return ((page * h_kv + kv_head) << page_shift) + (j & ((1 << page_shift) - 1));
+  }
+};
+
 /// K and V in pages [num_pages, h_kv, 2^page_shift, d]; token j of a request is token j % page of
 /// the page table[request, j / page].
 struct PagedCache {
@@ -49,12 +58,8 @@ struct PagedCache {
   int max_pages, page_shift, h_kv;
 
   __device__ int length(int request) const { return lengths[request]; }
-  __device__ auto rows(int request, int kv_head) const {
-    const int* pages = table + static_cast<std::int64_t>(request) * max_pages;
-    const int shift = page_shift, heads = h_kv;
-    return [=](int j) {
-      return ((pages[j >> shift] * heads + kv_head) << shift) + (j & ((1 << shift) - 1));
-    };
+  __device__ PageTable pages(int request, int kv_head) const {
+    return {table + static_cast<std::int64_t>(request) * max_pages, page_shift, h_kv, kv_head};
   }
 };
 

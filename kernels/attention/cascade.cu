@@ -136,7 +136,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_suffix(cons
   split_loop<T>(
       o, softmax, mine,
       [&](int r) { return r < rows.count ? x.q + rows.row(x, r) * T::kD : nullptr; }, cache.k,
-      cache.v, cache.rows(request, kv_head), range.x, range.y,
+      cache.v, walk_rows<T>(cache, request, kv_head, range.x, range.y), range.x, range.y,
       [&](int j, int n) { return j + n <= diagonal + 1; },
       [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
   allow_next_kernel();
