@@ -1,5 +1,6 @@
 #include "kernels/split_kv.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "kernels/check.hpp"
@@ -25,28 +26,44 @@ auto with_head_size(int d, const F& f) {
   throw std::invalid_argument("decode: head size must be 64, 128 or 256");
 }
 
-/// A kernel that may be set up while the last blocks before it still run (sm_90 and later).
+bool can_start_early() { return gpu().major >= 9; }
+
+/// `early`: may be set up while the last blocks before it still run.
 template <class... Params, class... Given>
-void launch_early(void (*kernel)(Params...), dim3 grid, int threads, int smem, cudaStream_t stream,
-                  const Given&... given) {
-  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
-  early.val.programmaticStreamSerializationAllowed = 1;
+void launch_kernel(void (*kernel)(Params...), dim3 grid, int threads, int smem, bool early,
+                   cudaStream_t stream, const Given&... given) {
+  cudaLaunchAttribute attr{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+  attr.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = grid, config.blockDim = threads, config.stream = stream;
+  config.gridDim = grid, config.blockDim = static_cast<unsigned>(threads), config.stream = stream;
   config.dynamicSmemBytes = static_cast<std::size_t>(smem);
-  config.attrs = &early, config.numAttrs = gpu().major >= 9 ? 1 : 0;
+  config.attrs = &attr, config.numAttrs = early ? 1 : 0;
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, given...));
+}
+
+/// Shared memory that two blocks of an SM cannot both have, beside what each block reserves.
+int half_of_sm() {
+  int device = 0, bytes = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
+  return bytes / 2;
 }
 
 template <class T, class Cache>
 void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
   constexpr int kSmem = sizeof(SplitSmem<T>);
+  static const int alone_smem = can_start_early() ? std::max(kSmem, half_of_sm()) : kSmem;
   static const cudaError_t ready = cudaFuncSetAttribute(
-      attend_split<T, Cache>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+      attend_split<T, Cache>, cudaFuncAttributeMaxDynamicSharedMemorySize, alone_smem);
   CUDA_CHECK(ready);
   const int rows = p.s_q * (p.h_q / p.h_kv);
   const dim3 grid(p.splits, (rows + T::kRows - 1) / T::kRows, p.b * p.h_kv);
-  launch_early(attend_split<T, Cache>, grid, T::kThreads, kSmem, stream, p, SplitDivisors(p), cache);
+  // What starts before all of the kernel before it has ended lands on the SMs that are free first:
+  // fine for a block an SM that keeps to itself, but of two blocks an SM some SMs would get none.
+  const bool alone =
+      can_start_early() && static_cast<int>(grid.x * grid.y * grid.z) <= gpu().num_sms;
+  launch_kernel(attend_split<T, Cache>, grid, T::kThreads, alone ? alone_smem : kSmem, alone,
+                stream, p, SplitDivisors(p), cache);
 }
 
 template <class Cache>
@@ -68,7 +85,7 @@ void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {
   const int parts = p.parts > 0 ? p.parts : p.splits;
   const CombineParams c{p.part_o, p.part_lse2, p.o, p.lse, p.b * p.s_q * p.h_q, parts};
   const auto launch = [&]<int kD>() {
-    launch_early(combine<kD>, c.rows, CombineTile<kD>::kThreads, 0, stream, c);
+    launch_kernel(combine<kD>, c.rows, CombineTile<kD>::kThreads, 0, can_start_early(), stream, c);
   };
   if (d == 512) return launch.template operator()<512>();  // MLA's latent
   with_head_size(d, launch);

@@ -100,65 +100,68 @@ __device__ __forceinline__ void load_q(std::uint32_t (&q)[T::kColSteps][4], cons
 template <class T, class Rows>
 struct ComputedRows {
   Rows rows;  // of a key's index: its row number in k and v
-  int key, end;
+  int key = 0;
+  __device__ void start(int first) { key = first; }
   __device__ __forceinline__ int next() {
     const int j = key + threadIdx.x % 32 % T::kKeys;
     key += T::kStride;
-    return j < end ? rows(j) : 0;
+    return rows(j);
   }
 };
 
 /// The same behind a block table. The 32 lanes hold the pages of the warp's next tiles, one each
 /// (2^sub where a page is shorter than a tile), and the batch after them is on its way: a table
-/// read takes longer than a tile, and one read serves many.
+/// read takes longer than a tile, and one read serves many. Reads the table at once, from `likely`
+/// on, so that it need not wait for the length.
 template <class T>
 struct PagedRows {
   PageTable table;
-  int key, end, sub, tile = 0;
-  int batch, ahead;
+  int sub, key, batch, ahead, tile = 0;
 
-  __device__ PagedRows(const PageTable& t, int first, int last)
-      : table(t), key(first), end(last), sub(::max(0, T::kKeysLog2 - t.page_shift)) {
-    batch = read(key);
-    ahead = read(key + (32 >> sub) * T::kStride);
+  __device__ PagedRows(const PageTable& t, int likely)
+      : table(t), sub(::max(0, T::kKeysLog2 - t.page_shift)) {
+    read_from(likely);
   }
-  /// The page that this lane holds of the batch of tiles from key `from` on.
-  __device__ __forceinline__ int read(int from) const {
-    const int lane = threadIdx.x % 32;
-    const int j =
-        from + (lane >> sub) * T::kStride + ((lane & ((1 << sub) - 1)) << table.page_shift);
-    return j < end ? table.pages[j >> table.page_shift] : 0;
+  __device__ void start(int first) {
+    if (first != key) read_from(first);
   }
   __device__ __forceinline__ int next() {
     const int in_tile = threadIdx.x % 32 % T::kKeys;
     const int page = __shfl_sync(~0u, batch, (tile << sub) + (in_tile >> table.page_shift));
     const int row = table.row(page, key + in_tile);
     key += T::kStride;
-    if (++tile == 32 >> sub) {
-      tile = 0, batch = ahead;
-      ahead = read(key + (32 >> sub) * T::kStride);
-    }
+    if (++tile == 32 >> sub) tile = 0, batch = ahead, ahead = read(key + batch_keys());
     return row;
+  }
+
+ private:
+  __device__ int batch_keys() const { return (32 >> sub) * T::kStride; }
+  __device__ void read_from(int first) {
+    key = first, batch = read(first), ahead = read(first + batch_keys());
+  }
+  /// The page that this lane holds of the batch of tiles from key `from` on.
+  __device__ __forceinline__ int read(int from) const {
+    const int lane = threadIdx.x % 32, page_of_tile = lane & ((1 << sub) - 1);
+    const int j = from + (lane >> sub) * T::kStride + (page_of_tile << table.page_shift);
+    return j < table.longest ? table.pages[j >> table.page_shift] : 0;
   }
 };
 
-/// The walk of this warp over keys [begin, end) of a block. Reads the block table.
+/// The walk of this warp; start() it at its first key. `likely` is where that lies if the request
+/// is one of the longest.
 template <class T>
-__device__ __forceinline__ auto walk_rows(const PagedCache& cache, int request, int kv_head,
-                                          int begin, int end) {
-  const int first = begin + threadIdx.x / 32 * T::kKeys;
-  return PagedRows<T>(cache.pages(request, kv_head), first, end);
+__device__ __forceinline__ auto walk_rows(const DenseCache& cache, int request, int kv_head, int) {
+  const auto rows = cache.rows(request, kv_head);
+  return ComputedRows<T, decltype(rows)>{rows};
 }
 template <class T>
-__device__ __forceinline__ auto walk_rows(const DenseCache& cache, int request, int kv_head,
-                                          int begin, int end) {
-  const int first = begin + threadIdx.x / 32 * T::kKeys;
-  const auto rows = cache.rows(request, kv_head);
-  return ComputedRows<T, decltype(rows)>{rows, first, end};
+__device__ __forceinline__ auto walk_rows(const PagedCache& cache, int request, int kv_head,
+                                          int likely) {
+  return PagedRows<T>(cache.pages(request, kv_head), likely);
 }
 
 /// One warp's walk over its tiles of keys [begin, end).
-///   q_row(r)    pointer to query row r, or null       rows.next()  row numbers of the next tile
+///   q_row(r)    pointer to query row r, or null       rows.next()  row numbers of its next tile
 ///   plain(j, n) all rows see keys [j, j + n)          sees(r, j)   query row r sees key j
 template <class T, class QRow, class Rows, class Plain, class Sees>
 __device__ __forceinline__ void split_loop(float (&o)[T::kColTiles][4], OnlineSoftmax& softmax,
@@ -344,8 +347,8 @@ __device__ __forceinline__ void store_merged(const SplitParams& p, const Rows& r
 }
 
 /// One block per (split, 16 packed query rows, request and K/V head). Cache gives
-///   length(request)            keys the last query sees
-///   rows of a key              by walk_rows
+///   length(request), longest()     keys the last query sees, of one request and at most
+///   rows of keys                   by walk_rows
 /// Lengths and block table must not be written by the kernel before this one in the stream: they
 /// are read while it ends.
 /// Packed row r is head kv_head·G + r % G of token r / G, G = h_q / h_kv; token t sees the keys
@@ -357,20 +360,22 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_split(const
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<SplitSmem<T>*>(shared);
   const auto rows = PackedRows::of<T::kRows>(p, by);
+  const int own = threadIdx.x / 32 * T::kKeys;
+  const int likely = split_range<T>(cache.longest(), blockIdx.x, by.splits).x + own;
+  auto walk = walk_rows<T>(cache, rows.request, rows.kv_head, likely);
   const int length = cache.length(rows.request), diagonal = length - p.s_q;
   const int2 range = split_range<T>(length, blockIdx.x, by.splits);
+  walk.start(range.x + own);
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
 
   float o[T::kColTiles][4] = {};
   OnlineSoftmax softmax;
   auto& mine = smem.warp[threadIdx.x / 32];
-  const auto walk = walk_rows<T>(cache, rows.request, rows.kv_head, range.x, range.y);
   wait_for_previous_kernel();  // which may have written q, K and V
   split_loop<T>(
       o, softmax, mine,
       [&](int r) { return r < rows.count ? p.q + rows.row(p, r) * T::kD : nullptr; }, cache.k,
-      cache.v, walk, range.x, range.y,
-      [&](int j, int n) { return j + n <= diagonal + 1; },
+      cache.v, walk, range.x, range.y, [&](int j, int n) { return j + n <= diagonal + 1; },
       [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
   allow_next_kernel();
   publish<T>(mine.result, o, softmax, scale);

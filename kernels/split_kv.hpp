@@ -34,6 +34,7 @@ struct DenseCache {
   __device__ int length(int) const {
     return window > 0 && window + sinks < s_kv ? window + sinks : s_kv;
   }
+  __device__ int longest() const { return length(0); }
   __device__ auto rows(int request, int kv_head) const {
     const int base = request * request_rows + kv_head * head_rows, step = token_rows;
     const int skipped = s_kv - length(request), kept = skipped > 0 ? sinks : s_kv;
@@ -43,23 +44,27 @@ struct DenseCache {
 
 /// Where the rows of one request and K/V head lie in pages of 2^page_shift tokens.
 struct PageTable {
-  const int* pages;  // of the request
-  int page_shift, h_kv, kv_head;
+  const int* pages;                        // of the request
+  int page_shift, longest, h_kv, kv_head;  // entries of keys below `longest` exist
   __device__ int row(int page, int j) const {
     return ((page * h_kv + kv_head) << page_shift) + (j & ((1 << page_shift) - 1));
   }
 };
 
 /// K and V in pages [num_pages, h_kv, 2^page_shift, d]; token j of a request is token j % page of
-/// the page table[request, j / page].
+/// the page table[request, j / page]. No request is longer than `max_length`, which engines know on
+/// the host; it is a guess of where splits begin, wrong for shorter requests at the cost of a
+/// look-up.
 struct PagedCache {
   const __nv_bfloat16 *k, *v;
   const int *table, *lengths;  // table [b, max_pages], lengths [b]
-  int max_pages, page_shift, h_kv;
+  int max_pages, page_shift, h_kv, max_length;
 
+  __device__ int longest() const { return max_length; }
   __device__ int length(int request) const { return lengths[request]; }
   __device__ PageTable pages(int request, int kv_head) const {
-    return {table + static_cast<std::int64_t>(request) * max_pages, page_shift, h_kv, kv_head};
+    return {table + static_cast<std::int64_t>(request) * max_pages, page_shift, max_length, h_kv,
+            kv_head};
   }
 };
 
@@ -73,8 +78,8 @@ void launch_combine(const SplitParams&, int d, cudaStream_t);
 attention::Tile decode_kernel_tile(int d);
 /// The GPU of this process as the split rule sees it.
 attention::OnChip on_chip();
-/// Splits by the model's rule, or what args name as "splits". One block an SM keeps HBM busy where
-/// rows lie in a regular array; behind a block table it takes two, whose look-ups overlap.
+/// Splits by the model's rule, or what args name as "splits"; so that `blocks_per_sm` blocks share
+/// an SM. One keeps HBM busy.
 int choose_splits(const AttentionShape&, const Args&, int blocks_per_sm = 1);
 
 /// A decode Case's parameters over its buffers; `partials` receives the room for partial results.

@@ -48,14 +48,22 @@ void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
   CUDA_CHECK(cudaLaunchKernelEx(&config, gqa_tma::decode<T>, p));
 }
 
-/// Who reads what of streams of so many keys: equal ranges, since an SM less is bandwidth less.
-/// Where a cluster for each stream fills nearly all SMs, they merge through shared memory.
+/// Workers of `streams` equal streams: as many for each of them where that leaves few SMs without
+/// work, so that no worker has pieces of two; else all SMs, since an SM less is bandwidth less.
+int num_workers(int streams, int sms) {
+  const int whole = streams * (sms / streams);
+  return 20 * whole >= 19 * sms ? whole : sms;
+}
+
+/// Who reads what of streams of so many keys: equal ranges. Where a cluster for each stream fills
+/// nearly all SMs, they merge through shared memory.
 PlannedSplit plan_decode(const std::vector<int>& keys, int tile, bool& clusters, int cut) {
   const int streams = static_cast<int>(keys.size()), sms = gpu().num_sms;
   const bool equal = std::all_of(keys.begin(), keys.end(), [&](int k) { return k == keys[0]; });
   const int blocks = gqa_tma::kCluster * streams;
   clusters = clusters && equal && keys[0] > tile && blocks <= sms && 10 * blocks >= 9 * sms;
-  return clusters ? plan_split(keys, tile, blocks, 0) : plan_split(keys, tile, sms, cut);
+  return clusters ? plan_split(keys, tile, blocks, 0)
+                  : plan_split(keys, tile, equal ? num_workers(streams, sms) : sms, cut);
 }
 
 /// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.

@@ -175,7 +175,8 @@ void launch_layer(const Network& n, const Tensors& t, const Products& products, 
                          t.lengths.as<int>(),
                          n.pages(),
                          std::countr_zero(16u),
-                         n.h_kv};
+                         n.h_kv,
+                         n.s_kv};
   static_assert(kPage == 16);
   launch_split(attend, cache, n.d, stream);
   products.o.launch(t.attended.as(), l.o.as(), t.projected.as(), stream);
@@ -331,7 +332,7 @@ DecodeStep decode_step(const Args& args) {
                          .h_kv = 1.0 * n.h_kv,
                          .d_qk = 1.0 * n.d,
                          .d_v = 1.0 * n.d};
-  const int splits = choose_splits(x, args, 2);
+  const int splits = choose_splits(x, args);
   if (splits > 1)
     t->partials = Buffer(static_cast<std::size_t>(n.b * n.h_q * splits * (n.d + 1)) * 4);
   fill(n, *t);
