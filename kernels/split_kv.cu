@@ -58,10 +58,12 @@ void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream
   CUDA_CHECK(ready);
   const int rows = p.s_q * (p.h_q / p.h_kv);
   const dim3 grid(p.splits, (rows + T::kRows - 1) / T::kRows, p.b * p.h_kv);
-  // What starts before all of the kernel before it has ended lands on the SMs that are free first:
-  // fine for a block an SM that keeps to itself, but of two blocks an SM some SMs would get none.
-  const bool alone =
-      can_start_early() && static_cast<int>(grid.x * grid.y * grid.z) <= gpu().num_sms;
+  // What starts before all of the kernel before it has ended lands on the SMs that are free first.
+  // A block must keep its SM to itself then, or some get two and some none; and the SMs left over
+  // lie anywhere, which costs a long kernel more than the microsecond it gains.
+  const double bytes = 4.0 * T::kD * p.b * p.h_kv * cache.longest();
+  const bool alone = can_start_early() && bytes <= 256 * mebi &&
+                     static_cast<int>(grid.x * grid.y * grid.z) <= gpu().num_sms;
   launch_kernel(attend_split<T, Cache>, grid, T::kThreads, alone ? alone_smem : kSmem, alone,
                 stream, p, SplitDivisors(p), cache);
 }
@@ -113,12 +115,12 @@ attention::OnChip on_chip() {
 
 int choose_splits(const AttentionShape& x, const Args& args, int blocks_per_sm) {
   if (const double asked = arg(args, "splits", 0); asked > 0) return static_cast<int>(asked);
-  // A split is worth its prologue only with a few tiles for each of its warps: count in 256 keys.
+  // A split is worth its prologue with two tiles for each of its warps: count in 128 keys.
   const attention::Tile tile = decode_kernel_tile(static_cast<int>(x.d_qk));
   const double blocks = x.b * x.h_kv * std::ceil(x.s_q * x.group() / tile.m);
   return static_cast<int>(
       attention::split_count({.blocks = blocks,
-                              .key_tiles = std::ceil(x.s_kv / 256),
+                              .key_tiles = std::ceil(x.s_kv / 128),
                               .slots = 1.0 * on_chip().num_sms * blocks_per_sm}));
 }
 

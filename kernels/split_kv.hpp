@@ -31,10 +31,10 @@ struct DenseCache {
   int request_rows, head_rows, token_rows;
   int window = 0, sinks = 0;
 
-  __device__ int length(int) const {
+  __host__ __device__ int length(int) const {
     return window > 0 && window + sinks < s_kv ? window + sinks : s_kv;
   }
-  __device__ int longest() const { return length(0); }
+  __host__ __device__ int longest() const { return length(0); }
   __device__ auto rows(int request, int kv_head) const {
     const int base = request * request_rows + kv_head * head_rows, step = token_rows;
     const int skipped = s_kv - length(request), kept = skipped > 0 ? sinks : s_kv;
@@ -60,7 +60,7 @@ struct PagedCache {
   const int *table, *lengths;  // table [b, max_pages], lengths [b]
   int max_pages, page_shift, h_kv, max_length;
 
-  __device__ int longest() const { return max_length; }
+  __host__ __device__ int longest() const { return max_length; }
   __device__ int length(int request) const { return lengths[request]; }
   __device__ PageTable pages(int request, int kv_head) const {
     return {table + static_cast<std::int64_t>(request) * max_pages, page_shift, max_length, h_kv,
