@@ -58,12 +58,11 @@ void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream
   CUDA_CHECK(ready);
   const int rows = p.s_q * (p.h_q / p.h_kv);
   const dim3 grid(p.splits, (rows + T::kRows - 1) / T::kRows, p.b * p.h_kv);
-  // What starts before all of the kernel before it has ended lands on the SMs that are free first.
-  // A block must keep its SM to itself then, or some get two and some none; and the SMs left over
-  // lie anywhere, which costs a long kernel more than the microsecond it gains.
-  const double bytes = 4.0 * T::kD * p.b * p.h_kv * cache.longest();
-  const bool alone = can_start_early() && bytes <= 256 * mebi &&
-                     static_cast<int>(grid.x * grid.y * grid.z) <= gpu().num_sms;
+  // A block that starts early must keep its SM to itself, or some SMs get two and some none.
+  const std::size_t bytes = std::size_t{4} * T::kD * static_cast<std::size_t>(p.b * p.h_kv) *
+                            static_cast<std::size_t>(cache.longest());
+  const bool alone =
+      starts_early(bytes) && static_cast<int>(grid.x * grid.y * grid.z) <= gpu().num_sms;
   launch_kernel(attend_split<T, Cache>, grid, T::kThreads, alone ? alone_smem : kSmem, alone,
                 stream, p, SplitDivisors(p), cache);
 }
@@ -91,6 +90,10 @@ void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {
   };
   if (d == 512) return launch.template operator()<512>();  // MLA's latent
   with_head_size(d, launch);
+}
+
+bool starts_early(std::size_t cache_bytes) {
+  return can_start_early() && cache_bytes < std::size_t{256} << 20;
 }
 
 attention::Tile decode_kernel_tile(int d) {
