@@ -53,8 +53,8 @@ constexpr Exception kTable[] = {
      "rows that keep half of their tiles are through with a head sooner: fewer come too late to "
      "find it in L2"},
     {"rope_append", kReads, "", 0.03,
-     "second and third blocks of a token run after the first ones of all tokens: rows of the table "
-     "come again, as far as L2 has forgotten them"},
+     "requests at overlapping positions, one after another: rows of the table come from L2 as far "
+     "as it still has them"},
     {"ragged", kReads, "", 0.15,
      "row tiles of one cache fall out of step where their SMs carry different loads, by more than "
      "L2 holds"},

@@ -46,6 +46,7 @@ __global__ __launch_bounds__(CombineTile<kD>::kThreads) void combine(const Combi
   const int quad = threadIdx.x % T::kQuads, group = threadIdx.x / T::kQuads;
   const float* lse2 = p.part_lse2 + row * p.splits;
   const float4* part = reinterpret_cast<const float4*>(p.part_o + row * p.splits * kD) + quad;
+  allow_next_kernel();
   wait_for_previous_kernel();
 
   float top = -INFINITY;

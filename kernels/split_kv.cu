@@ -1,5 +1,6 @@
 #include "kernels/split_kv.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "kernels/check.hpp"
@@ -25,16 +26,45 @@ auto with_head_size(int d, const F& f) {
   throw std::invalid_argument("decode: head size must be 64, 128 or 256");
 }
 
+bool can_start_early() { return gpu().major >= 9; }
+
+/// `early`: may be set up while the last blocks before it still run.
+template <class... Params, class... Given>
+void launch_kernel(void (*kernel)(Params...), dim3 grid, int threads, int smem, bool early,
+                   cudaStream_t stream, const Given&... given) {
+  cudaLaunchAttribute attr{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+  attr.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = static_cast<unsigned>(threads), config.stream = stream;
+  config.dynamicSmemBytes = static_cast<std::size_t>(smem);
+  config.attrs = &attr, config.numAttrs = early ? 1 : 0;
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, given...));
+}
+
+/// Shared memory that two blocks of an SM cannot both have, beside what each block reserves.
+int half_of_sm() {
+  int device = 0, bytes = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
+  return bytes / 2;
+}
+
 template <class T, class Cache>
 void launch_attend(const SplitParams& p, const Cache& cache, cudaStream_t stream) {
   constexpr int kSmem = sizeof(SplitSmem<T>);
+  static const int alone_smem = can_start_early() ? std::max(kSmem, half_of_sm()) : kSmem;
   static const cudaError_t ready = cudaFuncSetAttribute(
-      attend_split<T, Cache>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
+      attend_split<T, Cache>, cudaFuncAttributeMaxDynamicSharedMemorySize, alone_smem);
   CUDA_CHECK(ready);
   const int rows = p.s_q * (p.h_q / p.h_kv);
   const dim3 grid(p.splits, (rows + T::kRows - 1) / T::kRows, p.b * p.h_kv);
-  attend_split<T, Cache><<<grid, T::kThreads, kSmem, stream>>>(p, SplitDivisors(p), cache);
-  CUDA_CHECK(cudaGetLastError());
+  // A block that starts early must keep its SM to itself, or some SMs get two and some none.
+  const std::size_t bytes = std::size_t{4} * T::kD * static_cast<std::size_t>(p.b * p.h_kv) *
+                            static_cast<std::size_t>(cache.longest());
+  const bool alone =
+      starts_early(bytes) && static_cast<int>(grid.x * grid.y * grid.z) <= gpu().num_sms;
+  launch_kernel(attend_split<T, Cache>, grid, T::kThreads, alone ? alone_smem : kSmem, alone,
+                stream, p, SplitDivisors(p), cache);
 }
 
 template <class Cache>
@@ -55,17 +85,15 @@ void launch_split(const SplitParams& p, const PagedCache& cache, int d, cudaStre
 void launch_combine(const SplitParams& p, int d, cudaStream_t stream) {
   const int parts = p.parts > 0 ? p.parts : p.splits;
   const CombineParams c{p.part_o, p.part_lse2, p.o, p.lse, p.b * p.s_q * p.h_q, parts};
-  // The combine kernel may be set up while the last blocks before it still run (sm_90 and later).
-  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
-  early.val.programmaticStreamSerializationAllowed = 1;
   const auto launch = [&]<int kD>() {
-    cudaLaunchConfig_t config{};
-    config.gridDim = c.rows, config.blockDim = CombineTile<kD>::kThreads, config.stream = stream;
-    config.attrs = &early, config.numAttrs = gpu().major >= 9 ? 1 : 0;
-    CUDA_CHECK(cudaLaunchKernelEx(&config, combine<kD>, c));
+    launch_kernel(combine<kD>, c.rows, CombineTile<kD>::kThreads, 0, can_start_early(), stream, c);
   };
   if (d == 512) return launch.template operator()<512>();  // MLA's latent
   with_head_size(d, launch);
+}
+
+bool starts_early(std::size_t cache_bytes) {
+  return can_start_early() && cache_bytes < std::size_t{256} << 20;
 }
 
 attention::Tile decode_kernel_tile(int d) {
@@ -90,12 +118,12 @@ attention::OnChip on_chip() {
 
 int choose_splits(const AttentionShape& x, const Args& args, int blocks_per_sm) {
   if (const double asked = arg(args, "splits", 0); asked > 0) return static_cast<int>(asked);
-  // A split is worth its prologue only with a few tiles for each of its warps: count in 256 keys.
+  // A split is worth its prologue with two tiles for each of its warps: count in 128 keys.
   const attention::Tile tile = decode_kernel_tile(static_cast<int>(x.d_qk));
   const double blocks = x.b * x.h_kv * std::ceil(x.s_q * x.group() / tile.m);
   return static_cast<int>(
       attention::split_count({.blocks = blocks,
-                              .key_tiles = std::ceil(x.s_kv / 256),
+                              .key_tiles = std::ceil(x.s_kv / 128),
                               .slots = 1.0 * on_chip().num_sms * blocks_per_sm}));
 }
 

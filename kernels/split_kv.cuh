@@ -26,6 +26,8 @@ struct SplitTile {
   static constexpr int kCtasPerSm = kCtasPerSm_;
   static constexpr int kColTiles = kD / 8, kColSteps = kD / 16;
   static constexpr int kKeyTiles = kKeys / 8, kKeySteps = kKeys / 16;
+  static constexpr int kKeysLog2 = kKeys == 16 ? 4 : 5;
+  static constexpr int kStride = kKeys * kWarps;  // from one tile of a warp to its next
   static_assert(kKeys == 16 || kKeys == 32, "one lane looks up one key's row");
 };
 
@@ -94,32 +96,90 @@ __device__ __forceinline__ void load_q(std::uint32_t (&q)[T::kColSteps][4], cons
   }
 }
 
+/// Row numbers of a warp's keys, tile by tile: next() gives lane j key j's of the next tile.
+template <class T, class Rows>
+struct ComputedRows {
+  Rows rows;  // of a key's index: its row number in k and v
+  int key = 0;
+  __device__ void start(int first) { key = first; }
+  __device__ __forceinline__ int next() {
+    const int j = key + threadIdx.x % 32 % T::kKeys;
+    key += T::kStride;
+    return rows(j);
+  }
+};
+
+/// The same behind a block table. The 32 lanes hold the pages of the warp's next tiles, one each
+/// (2^sub where a page is shorter than a tile), and the batch after them is on its way: a table
+/// read takes longer than a tile, and one read serves many. Reads the table at once, from `likely`
+/// on, so that it need not wait for the length.
+template <class T>
+struct PagedRows {
+  PageTable table;
+  int sub, key, batch, ahead, tile = 0;
+
+  __device__ PagedRows(const PageTable& t, int likely)
+      : table(t), sub(::max(0, T::kKeysLog2 - t.page_shift)) {
+    read_from(likely);
+  }
+  __device__ void start(int first) {
+    if (first != key) read_from(first);
+  }
+  __device__ __forceinline__ int next() {
+    const int in_tile = threadIdx.x % 32 % T::kKeys;
+    const int page = __shfl_sync(~0u, batch, (tile << sub) + (in_tile >> table.page_shift));
+    const int row = table.row(page, key + in_tile);
+    key += T::kStride;
+    if (++tile == 32 >> sub) tile = 0, batch = ahead, ahead = read(key + batch_keys());
+    return row;
+  }
+
+ private:
+  __device__ int batch_keys() const { return (32 >> sub) * T::kStride; }
+  __device__ void read_from(int first) {
+    key = first, batch = read(first), ahead = read(first + batch_keys());
+  }
+  /// The page that this lane holds of the batch of tiles from key `from` on.
+  __device__ __forceinline__ int read(int from) const {
+    const int lane = threadIdx.x % 32, page_of_tile = lane & ((1 << sub) - 1);
+    const int j = from + (lane >> sub) * T::kStride + (page_of_tile << table.page_shift);
+    return j < table.longest ? table.pages[j >> table.page_shift] : 0;
+  }
+};
+
+/// The walk of this warp; start() it at its first key. `likely` is where that lies if the request
+/// is one of the longest.
+template <class T>
+__device__ __forceinline__ auto walk_rows(const DenseCache& cache, int request, int kv_head, int) {
+  const auto rows = cache.rows(request, kv_head);
+  return ComputedRows<T, decltype(rows)>{rows};
+}
+template <class T>
+__device__ __forceinline__ auto walk_rows(const PagedCache& cache, int request, int kv_head,
+                                          int likely) {
+  return PagedRows<T>(cache.pages(request, kv_head), likely);
+}
+
 /// One warp's walk over its tiles of keys [begin, end).
-///   q_row(r)    pointer to query row r, or null       rows(j)      row number of key j in k and v
+///   q_row(r)    pointer to query row r, or null       rows.next()  row numbers of its next tile
 ///   plain(j, n) all rows see keys [j, j + n)          sees(r, j)   query row r sees key j
 template <class T, class QRow, class Rows, class Plain, class Sees>
 __device__ __forceinline__ void split_loop(float (&o)[T::kColTiles][4], OnlineSoftmax& softmax,
                                            typename SplitSmem<T>::Warp& smem, const QRow& q_row,
-                                           const bf16* k, const bf16* v, const Rows& rows,
-                                           int begin, int end, const Plain& plain, const Sees& sees,
+                                           const bf16* k, const bf16* v, Rows rows, int begin,
+                                           int end, const Plain& plain, const Sees& sees,
                                            float scale) {
   const int lane = threadIdx.x % 32;
-  constexpr int kStride = T::kKeys * T::kWarps;
+  constexpr int kStride = T::kStride;
   const int first = begin + threadIdx.x / 32 * T::kKeys;
-  const auto row_of_lane = [&](int tile_key) {
-    const int key = tile_key + lane % T::kKeys;
-    return key < end ? rows(key) : 0;
-  };
 
   int load_key = first, load_stage_idx = 0;
-  int next_row = row_of_lane(load_key);  // looked up one tile ahead: it may take a table read
   const auto start_next = [&] {
     if (load_key < end)
-      load_stage<T>(smem.stage[load_stage_idx], k, v, next_row, end - load_key, lane);
+      load_stage<T>(smem.stage[load_stage_idx], k, v, rows.next(), end - load_key, lane);
     commit_copies();
     load_key += kStride;
     load_stage_idx = load_stage_idx + 1 == T::kStages ? 0 : load_stage_idx + 1;
-    next_row = row_of_lane(load_key);
   };
 #pragma unroll
   for (int i = 0; i < T::kStages - 1; ++i) start_next();
@@ -287,8 +347,10 @@ __device__ __forceinline__ void store_merged(const SplitParams& p, const Rows& r
 }
 
 /// One block per (split, 16 packed query rows, request and K/V head). Cache gives
-///   length(request)            keys the last query sees
-///   rows(request, kv_head)     -> function of a key's index: its row number in k and v
+///   length(request), longest()     keys the last query sees, of one request and at most
+///   rows of keys                   by walk_rows
+/// Lengths and block table must not be written by the kernel before this one in the stream: they
+/// are read while it ends.
 /// Packed row r is head kv_head·G + r % G of token r / G, G = h_q / h_kv; token t sees the keys
 /// j <= length - s_q + t.
 template <class T, class Cache>
@@ -298,18 +360,22 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_split(const
   extern __shared__ __align__(1024) unsigned char shared[];
   auto& smem = *reinterpret_cast<SplitSmem<T>*>(shared);
   const auto rows = PackedRows::of<T::kRows>(p, by);
+  const int own = threadIdx.x / 32 * T::kKeys;
+  const int likely = split_range<T>(cache.longest(), blockIdx.x, by.splits).x + own;
+  auto walk = walk_rows<T>(cache, rows.request, rows.kv_head, likely);
   const int length = cache.length(rows.request), diagonal = length - p.s_q;
   const int2 range = split_range<T>(length, blockIdx.x, by.splits);
+  walk.start(range.x + own);
   const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
 
   float o[T::kColTiles][4] = {};
   OnlineSoftmax softmax;
   auto& mine = smem.warp[threadIdx.x / 32];
+  wait_for_previous_kernel();  // which may have written q, K and V
   split_loop<T>(
       o, softmax, mine,
       [&](int r) { return r < rows.count ? p.q + rows.row(p, r) * T::kD : nullptr; }, cache.k,
-      cache.v, cache.rows(rows.request, rows.kv_head), range.x, range.y,
-      [&](int j, int n) { return j + n <= diagonal + 1; },
+      cache.v, walk, range.x, range.y, [&](int j, int n) { return j + n <= diagonal + 1; },
       [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
   allow_next_kernel();
   publish<T>(mine.result, o, softmax, scale);

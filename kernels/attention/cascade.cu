@@ -126,8 +126,12 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_suffix(cons
   const int kv_head = p.heads.remainder(blockIdx.y, tile), first = tile * T::kRows;
   const PackedRows rows{p.group, request, kv_head, first,
                         ::min(T::kRows, x.s_q * p.group.divisor - first)};
+  const int own = threadIdx.x / 32 * T::kKeys;
+  const int likely = split_range<T>(cache.longest(), split, p.suffix_splits).x + own;
+  auto walk = walk_rows<T>(cache, request, kv_head, likely);
   const int length = cache.length(request), diagonal = length - x.s_q;
   const int2 range = split_range<T>(length, split, p.suffix_splits);
+  walk.start(range.x + own);
   const float scale = x.scale * 1.4426950408889634f;  // exponents to base 2
 
   float o[T::kColTiles][4] = {};
@@ -136,8 +140,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_suffix(cons
   split_loop<T>(
       o, softmax, mine,
       [&](int r) { return r < rows.count ? x.q + rows.row(x, r) * T::kD : nullptr; }, cache.k,
-      cache.v, cache.rows(request, kv_head), range.x, range.y,
-      [&](int j, int n) { return j + n <= diagonal + 1; },
+      cache.v, walk, range.x, range.y, [&](int j, int n) { return j + n <= diagonal + 1; },
       [&](int r, int j) { return j <= diagonal + rows.token(r); }, scale);
   allow_next_kernel();
   publish<T>(mine.result, o, softmax, scale);
@@ -243,7 +246,7 @@ Case make(const Args& args) {
       .prefix = first,
       .suffix = second,
       .cache = {data.k.as<bf16>(), data.v.as<bf16>(), device_table.as<int>(), own_lengths.as<int>(),
-                pages, std::countr_zero(page), static_cast<int>(c.h_kv)},
+                pages, std::countr_zero(page), static_cast<int>(c.h_kv), own},
       .shared = shared,
       .group = Divisor(static_cast<int>(c.h_q / c.h_kv)),
       .heads = Divisor(static_cast<int>(c.h_kv)),

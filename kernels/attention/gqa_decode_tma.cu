@@ -30,32 +30,42 @@ auto with_tile(int d, const F& f) {
 }
 
 template <class T>
-void launch_decode(const gqa_tma::Params& p, cudaStream_t stream) {
+void launch_decode(const gqa_tma::Params& p, bool early, cudaStream_t stream) {
   constexpr int kSmem = sizeof(gqa_tma::Smem<T>);
   static_assert(kSmem <= 227 * 1024);
   static const cudaError_t ready =
       cudaFuncSetAttribute(gqa_tma::decode<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
   // Barriers and tensor maps are made ready while the kernel before this one ends.
-  cudaLaunchAttribute attrs[2]{{.id = cudaLaunchAttributeProgrammaticStreamSerialization},
-                               {.id = cudaLaunchAttributeClusterDimension}};
-  attrs[0].val.programmaticStreamSerializationAllowed = 1;
-  attrs[1].val.clusterDim = {p.clusters ? unsigned{gqa_tma::kCluster} : 1, 1, 1};
+  cudaLaunchAttribute attrs[2]{{.id = cudaLaunchAttributeClusterDimension},
+                               {.id = cudaLaunchAttributeProgrammaticStreamSerialization}};
+  attrs[0].val.clusterDim = {p.clusters ? unsigned{gqa_tma::kCluster} : 1, 1, 1};
+  attrs[1].val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = p.plan.num_workers, config.blockDim = T::kThreads;
   config.dynamicSmemBytes = kSmem, config.stream = stream;
-  config.attrs = attrs, config.numAttrs = 2;
+  config.attrs = attrs, config.numAttrs = early ? 2 : 1;
   CUDA_CHECK(cudaLaunchKernelEx(&config, gqa_tma::decode<T>, p));
 }
 
-/// Who reads what of streams of so many keys: equal ranges, since an SM less is bandwidth less.
-/// Where a cluster for each stream fills nearly all SMs, they merge through shared memory.
+/// Workers of `streams` equal streams: as many for each stream, or as many streams for each, where
+/// that leaves no more than 5 % of the SMs without work; then no worker has pieces of two. Else all
+/// SMs, since an SM less is bandwidth less.
+int num_workers(int streams, int sms) {
+  const int each = (streams + sms - 1) / sms;  // streams of a worker
+  const int whole = streams < sms ? streams * (sms / streams) : streams / each;
+  return whole * each % streams == 0 && 20 * whole >= 19 * sms ? whole : sms;
+}
+
+/// Who reads what of streams of so many keys: equal ranges. Where a cluster for each stream fills
+/// nearly all SMs, they merge through shared memory.
 PlannedSplit plan_decode(const std::vector<int>& keys, int tile, bool& clusters, int cut) {
   const int streams = static_cast<int>(keys.size()), sms = gpu().num_sms;
   const bool equal = std::all_of(keys.begin(), keys.end(), [&](int k) { return k == keys[0]; });
   const int blocks = gqa_tma::kCluster * streams;
   clusters = clusters && equal && keys[0] > tile && blocks <= sms && 10 * blocks >= 9 * sms;
-  return clusters ? plan_split(keys, tile, blocks, 0) : plan_split(keys, tile, sms, cut);
+  return clusters ? plan_split(keys, tile, blocks, 0)
+                  : plan_split(keys, tile, equal ? num_workers(streams, sms) : sms, cut);
 }
 
 /// Moves a dense cache into shuffled pages of `page` tokens; requests of `lengths` tokens.
@@ -171,10 +181,11 @@ Case make(const Args& args) {
       .tickets = tickets.as<unsigned>(),
       .clusters = clusters,
       .scale = static_cast<float>(call.scale)};
+  const bool early = starts_early(data.k.bytes() + data.v.bytes());
   const auto launch = [=, keep = std::vector{partials, tickets, table, planned.streams,
                                              planned.workers, data.q, data.k, data.v, data.o,
                                              data.lse}](cudaStream_t stream) {
-    with_tile(d, [&]<class T>() { launch_decode<T>(p, stream); });
+    with_tile(d, [&]<class T>() { launch_decode<T>(p, early, stream); });
   };
   const attention::Tile tile{.m = 16,
                              .n = keys_of_warp,

@@ -4,8 +4,9 @@
 //   d] token j of request r is token j % page of page table[r, j / page]; pages lie in any order
 // Version 1: one block per (request, K/V head) walks the whole cache. Version 2: partitions and a
 // combine kernel. Unlike vLLM's own kernels both pack the group, so K and V are read once, and use
-// the tensor cores. A lane looks up the page of one key one tile ahead, so the table's latency
-// hides behind the copies in flight. The loop is that of gqa_decode (kernels/split_kv.cuh).
+// the tensor cores. A warp reads the table for 32 of its tiles at once, 32 tiles ahead, and the
+// first of them before it knows the length, while the kernel before it ends: the loop then waits
+// for the table as rarely as that of gqa_decode, whose loop it is (kernels/split_kv.cuh).
 //   HBM read   K and V of live tokens, the table (4 bytes a page), q      written   o, lse
 #include <algorithm>
 #include <bit>
@@ -51,7 +52,7 @@ Case make(const Args& args) {
   refill(data);
 
   const int version = static_cast<int>(arg(args, "version", 2));
-  const int splits = version == 1 ? 1 : choose_splits(x, args, 2);
+  const int splits = version == 1 ? 1 : choose_splits(x, args);
   Buffer partials;
   const SplitParams p = split_params(data, splits, partials);
   const Buffer device_table = to_device(table), device_lengths = to_device(lengths);
@@ -61,7 +62,8 @@ Case make(const Args& args) {
                          device_lengths.as<int>(),
                          pages,
                          std::countr_zero(page),
-                         static_cast<int>(call.h_kv)};
+                         static_cast<int>(call.h_kv),
+                         static_cast<int>(x.s_kv)};
   const int d = static_cast<int>(x.d_qk);
   const auto launch = [=, keep = std::vector{data.q, data.k, data.v, data.o, data.lse, partials,
                                              device_table, device_lengths}](cudaStream_t stream) {

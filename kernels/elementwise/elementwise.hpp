@@ -52,8 +52,5 @@ struct RopeAppendParams {
 void launch_rope_append(const RopeAppendParams&, cudaStream_t);
 /// q and k turned into memory, then k and v copied to the cache: two kernels.
 void launch_rope_append_unfused(const RopeAppendParams&, cudaStream_t);
-/// Lanes they take on the XU pipe: for eight pairs the division that finds their head, and for
-/// those of the cache the division that finds their page.
-double rope_append_xu_lanes(int tokens, int h_q, int h_kv, int d, bool fused);
 
 }  // namespace kvroof::kernels

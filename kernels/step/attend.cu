@@ -93,7 +93,7 @@ Attend with_flash_v2(const Network& n) {
 }  // namespace
 
 Attend decode_attention(const Network& n, const Args& args, Tensors& t) {
-  const int splits = choose_splits(shape_of(n), args, 2);
+  const int splits = choose_splits(shape_of(n), args);
   const std::int64_t parts = std::int64_t{n.b} * n.h_q * splits;
   if (splits > 1) t.partials = Buffer(static_cast<std::size_t>(parts * (n.d + 1)) * 4);
   const auto launch = [=](const Tensors& on, const Layer& l, cudaStream_t stream) {
@@ -115,7 +115,8 @@ Attend decode_attention(const Network& n, const Args& args, Tensors& t) {
                            .lengths = on.lengths.as<int>(),
                            .max_pages = n.pages(),
                            .page_shift = std::countr_zero(unsigned{kPage}),
-                           .h_kv = n.h_kv};
+                           .h_kv = n.h_kv,
+                           .max_length = n.s_kv};
     launch_split(attend, cache, n.d, stream);
   };
   const attention::Cost cost = attention::paged_decode(

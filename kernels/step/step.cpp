@@ -102,7 +102,6 @@ std::vector<Op> step_ops(const Network& n, const Products& products, const Op& a
        rope = elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, a, 0, rope_fused(n), table);
   norm.exps = rms_norm_xu_lanes(n.tokens(), n.d_model, false);
   residual.exps = rms_norm_xu_lanes(n.tokens(), n.d_model, n.fused);
-  rope.exps = rope_append_xu_lanes(n.tokens(), n.h_q, n.h_kv, n.d, rope_fused(n));
   add("first_norm", OpClass::elementwise, norm, 1);
   add("qkv_proj", OpClass::gemm, products.qkv.work, layers);
   add("rope_append", OpClass::elementwise, rope, layers);
