@@ -2,7 +2,7 @@
 //   O = softmax(scale · Q·K^T + mask) · V over the key tiles that a head's mask keeps
 //   q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16   lse [b, h_q, s_q] fp32
 //   first [b·h_q·row blocks + 1], live [kept tiles] int32: key tiles of each (request, head, block
-//   of kM query rows), ascending
+//   of kM query rows), newest first: flash_loop takes a list from its end
 // The loop of flash_v2 (kernels/flash_loop.cuh); instead of a band it walks a list. The mask is as
 // coarse as the kernel's tiles, so a tile is live or it is neither loaded nor computed; scores are
 // masked only on the causal diagonal and past the last key. Rows without a live tile yield zeros.
@@ -106,7 +106,7 @@ SparseMask random_mask(const FlashParams& p, double density, int local) {
       const int rows = std::min(T::kM, p.s_q - block * T::kM);
       const BandTiles<T::kN> band(p.band, block * T::kM, rows);
       const int newest = ((block + 1) * T::kM - 1 + p.band.s_kv - p.s_q) / T::kN;
-      for (int column = 0; column < x.columns; ++column) {
+      for (int column = x.columns - 1; column >= 0; --column) {
         const bool near =
             local > 0 && (column == 0 || (column <= newest && column > newest - local));
         const bool kept = near || static_cast<double>(random() % 65536) < 65536 * density;
