@@ -8,6 +8,7 @@
 // masked only on the causal diagonal and past the last key. Rows without a live tile yield zeros.
 //   HBM read   q, the lists, and each K/V tile that some row block keeps      written   o, lse
 //   L2 to SM   kM·d + kept tiles·2·kN·d elements per block, 4 bytes a list entry
+#include <algorithm>
 #include <random>
 
 #include "kernels/attention/entries.hpp"
@@ -89,6 +90,7 @@ struct SparseMask {
   std::vector<std::uint8_t> keep;  // [b·h_q, row_blocks, columns]
   std::vector<int> first, live;
   double visible = 0;  // tiles that the band alone would visit
+  double read = 0;     // key tiles of a K/V head that some row keeps, over all K/V heads
 };
 
 /// density: share of tiles kept at random; local: key tiles kept up to the diagonal, beside the
@@ -101,6 +103,7 @@ SparseMask random_mask(const FlashParams& p, double density, int local) {
                .columns = (p.band.s_kv + T::kN - 1) / T::kN};
   std::mt19937_64 random(fresh_seed());
   x.first.push_back(0);
+  std::vector<bool> read(static_cast<std::size_t>(p.b * p.h_kv * x.columns));
   for (int head = 0; head < p.b * p.h_q; ++head)
     for (int block = 0; block < x.row_blocks; ++block) {
       const int rows = std::min(T::kM, p.s_q - block * T::kM);
@@ -113,10 +116,14 @@ SparseMask random_mask(const FlashParams& p, double density, int local) {
         const bool visible = column < band.end;
         x.keep.push_back(kept);
         x.visible += visible;
-        if (kept && visible) x.live.push_back(column);
+        if (!kept || !visible) continue;
+        x.live.push_back(column);
+        const int kv_head = head / (p.h_q / p.h_kv);
+        read[static_cast<std::size_t>(kv_head * x.columns + column)] = true;
       }
       x.first.push_back(static_cast<int>(x.live.size()));
     }
+  x.read = static_cast<double>(std::count(read.begin(), read.end(), true));
   return x;
 }
 
@@ -143,9 +150,11 @@ Case make(const Args& args) {
                     [&]<class T>() { launch_tile<T>(p, first.as<int>(), live.as<int>(), stream); });
   };
   const auto kept = static_cast<double>(mask.live.size());
-  const attention::Cost cost = attention::block_sparse(
-      x, {}, on_chip(),
-      {.tile = flash_v2_kernel_tile(p.d), .sparsity = mask.visible > 0 ? kept / mask.visible : 1});
+  const attention::Cost cost =
+      attention::block_sparse(x, {}, on_chip(),
+                              {.tile = flash_v2_kernel_tile(p.d),
+                               .sparsity = mask.visible > 0 ? kept / mask.visible : 1,
+                               .kept_keys = mask.read / (1. * p.b * p.h_kv * mask.columns)});
   return {.name = "block_sparse " + shape_name(x) + " kept" +
                   std::to_string(static_cast<int>(100 * kept / std::max(1.0, mask.visible))) + "%",
           .op = attention_op("block_sparse", OpClass::prefill_attention, cost),
