@@ -18,12 +18,18 @@ struct Band {
 };
 
 /// The tiles of kN keys that some row of [row, row + rows) sees: those of the sinks, then a run.
+/// flash_loop takes tile(count() - 1) first. Without a window that is the first tile of all, so that
+/// blocks that start together read the same keys at the same time, wherever the diagonal ends them:
+/// from the diagonal down, each would be at other keys, and L2 would have to hold all of K and V at
+/// work (on an H200 up to 1.18 times their reads). Windows begin at other keys for every block
+/// anyhow, and are walked from the newest to the oldest.
 template <int kN>
 struct BandTiles {
   Band band;
   int sink_end = 0;                    // tiles 0 .. sink_end hold sinks and lie before `begin`
   int begin = 0, end = 0;              // the run
   int plain_begin = 0, plain_end = 0;  // tiles of which every row sees every key
+  int origin = 0, step = 1;            // i -> tile
 
   __host__ __device__ BandTiles(const Band& x, int row, int rows) : band(x) {
     const int last = row + rows - 1;
@@ -32,9 +38,11 @@ struct BandTiles {
     plain_begin = (at_least_0(last + x.diagonal - x.window + 1) + kN - 1) / kN;
     plain_end = at_least_0(smaller(x.s_kv, row + x.diagonal + 1)) / kN;
     sink_end = smaller(begin, (x.sinks + kN - 1) / kN);
+    step = x.window < Band::kUnbounded ? 1 : -1;
+    origin = step > 0 ? begin - sink_end : end - 1;
   }
   __host__ __device__ int count() const { return sink_end + end - begin; }
-  __host__ __device__ int tile(int i) const { return i < sink_end ? i : i - sink_end + begin; }
+  __host__ __device__ int tile(int i) const { return i < sink_end ? i : origin + step * i; }
   __device__ bool plain(int tile) const { return tile >= plain_begin && tile < plain_end; }
 
   /// Hides scores of a 16-row mma tile: element e of s[t] is row `row + e/2·8`, key

@@ -2,12 +2,13 @@
 //   O = softmax(scale · Q·K^T + mask) · V over the key tiles that a head's mask keeps
 //   q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16   lse [b, h_q, s_q] fp32
 //   first [b·h_q·row blocks + 1], live [kept tiles] int32: key tiles of each (request, head, block
-//   of kM query rows), ascending
+//   of kM query rows), newest first: flash_loop takes a list from its end
 // The loop of flash_v2 (kernels/flash_loop.cuh); instead of a band it walks a list. The mask is as
 // coarse as the kernel's tiles, so a tile is live or it is neither loaded nor computed; scores are
 // masked only on the causal diagonal and past the last key. Rows without a live tile yield zeros.
 //   HBM read   q, the lists, and each K/V tile that some row block keeps      written   o, lse
 //   L2 to SM   kM·d + kept tiles·2·kN·d elements per block, 4 bytes a list entry
+#include <algorithm>
 #include <random>
 
 #include "kernels/attention/entries.hpp"
@@ -89,11 +90,12 @@ struct SparseMask {
   std::vector<std::uint8_t> keep;  // [b·h_q, row_blocks, columns]
   std::vector<int> first, live;
   double visible = 0;  // tiles that the band alone would visit
+  double read = 0;     // key tiles of a K/V head that some row keeps, over all K/V heads
 };
 
 /// density: share of tiles kept at random; local: key tiles kept up to the diagonal, beside the
-/// first one (0: none), the pattern of arXiv:2007.14062. Drawn from a fixed sequence, so that a
-/// shape keeps as many tiles whenever it is made.
+/// first one (0: none), the pattern of arXiv:2007.14062. A fixed sequence: each group of counters
+/// makes the shape anew, and all have to see the same mask.
 template <class T>
 SparseMask random_mask(const FlashParams& p, double density, int local) {
   SparseMask x{.m = T::kM,
@@ -102,22 +104,29 @@ SparseMask random_mask(const FlashParams& p, double density, int local) {
                .columns = (p.band.s_kv + T::kN - 1) / T::kN};
   std::mt19937_64 random(17);
   x.first.push_back(0);
+  std::vector<bool> read(static_cast<std::size_t>(p.b * p.h_kv * x.columns));
   for (int head = 0; head < p.b * p.h_q; ++head)
     for (int block = 0; block < x.row_blocks; ++block) {
       const int rows = std::min(T::kM, p.s_q - block * T::kM);
       const BandTiles<T::kN> band(p.band, block * T::kM, rows);
       const int newest = ((block + 1) * T::kM - 1 + p.band.s_kv - p.s_q) / T::kN;
-      for (int column = 0; column < x.columns; ++column) {
+      std::vector<std::uint8_t> row(static_cast<std::size_t>(x.columns));
+      for (int column = x.columns - 1; column >= 0; --column) {
         const bool near =
             local > 0 && (column == 0 || (column <= newest && column > newest - local));
         const bool kept = near || static_cast<double>(random() % 65536) < 65536 * density;
         const bool visible = column < band.end;
-        x.keep.push_back(kept);
+        row[static_cast<std::size_t>(column)] = kept;
         x.visible += visible;
-        if (kept && visible) x.live.push_back(column);
+        if (!kept || !visible) continue;
+        x.live.push_back(column);
+        const int kv_head = head / (p.h_q / p.h_kv);
+        read[static_cast<std::size_t>(kv_head * x.columns + column)] = true;
       }
+      x.keep.insert(x.keep.end(), row.begin(), row.end());
       x.first.push_back(static_cast<int>(x.live.size()));
     }
+  x.read = static_cast<double>(std::count(read.begin(), read.end(), true));
   return x;
 }
 
@@ -144,9 +153,11 @@ Case make(const Args& args) {
                     [&]<class T>() { launch_tile<T>(p, first.as<int>(), live.as<int>(), stream); });
   };
   const auto kept = static_cast<double>(mask.live.size());
-  const attention::Cost cost = attention::block_sparse(
-      x, {}, on_chip(),
-      {.tile = flash_v2_kernel_tile(p.d), .sparsity = mask.visible > 0 ? kept / mask.visible : 1});
+  const attention::Cost cost =
+      attention::block_sparse(x, {}, on_chip(),
+                              {.tile = flash_v2_kernel_tile(p.d),
+                               .sparsity = mask.visible > 0 ? kept / mask.visible : 1,
+                               .kept_keys = mask.read / (1. * p.b * p.h_kv * mask.columns)});
   return {.name = "block_sparse " + shape_name(x) + " kept" +
                   std::to_string(static_cast<int>(100 * kept / std::max(1.0, mask.visible))) + "%",
           .op = attention_op("block_sparse", OpClass::prefill_attention, cost),

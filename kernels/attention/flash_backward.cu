@@ -98,15 +98,19 @@ __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams 
   load_rows<T::kThreads>(smem.v, keys, threadIdx.x,
                          [&](int r) { return p.v + (kv_row + r) * T::kD; });
 
-  // The steps walk over the query tiles from first_tile on of one head of the group after another.
+  // The steps walk from the last query tile down to first_tile, each time over the heads of the
+  // group: blocks that start together add to the same sums together, wherever the diagonal ends
+  // them, and L2 holds few sums at a time.
   struct Step {
     std::int64_t matrix;
     int tile;
   };
+  const std::int64_t last_head = kv_matrix * group + group - 1;
   const auto after = [&](Step x) {
-    return x.tile + 1 < tiles ? Step{x.matrix, x.tile + 1} : Step{x.matrix + 1, first_tile};
+    return x.matrix < last_head ? Step{x.matrix + 1, x.tile}
+                                : Step{last_head - group + 1, x.tile - 1};
   };
-  Step load{kv_matrix * group, first_tile}, now = load;
+  Step load{kv_matrix * group, tiles - 1}, now = load;
   float next_lse2 = INFINITY, next_delta = 0;  // of row threadIdx.x; +inf makes P zero
   const auto start_load = [&](int i) {
     if (i < steps) {
@@ -229,27 +233,35 @@ __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams 
     }
 }
 
-/// Kernel 3, the grid of kernel 1: each thread finds what the threads of its place have added.
+/// Kernel 3, the grid of kernel 1. A lane takes the four neighbouring results of a row and of the
+/// row 8 further down, 8 columns each, and writes 16 bytes of both; lanes side by side fill sectors.
 template <class T>
 __global__ __launch_bounds__(T::kThreads) void finish_dq(const BackwardParams p) {
+  constexpr int kGroups = 2 * T::kDqColSteps, kQuads = T::kM * T::kD / 16;
   const int first = blockIdx.x * T::kM;
-  const std::int64_t matrix = p.matrix();
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const float4* sum = reinterpret_cast<const float4*>(p.dq_sum + p.query_block() * (T::kM * T::kD));
+#pragma unroll 2
+  for (int i = threadIdx.x; i < kQuads; i += T::kThreads) {
+    // i counts 8 columns, then the 8 rows of a quad of lanes, then warps, then 16 rows.
+    const int t = i % kGroups, lane = i / kGroups % 8, warp = i / (8 * kGroups) % T::kWarps;
+    const int m = i / (8 * kGroups * T::kWarps);
+    const float4* from = sum + (m * kGroups + t) * T::kThreads + 32 * warp + 4 * lane;
+    const int row = first + warp / 4 * T::kDqRows + 16 * m + lane;
+    const int column = warp % 4 * T::kDqCols + 8 * t;
+    std::uint32_t upper[4], lower[4];
 #pragma unroll
-  for (int m = 0; m < T::kDqRowTiles; ++m)
-#pragma unroll
-    for (int t = 0; t < 2 * T::kDqColSteps; ++t) {
-      const float4 x = __ldcs(sum + (m * 2 * T::kDqColSteps + t) * T::kThreads + threadIdx.x);
-      const int row = first + warp / 4 * T::kDqRows + 16 * m + lane / 4;
-      const int column = warp % 4 * T::kDqCols + 8 * t + 2 * (lane % 4);
-      bf16* out = p.dq + (matrix * p.s_q + row) * T::kD + column;
-      if (row < p.s_q)
-        *reinterpret_cast<std::uint32_t*>(out) = T::Number::pack(x.x * p.scale, x.y * p.scale);
-      if (row + 8 < p.s_q)
-        *reinterpret_cast<std::uint32_t*>(out + 8 * T::kD) =
-            T::Number::pack(x.z * p.scale, x.w * p.scale);
+    for (int j = 0; j < 4; ++j) {
+      const float4 x = from[j];
+      upper[j] = T::Number::pack(x.x * p.scale, x.y * p.scale);
+      lower[j] = T::Number::pack(x.z * p.scale, x.w * p.scale);
     }
+    bf16* out = p.dq + (p.matrix() * p.s_q + row) * T::kD + column;
+    const auto write = [](bf16* to, const std::uint32_t(&x)[4]) {
+      *reinterpret_cast<uint4*>(to) = make_uint4(x[0], x[1], x[2], x[3]);
+    };
+    if (row < p.s_q) write(out, upper);
+    if (row + 8 < p.s_q) write(out + 8 * T::kD, lower);
+  }
 }
 
 template <class Number, class F>

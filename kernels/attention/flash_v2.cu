@@ -66,7 +66,8 @@ FlashParams flash_params(const AttentionData& data) {
                 .scale = static_cast<float>(c.scale),
                 .fp16 = data.dtype == Dtype::fp16};
   if (c.causal || c.window > 0) p.band.diagonal = whole(c.s_kv - c.s_q);
-  if (c.window > 0) p.band.window = whole(c.window), p.band.sinks = whole(c.sinks);
+  if (c.window > 0 && c.window < c.s_kv)
+    p.band.window = whole(c.window), p.band.sinks = whole(c.sinks);
   return p;
 }
 

@@ -58,8 +58,10 @@ TileSize tile_size(const Shape& x) {
 int section_heads(const Shape& x, double element_bytes, double l2_share) {
   const double head_bytes = element_bytes * x.s_kv * (x.d_qk + x.d_v);
   const double share = x.causal ? l2_share : 0;
-  const int heads = static_cast<int>(std::clamp(share / head_bytes, 1., 1e6)) * (x.h_q / x.h_kv);
-  return std::min(heads, x.b * x.h_q);
+  const int group = x.h_q / x.h_kv, all = x.b * x.h_kv;
+  const int most = static_cast<int>(std::clamp(share / head_bytes, 1., 1. * all));
+  const int sections = (all + most - 1) / most;
+  return (all + sections - 1) / sections * group;  // equal ones: no short one at the end
 }
 
 LastWave last_wave(const Shape& x, const TileSize& tile, int num_sms) {

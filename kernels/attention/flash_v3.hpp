@@ -30,7 +30,8 @@ struct Call {
   const float *q_scale = nullptr, *k_scale = nullptr, *v_scale = nullptr;  // flash_v3_fp8 only
   float *part_o = nullptr, *part_lse2 = nullptr;  // flash_v3_fp8 only: see LastWave
   bool longest_first = true;                      // order of tiles; see section_heads()
-  double l2_share = 24e6;  // bytes of K/V that the blocks at work should share at most
+  double l2_share = 18e6;  // bytes of K/V that the blocks at work should share at most: those of
+                           // two sections are, while one follows the other
 };
 
 /// Needs compute capability 9.0. Head sizes (d_qk, d_v): (64, 64), (128, 128), (256, 256),

@@ -62,7 +62,7 @@ struct PackedTiles {
     plain_end = (cached + (kTree ? 0 : oldest + 1)) / kN;
   }
   __device__ int count() const { return end; }
-  __device__ int tile(int i) const { return i; }
+  __device__ int tile(int i) const { return end - 1 - i; }  // the first keys first: see BandTiles
   __device__ bool plain(int tile) const { return tile < plain_end; }
 
   /// Bit t: whether `token` sees new token j + 8·t, for t with 8·t < stop; 1 for cached keys.
@@ -154,8 +154,18 @@ void launch_tile(const RaggedParams& p, int blocks, cudaStream_t stream) {
   static const cudaError_t ready =
       cudaFuncSetAttribute(forward<T, kTree>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmem);
   CUDA_CHECK(ready);
-  forward<T, kTree><<<blocks, T::kThreads, kSmem, stream>>>(p);
-  CUDA_CHECK(cudaGetLastError());
+  // Neighbours in the list share K and V. In pairs they start together, on SMs that carry the same
+  // load, and stay in step: else one that has its SM for itself runs ahead of the other by more
+  // than L2 holds.
+  cudaLaunchAttribute pairs{.id = cudaLaunchAttributeClusterDimension};
+  pairs.val.clusterDim = {.x = 2, .y = 1, .z = 1};
+  const cudaLaunchConfig_t config{.gridDim = static_cast<unsigned>(blocks),
+                                  .blockDim = T::kThreads,
+                                  .dynamicSmemBytes = kSmem,
+                                  .stream = stream,
+                                  .attrs = &pairs,
+                                  .numAttrs = blocks % 2 == 0 && gpu().major >= 9 ? 1u : 0u};
+  CUDA_CHECK(cudaLaunchKernelEx(&config, forward<T, kTree>, p));
 }
 
 /// New and cached tokens of every request.

@@ -11,6 +11,11 @@ namespace {
 // and packing P and dS.
 constexpr double kBackwardSlots = 5;
 
+// What a byte of Q, dO and dQ's sum takes of L2 in the main kernel: sums have no copy in the half
+// that does not own them, because adds go to where a line lives. Fitted on the DRAM reads and
+// writes of flash_backward without a mask, d 128 and 256, s_q 2048 and 8192.
+constexpr double kSumCopies = 0.62;
+
 // Bytes that the five products of one tile move through shared memory. Eight warps stand in a grid
 // of n / r by `across` over S^T, dO·V^T, dK and dV, of 2 by 4 over dQ; a warp reads the operands of
 // its own r rows and of its own columns.
@@ -60,6 +65,13 @@ std::array<Cost, 3> flash_v2_backward_kernels(const AttentionShape& x, const For
   const bool d_o_stays = 2 * out <= chip.l2_effective, sum_stays = accumulator <= chip.l2_effective;
   const Bytes again = sum_stays ? Bytes{} : accumulator;
   const Execution streams{.ctas_per_sm = 8};
+  // Waves of key blocks go through Q, dO and the sums of a K/V head as forward blocks through K/V.
+  const double kv_heads = x.b * x.h_kv;
+  const Bytes stream = kSumCopies / kv_heads * (q + out + accumulator),
+              own = (1 + kWriteCopies) / (kv_heads * key_blocks) * kv;
+  const double lag = x.causal ? 1 - x.s_q / x.s_kv : 1;
+  const double refetched =
+      sum_stays ? 0 : wave_refetches(stream, kv_heads, key_blocks, own, lag, t, chip) / kv_heads;
 
   Work prepare{.written = {.activations = row_scalars + accumulator},
                .l2_to_sm = 2 * out,
@@ -76,7 +88,8 @@ std::array<Cost, 3> flash_v2_backward_kernels(const AttentionShape& x, const For
             .ctas = x.b * x.h_kv * key_blocks,  // the heads of a group one after another
             .launches = 1};
   main.read = {.kv = kv, .activations = q + (d_o_stays ? Bytes{} : out) + 2 * row_scalars + again};
-  main.written.activations = kv + again;
+  main.reread = refetched * (q + out + accumulator);
+  main.written.activations = kv + again + refetched * accumulator;
   Work finish{.l2_to_sm = accumulator, .ctas = query_blocks, .launches = 1};
   finish.read.activations = accumulator, finish.written.activations = q;
 

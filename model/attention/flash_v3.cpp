@@ -42,9 +42,11 @@ Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, con
   const bool causal = x.causal || x.window > 0;
   const Tile t = o.tile.value_or(flash_v3_tile(x.d_qk, x.d_v, causal, local, f.math));
   const bool packed = x.group() > 1 && should_pack(x.s_q, x.group(), t.m);
+  // TMA loads Q as what leaves L2 first; cp.async, which feeds mma.sync, as any other row.
+  const bool q_leaves_l2 = !t.mma_sync;
   return forward(
       x, f, chip,
-      {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse, .q_leaves_l2 = true});
+      {.tile = t, .packed = packed, .sinks = o.sinks, .lse = o.lse, .q_leaves_l2 = q_leaves_l2});
 }
 
 Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o) {

@@ -29,9 +29,11 @@ Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,
   const double blocks_per_stream = c.q_tiles * (plan.packed ? 1 : group);
   const Bytes kv = stream * f.kv_size();
   const Bytes own = ((plan.q_leaves_l2 ? Bytes{} : q) + kOutputCopies * o) / (heads * c.q_tiles);
-  const bool equal_blocks = !x.causal && x.window <= 0;
-  w.reread = equal_blocks ? wave_reread(kv, x.b * x.h_kv, blocks_per_stream, own, t, chip)
-                          : x.b * x.h_kv * kv_reread(kv, blocks_per_stream, share, t, chip);
+  const double streams = x.b * x.h_kv, lag = x.causal ? 1 - x.s_q / x.s_kv : 1;
+  const bool local = x.window > 0 && x.window < x.s_kv;
+  if (!local) w.reread = wave_refetches(kv, streams, blocks_per_stream, own, lag, t, chip) * kv;
+  if (x.causal || local)
+    w.reread = max(w.reread, streams * kv_reread(kv, blocks_per_stream, share, t, chip));
   w.fp32 += dequant_work(loaded, f.kv, f.math);
   w.ctas = heads * c.q_tiles;
   w.launches = 1;

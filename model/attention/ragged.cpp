@@ -7,15 +7,14 @@
 namespace kvroof::attention {
 namespace {
 
-// The blocks of one K/V stream start one after another. With `slots` of them at work, a stream of c
-// blocks meets (c - 1) / slots ends of a wave on average, and the blocks behind one read the stream
-// again, unless L2 holds all streams at work. A stream of more blocks than slots: see kv_reread.
+// The blocks of one K/V stream start in pairs one after another. With `slots` blocks at work, a
+// stream of c blocks meets (c - 2) / slots ends of a wave on average, and the blocks behind one
+// read the stream again, unless L2 holds all streams at work.
 Bytes straggler_reread(const AttentionShape& x, const Formats& f, const Tile& t, double slots,
                        const OnChip& chip) {
   const double blocks = ceil_div(x.s_q * x.group(), t.m);
   const Bytes stream = Elements{visible_tokens(x) * (x.d_qk + x.d_v)} * f.kv_size();
-  if (blocks > slots) return Bytes{};
-  return (blocks - 1) / slots * (1 - l2_hit(slots / blocks * stream, chip)) * stream;
+  return std::max(0.0, blocks - 2) / slots * (1 - l2_hit(slots / blocks * stream, chip)) * stream;
 }
 
 }  // namespace
@@ -36,7 +35,10 @@ Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, c
     if (o.tree_mask) side += Bytes{g.requests * g.s_q * std::ceil(g.s_q / 8)};
     w.read.activations += side;
     w.l2_to_sm += x.h_kv * side;
-    stragglers += x.b * x.h_kv * straggler_reread(x, f, t, slots, chip);
+    if (ceil_div(x.s_q * x.group(), t.m) <= slots) {  // a longer stream is kv_reread's
+      stragglers += x.b * x.h_kv * straggler_reread(x, f, t, slots, chip);
+      w.reread = Bytes{};
+    }
     sum.work += w;
     longest = std::max(longest, ceil_div(x.s_kv, t.n));
     tiles += x.b * x.h_kv * count_tiles(x, x.group(), t.m, t.n, o.sinks).visited;

@@ -144,17 +144,17 @@ Bytes kv_reread(Bytes stream, double ctas, double share, const Tile& t, const On
   return std::max(0.0, waves * share - 1) * stream;
 }
 
-Bytes wave_reread(Bytes stream, double streams, double blocks, Bytes own, const Tile& t,
-                  const OnChip& chip) {
+double wave_refetches(Bytes stream, double streams, double blocks, Bytes own, double lag,
+                      const Tile& t, const OnChip& chip) {
   const double slots = 1.0 * chip.num_sms * t.ctas_per_sm,
                waves = ceil_div(streams * blocks, slots);
-  if (waves <= 1) return Bytes{};
+  if (waves <= 1) return 0;
   // Wave i ends at block i·slots, which starts a stream where `blocks` divides it.
   const auto whole = [](double x) { return static_cast<std::int64_t>(std::ceil(x)); };
   const double period = static_cast<double>(whole(blocks) / std::gcd(whole(blocks), whole(slots)));
   const double cuts = waves - 1 - std::floor((waves - 1) / period);
   const Bytes between = (streams + cuts) / waves * stream + slots * own;
-  return cuts * (1 - l2_hit(between, chip)) * stream;
+  return cuts * (1 - l2_hit(lag * between, chip));
 }
 
 Execution execution_of(const Tile& t) {

@@ -81,14 +81,16 @@ Bytes kv_reread(Bytes stream, double ctas, double share, const Tile& t, const On
 /// mask.
 inline constexpr double kOutputCopies = 1.25;
 
-/// The same where all blocks are equally long (no mask), so that waves of them start together:
-/// `streams` K/V heads, each scanned by `blocks` thread blocks one after the other in the grid. A
-/// wave fetches each stream that it touches once; the stream that a wave boundary cuts is fetched
-/// again, unless L2 held it over what the wave moved.
-///   cuts·stream·(1 - l2_hit(streams a wave touches·stream + slots·own))
-/// own: what a block's own rows of Q and O take of L2.
-Bytes wave_reread(Bytes stream, double streams, double blocks, Bytes own, const Tile& t,
-                  const OnChip& chip);
+/// Streams fetched again where blocks are about equally long, so that waves of them start together:
+/// `streams` of them (K and V of a head), each scanned by `blocks` thread blocks one after the
+/// other in the grid. A wave fetches each stream that it touches once; the stream that a wave
+/// boundary cuts is fetched again, unless L2 held it over what was moved in between.
+///   cuts·(1 - l2_hit(lag·(streams a wave touches·stream + slots·own)))
+/// own: what a block's own rows (Q and O) take of L2. lag: start of the blocks behind a boundary,
+/// in lengths of a block: 1 without a mask, 1 - s_q / s_kv with a causal one, whose shortest block
+/// makes room that much earlier. A causal square therefore reads all of its streams once.
+double wave_refetches(Bytes stream, double streams, double blocks, Bytes own, double lag,
+                      const Tile& t, const OnChip& chip);
 
 Execution execution_of(const Tile& t);
 

@@ -54,6 +54,8 @@ struct Options {
   double block_size = 16;           // paged: tokens per page
   double splits = 0;                // split-KV: 0 = the variant's heuristic
   double sparsity = 1;              // block-sparse: share of blocks that are computed
+  std::optional<double> kept_keys;  // block-sparse: share of K/V tiles that some row keeps;
+                                    // nullopt: of blocks drawn at random
   double shared_prefix = 0;         // cascade: tokens shared by all requests of the batch
   double sinks = 0;                 // sliding window: first tokens that stay visible
   double top_k = 2048;              // sparse selection: keys attended per query

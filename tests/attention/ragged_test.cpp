@@ -62,13 +62,17 @@ TEST_CASE("a token tree adds one bit per pair of new tokens") {
 
 TEST_CASE("row tiles that start a wave later read the cache again") {
   // 512 tokens of 4 heads are 16 tiles of 128 rows; 264 blocks at work hold 16.5 such streams of
-  // 8.4 MB, more than L2. A stream meets 15/264 ends of a wave.
+  // 8.4 MB, more than L2. They start in pairs: a stream meets 14/264 ends of a wave.
   const Tile tile{.m = 128, .n = 64, .ctas_per_sm = 2};
   const auto reread = [&](double requests, double cached) {
     const std::array chunks{RequestGroup{.requests = requests, .s_q = 512, .cached = cached}};
     return ragged(chunks, kHeads, {}, {.num_sms = 132}, {.tile = tile}).work.reread.value;
   };
-  CHECK(reread(16, 15872) == doctest::Approx(15 / 264. * 16 * 8 * 16384 * 512));
-  CHECK(reread(2, 15872) == 0);    // 256 blocks: one wave
+  CHECK(reread(16, 15872) == doctest::Approx(14 / 264. * 16 * 8 * 16384 * 512));
+  CHECK(reread(2, 15872) == 0);  // 256 blocks: one wave
+  // 64 drafted tokens of 4 heads are two tiles, one pair: DRAM reads on an H200 are 1107.4 MB, all
+  // compulsory.
+  const std::array drafts{RequestGroup{.requests = 64, .s_q = 64, .cached = 4032}};
+  CHECK(ragged(drafts, kHeads, {}, {.num_sms = 132}, {.tile = tile}).work.reread == Bytes{});
   CHECK(reread(16, 1536) < 1000);  // 1 MB each: L2 holds those at work
 }
