@@ -96,7 +96,10 @@ void launch(const Call& c, cudaStream_t stream) {
            .q_tiles = (x.s_q + Tile::kRows - 1) / Tile::kRows,
            .heads = x.b * x.h_q,
            .longest_first = c.longest_first,
-           .ticket = c.ticket};
+           .ticket = c.ticket,
+           .key_scales = c.key_scales,
+           .q_blocks = (x.s_q + 63) / 64,
+           .key_blocks = (x.s_kv + Tile::kKeys - 1) / Tile::kKeys};
   p.section = section_heads(x, sizeof(T), c.l2_share);
 
   int device = 0, num_sms = 0;

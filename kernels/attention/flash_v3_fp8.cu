@@ -30,18 +30,33 @@ using flash_v3::Shape;
 
 constexpr int kBlock = 64;  // keys a thread block transposes
 int padded_keys(int s_kv) { return (s_kv + kBlock - 1) / kBlock * kBlock; }
+__host__ __device__ int key_blocks(int s_kv) { return (s_kv + kKeyBlock - 1) / kKeyBlock; }
 std::size_t transposed_bytes(const Shape& x) {
   return static_cast<std::size_t>(x.b) * static_cast<std::size_t>(x.h_kv) *
          static_cast<std::size_t>(x.d_v) * static_cast<std::size_t>(padded_keys(x.s_kv));
 }
+std::size_t key_scale_bytes(const Shape& x) {
+  return static_cast<std::size_t>(x.b) * static_cast<std::size_t>(x.h_kv) *
+         static_cast<std::size_t>(key_blocks(x.s_kv)) * sizeof(flash_v3::KeyScale);
+}
+
+/// Scales of K and V by key blocks [b·h_kv, blocks] -> what the softmax takes; nullptr without.
+struct BlockScales {
+  const float *k, *v;
+  flash_v3::KeyScale* out;
+};
 
 /// v [b·h_kv, s_kv, kD] -> out [b·h_kv, kD, padded], keys permuted, zeros past the end
 template <int kD>
-__global__ void __launch_bounds__(256)
-    transpose_v(const std::uint8_t* v, std::uint8_t* out, int s_kv, int padded) {
+__global__ void __launch_bounds__(256) transpose_v(const std::uint8_t* v, std::uint8_t* out,
+                                                   int s_kv, int padded, BlockScales scales) {
   __shared__ std::uint8_t tile[kBlock][kD + 4];
   const int key0 = static_cast<int>(blockIdx.x) * kBlock;
   const std::int64_t head = blockIdx.y;
+  if (scales.out != nullptr && threadIdx.x == 0 && key0 % kKeyBlock == 0) {
+    const std::int64_t at = head * key_blocks(s_kv) + key0 / kKeyBlock;
+    scales.out[at] = {scales.k[at], log2f(scales.v[at]), 1 / scales.v[at], 0};
+  }
   v += head * s_kv * kD, out += head * kD * padded;
   for (int i = static_cast<int>(threadIdx.x) * 4; i < kBlock * kD; i += 256 * 4) {
     const int key = i / kD, d = i % kD;
@@ -110,16 +125,27 @@ constexpr flash_v3::Options kFree{.ping_pong = false, .lazy = 4};
 constexpr flash_v3::Options kThree{.chained = true, .max3 = true, .lazy = 4};
 constexpr flash_v3::Options kCut{.chained = true, .max3 = true, .splits = true, .lazy = 4};
 
-template <class F>
+constexpr flash_v3::Options scaled(flash_v3::Options options, bool by_blocks) {
+  options.block_scales = by_blocks;
+  return options;
+}
+template <int kD, int kWarpgroups, flash_v3::Options kOptions, bool kBlocks>
+using Tile = flash_v3::Tile<E4m3, kD, kD, kWarpgroups, kKeyBlock, scaled(kOptions, kBlocks)>;
+
+template <bool kBlocks = false, class F>
 auto with_tile(const Shape& x, const F& f) {
-  using flash_v3::Tile;
   if (x.d_qk == x.d_v && x.d_qk == 128)
-    return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, kFree>>()
-           : x.causal     ? f.template operator()<Tile<E4m3, 128, 128, 3, 128, kThree>>()
-                          : f.template operator()<Tile<E4m3, 128, 128, 3, 128, kCut>>();
+    return x.s_kv <= 1024 ? f.template operator()<Tile<128, 2, kFree, kBlocks>>()
+           : x.causal     ? f.template operator()<Tile<128, 3, kThree, kBlocks>>()
+                          : f.template operator()<Tile<128, 3, kCut, kBlocks>>();
   if (x.d_qk == x.d_v && x.d_qk == 256)
-    return f.template operator()<Tile<E4m3, 256, 256, 2, 128, kFree>>();
+    return f.template operator()<Tile<256, 2, kFree, kBlocks>>();
   throw std::invalid_argument("flash_v3_fp8: head sizes are 128 and 256");
+}
+template <class F>
+void with_tile_of(const Call& c, const F& f) {
+  if (c.block_scales) with_tile<true>(c.shape, f);
+  else with_tile<false>(c.shape, f);
 }
 
 }  // namespace
@@ -129,7 +155,8 @@ std::size_t workspace_bytes(const Shape& x) {
   const std::size_t rows = static_cast<std::size_t>(last.cut) *
                            static_cast<std::size_t>(last.parts) *
                            static_cast<std::size_t>(flash_v3_fp8::tile_size(x).rows);
-  return transposed_bytes(x) + rows * static_cast<std::size_t>(x.d_v + 1) * sizeof(float);
+  return transposed_bytes(x) + key_scale_bytes(x) +
+         rows * static_cast<std::size_t>(x.d_v + 1) * sizeof(float);
 }
 
 flash_v3::LastWave last_wave(const Shape& x) {
@@ -144,18 +171,26 @@ void run(const Call& given, void* workspace, cudaStream_t stream) {
   Call c = given;
   const Shape& x = c.shape;
   const int padded = padded_keys(x.s_kv);
-  with_tile(x, [&]<class Tile>() {
+  auto* const key_scales = reinterpret_cast<flash_v3::KeyScale*>(
+      static_cast<std::byte*>(workspace) + transposed_bytes(x));
+  BlockScales scales{};
+  if (c.block_scales) {
+    scales = {c.k_scale, c.v_scale, key_scales};
+    c.key_scales = key_scales;
+  }
+  with_tile_of(c, [&]<class Tile>() {
     const dim3 grid(static_cast<unsigned>(padded / kBlock), static_cast<unsigned>(x.b * x.h_kv));
     transpose_v<Tile::kDv><<<grid, 256, 0, stream>>>(static_cast<const std::uint8_t*>(c.v.data),
                                                      static_cast<std::uint8_t*>(workspace), x.s_kv,
-                                                     padded);
+                                                     padded, scales);
     CUDA_CHECK(cudaGetLastError());
     const std::int64_t head = std::int64_t{x.d_v} * padded;
     c.v = {workspace, head * x.h_kv, head, padded};
     if constexpr (Tile::kOptions.splits) {
       const flash_v3::LastWave last = last_wave(x);
       const std::int64_t rows = std::int64_t{last.cut} * Tile::kRows;
-      c.part_o = reinterpret_cast<float*>(static_cast<std::byte*>(workspace) + transposed_bytes(x));
+      c.part_o =
+          reinterpret_cast<float*>(reinterpret_cast<std::byte*>(key_scales) + key_scale_bytes(x));
       c.part_lse2 = c.part_o + rows * last.parts * x.d_v;
       flash_v3::launch<Tile, false>(c, stream);
       if (last.parts < 2) return;

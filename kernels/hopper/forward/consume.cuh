@@ -135,16 +135,27 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
   while (true) {
     smem.q_full[q.stage].wait(q.parity);
     const Place at = smem.place[q.stage];
+    __syncwarp();  // all lanes have read it before one of them frees it together with Q
     if (at.key_tiles == 0) break;
     const int row = at.row + 64 * warpgroup + fragment_row();
     float scale = p.scale, v_scale = 1;
-    if constexpr (Tile::kFp8) {
+    const KeyScale* key_scales = nullptr;
+    if constexpr (Tile::kOptions.block_scales) {
+      const int block = min(at.row / 64 + warpgroup, p.q_blocks - 1);
+      scale *= p.q_scale[(at.b * p.h_q + at.h) * p.q_blocks + block];
+      key_scales = p.key_scales + (at.b * (p.h_q / p.group) + at.h / p.group) * p.key_blocks;
+    } else if constexpr (Tile::kFp8) {
       const int h_kv = at.h / p.group;
       if (p.q_scale != nullptr) scale *= p.q_scale[at.h];
       if (p.k_scale != nullptr) scale *= p.k_scale[h_kv];
       if (p.v_scale != nullptr) v_scale = p.v_scale[h_kv];
     }
     const float scale_log2 = scale * 1.4426950408889634f;
+    const auto scale_of = [&](int tile) -> TileScale {
+      if constexpr (!Tile::kOptions.block_scales) return {scale_log2};
+      const float4 of_keys = __ldg(reinterpret_cast<const float4*>(key_scales) + tile);
+      return {scale_log2 * of_keys.x, of_keys.y, of_keys.z};
+    };
 
     float s[Tile::kKeys / 2], o[Tile::kDv / 2] = {};
     std::uint32_t probabilities[Tile::kOperandRegisters];
@@ -175,7 +186,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     wgmma::pin(s);
     free_k();
     if (j >= at.first_masked) mask_tile<Tile, kCausal>(s, p, row, j);
-    softmax.update<true>(s, scale_log2);
+    softmax.update<true>(s, scale_of(j));
     pack<Tile>(probabilities, s);
 
     // S_j = Q · K_j^T beside O += P_{j-1} · V_{j-1}, then P_j
@@ -206,7 +217,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       free_k();
       k_ready = j + 1 < at.key_tiles && try_wait_at(k_full(k.stage), k.parity);
       if constexpr (kMasked) mask_tile<Tile, kCausal>(s, p, row, j);
-      softmax.update<kMasked>(s, scale_log2);
+      softmax.update<kMasked>(s, scale_of(j));
       // ptxas sees nothing that ties the softmax to the wait below and moves the wait ahead of it.
       // A store that depends on every exponential and never happens keeps the order.
       if constexpr (Tile::kOverlap)
