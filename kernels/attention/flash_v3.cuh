@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) kernel(const __grid_constan
   constexpr int kConsumerWarps = 4 * Tile::kWarpgroups;
   if (threadIdx.x == 0) {
     for (int i = 0; i < Tile::kQStages; ++i)
-      smem.q_full[i].init(1), smem.q_free[i].init(kConsumerWarps);
+      smem.q_full[i].init(1), smem.q_free[i].init(32 * kConsumerWarps);
     for (int i = 0; i < Tile::kStages; ++i) {
       smem.k_full[i].init(1), smem.k_free[i].init(kConsumerWarps);
       smem.v_full[i].init(1), smem.v_free[i].init(kConsumerWarps);

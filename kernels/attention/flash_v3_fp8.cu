@@ -18,6 +18,7 @@
 #include "kernels/attention/flash_v3_fp8.hpp"
 #include "kernels/attention_op.hpp"
 #include "kernels/hopper/entries.hpp"
+#include "kernels/hopper/fp8_data.hpp"
 #include "kernels/hopper/prefill_case.hpp"
 #include "model/attention/flash_v3.hpp"
 
@@ -214,21 +215,60 @@ flash_v3::TileSize tile_size(const Shape& x) {
 namespace kvroof::kernels {
 namespace {
 
+constexpr double kTolerance = 4e-2;  // P in E4M3
+
+/// Which scales, and whether the launch quantises.
+struct Choice {
+  bool block_scales, from_bf16, incoherent;
+};
+Choice choice_of(const Args& args) {
+  const Choice c{.block_scales = arg(args, "block_scales", 0) != 0,
+                 .from_bf16 = arg(args, "from_bf16", 0) != 0,
+                 .incoherent = arg(args, "incoherent", 0) != 0};
+  if ((c.from_bf16 && !c.block_scales) || (c.incoherent && !c.from_bf16))
+    throw std::invalid_argument("flash_v3_fp8: incoherent wants from_bf16, from_bf16 block_scales");
+  return c;
+}
+std::string name_of(const Choice& c) {
+  return std::string(c.block_scales ? " block scales" : "") + (c.from_bf16 ? " from bf16" : "") +
+         (c.incoherent ? " incoherent" : "");
+}
+
 Case make_flash_v3_fp8(const Args& args) {
   require_sm90a("flash_v3_fp8");
   const hopper::PrefillData data = hopper::prefill_data(args, Dtype::fp8, Dtype::bf16);
   const flash_v3::Shape& x = data.shape;
   const Buffer workspace(flash_v3_fp8::workspace_bytes(x));
-  const flash_v3::Call call = hopper::prefill_call(data);
-  const auto launch = [call, data, workspace](cudaStream_t stream) {
+  const Choice choice = choice_of(args);
+  flash_v3::Call call = hopper::prefill_call(data);
+  std::function<void(cudaStream_t)> launch = [call, data, workspace](cudaStream_t stream) {
     flash_v3_fp8::run(call, workspace.as(), stream);
   };
+  std::function<Verdict()> verify = [=] {
+    return hopper::verify_prefill(data, launch, kTolerance);
+  };
+  if (choice.block_scales) {
+    const hopper::BlockScaledData scaled =
+        hopper::block_scaled_data(data, choice.from_bf16, choice.incoherent);
+    call.block_scales = true;
+    call.q_scale = scaled.q.scales.as<float>(), call.k_scale = scaled.k.scales.as<float>();
+    call.v_scale = scaled.v.scales.as<float>();
+    launch = [call, scaled, workspace, choice](cudaStream_t stream) {
+      if (choice.from_bf16) hopper::quantise(scaled, stream);
+      flash_v3_fp8::run(call, workspace.as(), stream);
+    };
+    verify = [=] { return hopper::verify_block_scaled(scaled, launch, kTolerance); };
+  }
   const flash_v3::TileSize size = flash_v3_fp8::tile_size(x);
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::fp8);
   tile.m = size.rows, tile.n = size.keys;
   const OnChip chip{.num_sms = gpu().num_sms};
   const AttentionShape shape = hopper::model_shape(x);
-  attention::Cost cost = attention::flash_v3_fp8(shape, chip, {.tile = tile});
+  const attention::Options options{.tile = tile,
+                                   .block_scales = choice.block_scales,
+                                   .from_bf16 = choice.from_bf16,
+                                   .incoherent = choice.incoherent};
+  attention::Cost cost = attention::flash_v3_fp8(shape, chip, options);
   const flash_v3::LastWave last = flash_v3_fp8::last_wave(x);
   const attention::CutTiles cut{.tiles = double(last.cut), .parts = double(last.parts)};
   if (last.parts > 1) cost = attention::with_cut_tiles(cost, tile, x.d_qk, x.d_v, 1, cut);
@@ -236,12 +276,12 @@ Case make_flash_v3_fp8(const Args& args) {
   cost.execution.sm_cycles =
       hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
                              {.rescales = false}, true, cut) +
-      attention::transposition_cycles(shape, chip);
-  return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
+      attention::pass_cycles(shape, chip, options);
+  return {.name = "flash_v3_fp8 " + hopper::shape_name(x) + name_of(choice),
           .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,
-          .verify = [=] { return hopper::verify_prefill(data, launch, 4e-2); },
-          .kernels_per_launch = last.parts > 1 ? 3 : 2};
+          .verify = verify,
+          .kernels_per_launch = (last.parts > 1 ? 3 : 2) + (choice.from_bf16 ? 3 : 0)};
 }
 
 }  // namespace
@@ -249,6 +289,18 @@ Case make_flash_v3_fp8(const Args& args) {
 Entry flash_v3_fp8_entry() {
   std::vector<Args> shapes;
   for (const double d : {128., 256.}) hopper::add_paper_shapes(shapes, d, d);
+  for (const double from_bf16 : {0., 1., 2.})
+    for (const double d : {128., 256.})
+      for (const double causal : {0., 1.})
+        for (const double s : {2048., 16384.})
+          shapes.push_back({{"b", 16384 / s},
+                            {"h_q", 2048 / d},
+                            {"s_q", s},
+                            {"d_qk", d},
+                            {"causal", causal},
+                            {"block_scales", 1},
+                            {"from_bf16", from_bf16 > 0},
+                            {"incoherent", from_bf16 > 1}});
   shapes.push_back({{"h_q", 16}, {"s_q", 1024}, {"causal", 1}});  // 10 MB: L2
   shapes.push_back({{"h_q", 16}, {"s_q", 2048}, {"causal", 0}});  // 21 MB
   return {.name = "flash_v3_fp8",

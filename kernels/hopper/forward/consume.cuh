@@ -135,7 +135,6 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
   while (true) {
     smem.q_full[q.stage].wait(q.parity);
     const Place at = smem.place[q.stage];
-    __syncwarp();  // all lanes have read it before one of them frees it together with Q
     if (at.key_tiles == 0) break;
     const int row = at.row + 64 * warpgroup + fragment_row();
     float scale = p.scale, v_scale = 1;
@@ -171,8 +170,10 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     };
     const auto free_k = [&] {
       if (speaks) arrive_at(base + offsetof(S, k_free) + 8 * k.stage);
-      if (speaks && j == at.key_tiles - 1)
-        arrive_at(base + offsetof(S, q_free) + 8 * q.stage);  // Q was used for the last time
+      // Q was used for the last time, and `place` with it. Every lane read that, so every lane
+      // arrives: behind one arrival a warp, racecheck counted 2934 hazards between the read above
+      // and the producer's next write (flash_v4, 384 tiles), and __syncwarp() did not satisfy it.
+      if (j == at.key_tiles - 1) arrive_at(base + offsetof(S, q_free) + 8 * q.stage);
       k.advance();
     };
     const auto free_v = [&] {
@@ -192,6 +193,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     // S_j = Q · K_j^T beside O += P_{j-1} · V_{j-1}, then P_j
     bool k_ready = false;  // asked for ahead of the softmax, which hides the answer
     const auto step = [&]<bool kMasked>() {
+      const TileScale scale_j = scale_of(j);  // asked for here, it arrives under the products
       if constexpr (Tile::kOptions.chained) {
         wait_at(v_full(v.stage), v.parity);
         my_turn();
@@ -217,7 +219,7 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       free_k();
       k_ready = j + 1 < at.key_tiles && try_wait_at(k_full(k.stage), k.parity);
       if constexpr (kMasked) mask_tile<Tile, kCausal>(s, p, row, j);
-      softmax.update<kMasked>(s, scale_of(j));
+      softmax.update<kMasked>(s, scale_j);
       // ptxas sees nothing that ties the softmax to the wait below and moves the wait ahead of it.
       // A store that depends on every exponential and never happens keeps the order.
       if constexpr (Tile::kOverlap)

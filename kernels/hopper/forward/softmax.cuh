@@ -138,8 +138,9 @@ struct Softmax {
   __device__ __forceinline__ void exponentials(float (&s)[kCount], const TileScale& scale) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float zero = (kMasked && base[half] == -INFINITY ? 0.f : base[half]) - kLift;
-      if constexpr (kOptions.block_scales) zero -= scale.log2_v;
+      float lift = kLift;
+      if constexpr (kOptions.block_scales) lift += scale.log2_v;
+      const float zero = (kMasked && base[half] == -INFINITY ? 0.f : base[half]) - lift;
       float sum[2] = {0, 0};
 #pragma unroll
       for (int i = 0; i < kCount / 4; ++i)
