@@ -55,9 +55,7 @@ void print_variants(std::span<const TimedShape> shapes, const Machine& machine,
 }  // namespace
 
 int calibrate(const CalibrateOptions& options, const std::string& command) {
-  const std::string file =
-      options.profile.empty() ? find_profile(options.hardware, search_roots()) : options.profile;
-  const Machine machine = to_machine(load_profile(file));
+  const Machine machine = to_machine(load_profile(profile_file(options.profile)));
   std::vector<std::string> order;
   std::map<std::string, std::vector<TimedShape>> by_kernel;
   for (TimedShape& shape : read_timed_shapes(options.records)) {

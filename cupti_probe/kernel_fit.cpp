@@ -120,6 +120,7 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
 }
 
 std::vector<KernelFit> read_fits(const std::string& file) {
+  if (file.empty()) return {};
   const Csv csv = read_csv(file);
   if (!csv.has({"kernel", "compute", "memory", "ramp_s", "block_s", "overlap"}))
     throw UserError(file + ": expected the file that kvroof-probe calibrate --write makes");

@@ -36,6 +36,7 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
                      const Machine& machine);
 
 /// The file that calibrate writes and validate --fits reads: kernel,compute,memory,ramp_s,block_s,…
+/// No file, no constants.
 std::vector<KernelFit> read_fits(const std::string& file);
 /// The file to take for a profile: `asked`, else reports/ID/kernel_fits.csv beside the profiles;
 /// empty without one.

@@ -127,12 +127,8 @@ reports::OpTimes figure_of(const std::vector<Row>& rows, bool causal, const Ladd
 }  // namespace
 
 int ladder(const LadderOptions& options, const std::string& command) {
-  const std::string file =
-      options.profile.empty() ? find_profile(options.hardware, search_roots()) : options.profile;
-  const Machine machine = to_machine(load_profile(file));
-  const std::string constants = fits_file(options.fits, machine.id);
-  const std::vector<KernelFit> fits =
-      constants.empty() ? std::vector<KernelFit>{} : read_fits(constants);
+  const Machine machine = to_machine(load_profile(profile_file(options.profile)));
+  const std::vector<KernelFit> fits = read_fits(fits_file(options.fits, machine.id));
   std::unique_ptr<Record> record;
   if (!options.csv.empty())
     record = std::make_unique<Record>(

@@ -28,6 +28,18 @@ void add_l2(CLI::App* verb, kvroof::kernels::L2& l2) {
       ->excludes(cold);
 }
 
+/// --hardware ID or --profile FILE, one of which is needed.
+void add_profile(CLI::App* verb, kvroof::probe::ProfileChoice& choice) {
+  auto* id = verb->add_option("--hardware", choice.id, "profile id (h200-sxm-141gb)");
+  verb->add_option("--profile", choice.file, "profile file instead of an id")
+      ->check(CLI::ExistingFile)
+      ->excludes(id);
+  verb->parse_complete_callback([verb, &choice] {
+    if (choice.id.empty() && choice.file.empty())
+      throw kvroof::UserError(verb->get_name() + ": --hardware ID or --profile FILE is needed");
+  });
+}
+
 int run(int argc, char** argv) {
   using namespace kvroof::probe;
   CLI::App app{
@@ -64,10 +76,7 @@ int run(int argc, char** argv) {
 
   ValidateOptions check;
   verb = app.add_subcommand("validate", "a hardware profile and our kernels against this GPU");
-  auto* id = verb->add_option("--hardware", check.hardware, "profile id (h200-sxm-141gb)");
-  verb->add_option("--profile", check.profile, "profile file instead of an id")
-      ->check(CLI::ExistingFile)
-      ->excludes(id);
+  add_profile(verb, check.profile);
   verb->add_option("--kernels", check.kernels, "these kernels only")->delimiter(',');
   verb->add_option("--part", check.part, "ceilings, kernels or both")
       ->check(CLI::IsMember({"both", "ceilings", "kernels"}));
@@ -80,29 +89,20 @@ int run(int argc, char** argv) {
   verb->add_flag("--no-counters", timing_only, "times only");
   verb->add_flag("--brief", check.brief, "times and HBM reads of kernels only, for calibrate");
   verb->callback([&] {
-    if (check.hardware.empty() && check.profile.empty())
-      throw kvroof::UserError("validate: --hardware ID or --profile FILE is needed");
     check.counters = !timing_only;
     code = validate(check, command);
   });
 
   CalibrateOptions fit;
   verb = app.add_subcommand("calibrate", "what our kernels reach, fitted on records of validate");
-  id = verb->add_option("--hardware", fit.hardware, "profile id (h200-sxm-141gb)");
-  verb->add_option("--profile", fit.profile, "profile file instead of an id")
-      ->check(CLI::ExistingFile)
-      ->excludes(id);
+  add_profile(verb, fit.profile);
   verb->add_option("--csv", fit.records, "records of kvroof-probe validate")
       ->required()
       ->check(CLI::ExistingFile);
   verb->add_option("--kernels", fit.kernels, "these kernels only")->delimiter(',');
   verb->add_option("--write", fit.write, "write the constants for validate --fits");
   verb->add_flag("--shapes", fit.shapes, "print predicted and measured times of each shape");
-  verb->callback([&] {
-    if (fit.hardware.empty() && fit.profile.empty())
-      throw kvroof::UserError("calibrate: --hardware ID or --profile FILE is needed");
-    code = calibrate(fit, command);
-  });
+  verb->callback([&] { code = calibrate(fit, command); });
 
   SeedsOptions seed;
   verb =
@@ -131,12 +131,38 @@ int run(int argc, char** argv) {
     code = profile_kernel(profile, command);
   });
 
+  StepOptions whole;
+  verb = app.add_subcommand("step",
+                            "a decode step or a prefill of a real network, predicted and measured");
+  verb->add_option("LLM", whole.llm, "network id, or config.json (llama-3.1-8b)")->required();
+  add_profile(verb, whole.profile);
+  verb->add_flag("--prefill", whole.prefill, "whole prompts instead of one new token each");
+  verb->add_option("--batch", whole.batch, "requests (32, of a prefill 1)")
+      ->check(CLI::Range(1, 4096));
+  verb->add_option("--context", whole.context, "tokens of each request, new ones included (8192)")
+      ->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--layers", whole.layers, "only so many layers, where not all fit")
+      ->check(CLI::Range(1, 1000));
+  verb->add_option("--fits", whole.fits, "times by these constants (kvroof-probe calibrate)")
+      ->check(CLI::ExistingFile);
+  verb->add_flag("!--unfused", whole.fused, "norms, RoPE and SwiGLU as two kernels each");
+  verb->add_option("--csv", whole.csv, "write a record");
+  verb->add_flag("--no-counters", timing_only, "times only");
+  verb->callback([&] {
+    whole.counters = !timing_only;
+    code = step(whole, command);
+  });
+
+  LinkOptions wire;
+  verb = app.add_subcommand("link", "copies and all-reduces among this machine's GPUs");
+  add_profile(verb, wire.profile);
+  verb->add_option("--gpus", wire.gpus, "so many of them (all)")->check(CLI::Range(2, 8));
+  verb->add_option("--csv", wire.csv, "write a record");
+  verb->callback([&] { code = link(wire, command); });
+
   LadderOptions rungs;
   verb = app.add_subcommand("ladder", "naive attention to FlashAttention-3, rung by rung");
-  id = verb->add_option("--hardware", rungs.hardware, "profile id (h200-sxm-141gb)");
-  verb->add_option("--profile", rungs.profile, "profile file instead of an id")
-      ->check(CLI::ExistingFile)
-      ->excludes(id);
+  add_profile(verb, rungs.profile);
   verb->add_option("--fits", rungs.fits, "times by these constants (kvroof-probe calibrate)")
       ->check(CLI::ExistingFile);
   verb->add_option("--tokens", rungs.tokens, "of the one request (16384)")
@@ -145,8 +171,6 @@ int run(int argc, char** argv) {
   verb->add_option("--report", rungs.report, "draw it: .svg, .png, .pdf or .html");
   verb->add_flag("--no-counters", timing_only, "times only");
   verb->callback([&] {
-    if (rungs.hardware.empty() && rungs.profile.empty())
-      throw kvroof::UserError("ladder: --hardware ID or --profile FILE is needed");
     rungs.counters = !timing_only;
     code = ladder(rungs, command);
   });

@@ -5,6 +5,7 @@
 
 #include "cupti_probe/error.hpp"
 #include "cupti_probe/verbs.hpp"
+#include "model/search_path.hpp"
 
 namespace kvroof::probe {
 
@@ -35,6 +36,10 @@ kernels::Args args_with(const kernels::Entry& entry, const std::vector<std::stri
     throw UserError(fmt::format("--set: expected name=number such as s_kv=8192, got '{}'", pair));
   }
   return args;
+}
+
+std::string profile_file(const ProfileChoice& choice) {
+  return choice.file.empty() ? find_profile(choice.id, search_roots()) : choice.file;
 }
 
 std::string text_of(const kernels::Args& args) {

@@ -29,8 +29,7 @@ std::unique_ptr<Record> open_record(const std::string& path, const Environment& 
 }  // namespace
 
 int validate(const ValidateOptions& options, const std::string& command) {
-  const std::string file =
-      options.profile.empty() ? find_profile(options.hardware, search_roots()) : options.profile;
+  const std::string file = profile_file(options.profile);
   const HardwareProfile profile = load_profile(file);
   const Machine machine = to_machine(profile);
   std::vector<const kernels::Entry*> entries;

@@ -16,17 +16,21 @@
 namespace kvroof::probe {
 namespace {
 
-/// "flash_v2, roofline: 3 of 26 shapes, 41 s so far": what is at work.
+/// "flash_v2, roofline: 3 of 26 shapes, 41 s so far": what is at work, once a second.
 class Progress {
  public:
-  void say(const std::string& kernel, std::string_view what, std::size_t i, std::size_t n) const {
-    const std::chrono::duration<double> so_far = std::chrono::steady_clock::now() - start_;
+  void say(const std::string& kernel, std::string_view what, std::size_t i, std::size_t n) {
+    using namespace std::chrono;
+    const duration<double> so_far = steady_clock::now() - start_;
+    if (so_far.count() < next_) return;
+    next_ = so_far.count() + 1;
     progress(fmt::format("{}, {}: {} of {} shapes, {:.0f} s so far", kernel, what, i + 1, n,
                          so_far.count()));
   }
 
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double next_ = 0;
 };
 
 /// One shape of a kernel: what it claims, and what was counted of it.
@@ -47,7 +51,7 @@ int launches_of(int kernels) { return kernels > 64 ? 1 : 5; }
 /// Every shape of a kernel under counters, group by group, since changing the group takes as long
 /// as six shapes do.
 void count_shapes(const kernels::Entry& entry, std::vector<Shape>& shapes, int most_kernels,
-                  bool brief, const Progress& at) {
+                  bool brief, Progress& at) {
   const auto each = [&](std::string_view what, auto&& wanted, auto&& counter) {
     for (std::size_t i = 0; i < shapes.size(); ++i) {
       if (!shapes[i].wrong.empty() || !wanted(shapes[i])) continue;
@@ -150,8 +154,8 @@ void validate_shape(const kernels::Entry& entry, const Shape& s, const Setting& 
 }
 
 /// A kernel at all its shapes, then what is judged over them.
-void validate_entry(const kernels::Entry& entry, const Setting& with, const Progress& at,
-                    Tally& tally, std::vector<std::string>& lines) {
+void validate_entry(const kernels::Entry& entry, const Setting& with, Progress& at, Tally& tally,
+                    std::vector<std::string>& lines) {
   std::vector<Shape> shapes;
   int most_kernels = 1;
   for (const kernels::Args& args : entry.shapes) try {
@@ -214,9 +218,8 @@ void validate_kernels(std::span<const kernels::Entry* const> entries, const Mach
   fmt::print("\nkernels, one cold launch    predicted        measured     ratio     tol\n");
   const std::string fits = fits_file(options.fits, machine.id);
   fmt::print("times by {}\n", fits.empty() ? "the profile's class constants" : fits);
-  const Setting setting{machine, fits.empty() ? std::vector<KernelFit>{} : read_fits(fits), options,
-                        record};
-  const Progress at;
+  const Setting setting{machine, read_fits(fits), options, record};
+  Progress at;
   std::vector<std::string> lines;
   for (const kernels::Entry* entry : entries) validate_entry(*entry, setting, at, tally, lines);
   fmt::print("\n");

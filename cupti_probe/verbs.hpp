@@ -10,6 +10,13 @@
 
 namespace kvroof::probe {
 
+/// The hardware profile that a verb works with: an id, or a file instead.
+struct ProfileChoice {
+  std::string id, file;
+};
+/// Its file; throws UserError for an unknown id.
+std::string profile_file(const ProfileChoice&);
+
 struct CeilingsOptions {
   std::string write, csv;         // profile to update; record to write
   std::vector<std::string> only;  // groups of ceilings; empty: all
@@ -18,7 +25,7 @@ struct CeilingsOptions {
 int ceilings(const CeilingsOptions& options, const std::string& command);
 
 struct ValidateOptions {
-  std::string hardware, profile;     // an id, or a file
+  ProfileChoice profile;
   std::vector<std::string> kernels;  // empty: the catalogue without the ceilings' own load kernels
   std::string part = "both";         // both | ceilings | kernels
   std::string fits;                  // constants of each kernel, as calibrate writes them
@@ -30,7 +37,7 @@ struct ValidateOptions {
 int validate(const ValidateOptions& options, const std::string& command);
 
 struct CalibrateOptions {
-  std::string hardware, profile;     // an id, or a file
+  ProfileChoice profile;
   std::vector<std::string> records;  // of validate
   std::vector<std::string> kernels;  // these only; empty: all
   std::string write;                 // the file for validate --fits
@@ -46,13 +53,33 @@ struct SeedsOptions {
 int seeds(const SeedsOptions& options, const std::string& command);
 
 struct LadderOptions {
-  std::string hardware, profile;  // an id, or a file
-  std::string fits;               // constants of each kernel, as calibrate writes them
+  ProfileChoice profile;
+  std::string fits;  // constants of each kernel, as calibrate writes them
   double tokens = 16384;
   std::string csv, report;
   bool counters = true;
 };
 int ladder(const LadderOptions& options, const std::string& command);
+
+struct StepOptions {
+  std::string llm;  // an id, or a config.json
+  ProfileChoice profile;
+  std::string fits;      // constants of each kernel, as calibrate writes them
+  bool prefill = false;  // whole prompts; else one new token each
+  int batch = 0;         // 0: 32 in a decode step, 1 in a prefill
+  int context = 8192;
+  int layers = 0;  // 0: as many as the network has
+  bool fused = true, counters = true;
+  std::string csv;
+};
+int step(const StepOptions& options, const std::string& command);
+
+struct LinkOptions {
+  ProfileChoice profile;
+  int gpus = 0;  // 0: all, at most 8
+  std::string csv;
+};
+int link(const LinkOptions& options, const std::string& command);
 
 struct ProfileKernelOptions {
   std::string kernel, group = "roofline", csv;

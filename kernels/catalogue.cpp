@@ -5,7 +5,7 @@
 #include "kernels/elementwise/entries.hpp"
 #include "kernels/gemm/entries.hpp"
 #include "kernels/hopper/entries.hpp"
-#include "kernels/step/decode_step.hpp"
+#include "kernels/step/step.hpp"
 
 namespace kvroof::kernels {
 
@@ -16,6 +16,7 @@ const std::vector<Entry>& catalogue() {
                         elementwise_entries(), hopper_entries()})
       entries.insert(entries.end(), group.begin(), group.end());
     entries.push_back(decode_step_entry());
+    entries.push_back(prefill_step_entry());
     return entries;
   }();
   return all;

@@ -7,6 +7,10 @@
 
 namespace kvroof::kernels {
 
+/// XU instructions of a plain integer division: to float, reciprocal, back to integer. What else is
+/// divided by the same number nearby only multiplies.
+inline constexpr int kDivisionXu = 3;
+
 /// n / d = (hi32(n·multiplier) + n) >> shift for 0 <= n < 2^31, 1 <= d < 2^31
 /// (Granlund and Montgomery 1994, figure 4.1).
 struct Divisor {

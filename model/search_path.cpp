@@ -98,12 +98,52 @@ std::optional<std::string> by_repository(const std::string& repository,
   return {};
 }
 
+/// The parts of an id or of what was typed for it: "H200 SXM" -> h200, sxm.
+std::vector<std::string> parts(std::string_view text) {
+  std::vector<std::string> all(1);
+  for (const char c : lower(std::string(text))) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.';
+    if (letter) all.back() += c;
+    else if (!all.back().empty()) all.emplace_back();
+  }
+  if (all.back().empty()) all.pop_back();
+  return all;
+}
+
+/// Ids of which each word is a part, or else begins one: h200 is part of h200-sxm-141gb, and not of
+/// gh200-96gb.
+std::vector<std::string> meant(const std::vector<std::string>& words,
+                               const std::vector<std::string>& ids) {
+  const auto having = [&](auto&& is_word) {
+    std::vector<std::string> found;
+    for (const std::string& id : ids) {
+      const std::vector<std::string> of_id = parts(id);
+      if (std::all_of(words.begin(), words.end(), [&](const std::string& w) {
+            return std::any_of(of_id.begin(), of_id.end(),
+                               [&](const std::string& part) { return is_word(part, w); });
+          }))
+        found.push_back(id);
+    }
+    return found;
+  };
+  if (words.empty()) return {};
+  const auto whole = having([](const auto& part, const auto& w) { return part == w; });
+  if (!whole.empty()) return whole;
+  return having([](const auto& part, const auto& w) { return part.starts_with(w); });
+}
+
+std::string suggestion(const std::string& typed, const std::vector<std::string>& ids) {
+  constexpr std::size_t kMost = 8;
+  const std::vector<std::string> found = meant(parts(typed), ids);
+  if (found.empty() || found.size() > kMost) return did_you_mean(typed, {ids.begin(), ids.end()});
+  return fmt::format(", did you mean '{}'?", fmt::join(found, "' or '"));
+}
+
 [[noreturn]] void refuse(std::string_view what, const std::string& name,
                          const std::vector<std::string>& ids, std::string_view hint) {
-  const std::vector<std::string_view> known(ids.begin(), ids.end());
+  const std::string known = suggestion(lower(name.substr(name.find_last_of('/') + 1)), ids);
   throw UserError(fmt::format("{} {} is neither a known id nor a file{} {}", what, json_quote(name),
-                              did_you_mean(lower(name.substr(name.find_last_of('/') + 1)), known),
-                              hint));
+                              known.empty() ? "." : known, hint));
 }
 
 }  // namespace

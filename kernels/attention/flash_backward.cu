@@ -322,11 +322,14 @@ Case make(const Args& args) {
   });
   const attention::Cost cost =
       attention::flash_v2(x, {}, on_chip(), {.tile = tile, .backward = true});
+  const auto op_of = [math = fp16 ? MathType::fp16 : MathType::bf16](const attention::Cost& part) {
+    return attention_op("flash_backward", OpClass::prefill_attention, part, math);
+  };
   std::vector<Op> stages;
   for (const attention::Cost& kernel : attention::flash_v2_backward_kernels(x, {}, on_chip(), tile))
-    stages.push_back(attention_op("flash_backward", OpClass::prefill_attention, kernel));
+    stages.push_back(op_of(kernel));
   return {.name = (fp16 ? "flash_backward fp16 " : "flash_backward ") + shape_name(x),
-          .op = attention_op("flash_backward", OpClass::prefill_attention, cost),
+          .op = op_of(cost),
           .launch = launch,
           .verify = [=] { return verify_backward(data, launch); },
           .kernels_per_launch = 3,

@@ -30,7 +30,8 @@ Case make(const Args& args) {
   const attention::Cost cost =
       attention::flash_v2(x, {}, on_chip(), {.tile = flash_v2_kernel_tile(p.d)});
   return {.name = (fp16 ? "flash_v2 fp16 " : "flash_v2 ") + shape_name(x),
-          .op = attention_op("flash_v2", OpClass::prefill_attention, cost),
+          .op = attention_op("flash_v2", OpClass::prefill_attention, cost,
+                             fp16 ? MathType::fp16 : MathType::bf16),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); }};
 }

@@ -73,6 +73,19 @@ LastWave last_wave(const Shape& x, const TileSize& tile, int num_sms) {
 }  // namespace kvroof::kernels::flash_v3
 
 namespace kvroof::kernels {
+
+attention::Cost hopper::flash_v3_cost(const flash_v3::Shape& x, double l2_share) {
+  const flash_v3::TileSize size = flash_v3::tile_size(x);
+  attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::bf16);
+  tile.m = size.rows, tile.n = size.keys, tile.p_in_smem = false;
+  const OnChip chip{.num_sms = gpu().num_sms};
+  attention::Cost cost = attention::flash_v3(hopper::model_shape(x), {}, chip, {.tile = tile});
+  cost.work.exps = hopper::xu_lanes(x, tile);
+  cost.execution.sm_cycles = hopper::forward_cycles(
+      x, tile, 2, flash_v3::section_heads(x, 2, l2_share), {.rescales = false});
+  return cost;
+}
+
 namespace {
 
 Case make_flash_v3(const Args& args) {
@@ -85,16 +98,9 @@ Case make_flash_v3(const Args& args) {
   call.fp16 = fp16;
   call.l2_share = arg(args, "l2_share", call.l2_share);
   const auto launch = [call, data](cudaStream_t stream) { flash_v3::run(call, stream); };
-  const flash_v3::TileSize size = flash_v3::tile_size(x);
-  attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::bf16);
-  tile.m = size.rows, tile.n = size.keys, tile.p_in_smem = false;
-  const OnChip chip{.num_sms = gpu().num_sms};
-  attention::Cost cost = attention::flash_v3(hopper::model_shape(x), {}, chip, {.tile = tile});
-  cost.work.exps = hopper::xu_lanes(x, tile);
-  cost.execution.sm_cycles = hopper::forward_cycles(
-      x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), {.rescales = false});
   return {.name = "flash_v3 " + hopper::shape_name(x),
-          .op = attention_op("flash_v3", OpClass::prefill_attention, cost),
+          .op = attention_op("flash_v3", OpClass::prefill_attention,
+                             hopper::flash_v3_cost(x, call.l2_share)),
           .launch = launch,
           .verify = [=] { return hopper::verify_prefill(data, launch, 5e-3); }};
 }

@@ -210,6 +210,24 @@ flash_v3::TileSize tile_size(const Shape& x) {
   return with_tile(x, [&]<class Tile>() { return flash_v3::TileSize{Tile::kRows, Tile::kKeys}; });
 }
 
+namespace {
+
+/// XU instructions of a consumer warp at each row tile: the K/V head that scales belong to, and the
+/// range checks of v_scale / l for its rows, eight to an instruction.
+constexpr int kWarpXu = kDivisionXu + 2;
+
+/// What cut tiles add on the XU pipe, per lane: ends and place of each further part (whose range of
+/// keys takes two divisions), and a warp of combine() for every row.
+double cut_xu_lanes(const Shape& x, const attention::Tile& t, const flash_v3::LastWave& last) {
+  const int warps = t.m / 16, q_tiles = (x.s_q + t.m - 1) / t.m;
+  const double part_ends = warps * (2 + kWarpXu) + hopper::kPlaceXu;
+  const double rows = 1. * x.s_q / q_tiles;  // of a tile, on average
+  const double merging = t.m * 2 * kDivisionXu + rows * (last.parts + 1 + kDivisionXu);
+  return 32. * last.cut * ((last.parts - 1) * part_ends + last.parts * 2 * kDivisionXu + merging);
+}
+
+}  // namespace
+
 }  // namespace kvroof::kernels::flash_v3_fp8
 
 namespace kvroof::kernels {
@@ -272,7 +290,8 @@ Case make_flash_v3_fp8(const Args& args) {
   const flash_v3::LastWave last = flash_v3_fp8::last_wave(x);
   const attention::CutTiles cut{.tiles = double(last.cut), .parts = double(last.parts)};
   if (last.parts > 1) cost = attention::with_cut_tiles(cost, tile, x.d_qk, x.d_v, 1, cut);
-  cost.work.exps = hopper::xu_lanes(x, tile);
+  cost.work.exps = hopper::xu_lanes(x, tile, {.of_warp = flash_v3_fp8::kWarpXu});
+  if (last.parts > 1) cost.work.exps += flash_v3_fp8::cut_xu_lanes(x, tile, last);
   cost.execution.sm_cycles =
       hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
                              {.rescales = false}, true, cut) +

@@ -70,10 +70,13 @@ Case make_flash_v4(const Args& args) {
   attention::Cost cost = attention::flash_v4(
       hopper::model_shape(x), {}, {.num_sms = gpu().num_sms},
       {.tile = tile, .poly_share = choice.poly / 16., .rescale_share = choice.lazy ? 0. : 1.});
-  // A whole-numbered maximum is rounded up on the XU as well; with both options the branch around
-  // the corrections is real.
-  const double corrections = choice.poly == 0 ? 1 : choice.lazy ? 0 : 2;
-  cost.work.exps = hopper::xu_lanes(x, tile, choice.poly / 16., corrections);
+  cost.work.exps =
+      hopper::xu_lanes(x, tile,
+                       {.poly_share = choice.poly / 16.,
+                        .corrections = !choice.lazy       ? hopper::Corrections::always
+                                       : choice.poly == 0 ? hopper::Corrections::unmasked
+                                                          : hopper::Corrections::first,
+                        .of_correction = choice.poly == 0 ? 1 : 2});
   cost.execution.sm_cycles =
       hopper::forward_cycles(x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share),
                              {.rescales = !choice.lazy,

@@ -83,6 +83,41 @@ Buffer page_cache(AttentionData& data, int page, bool ragged) {
   return to_device(table);
 }
 
+/// What a launch does by pieces: rows of q that they load, and lanes on the XU pipe.
+struct Counts {
+  double q_rows = 0, xu_lanes = 0;
+};
+
+/// Of streams of `keys`; `row_blocks` of them share the `rows` of a request and K/V head. A warp's
+/// tile takes an exponential a score and a correction in the four lanes of a row. Each merge takes
+/// a weight for what it adds up, 1 / sum and, where sums meet, corrections, in a lane for four
+/// columns, by whole warps.
+template <class T>
+Counts count(const attention::BalancedSplit& split, const std::vector<int>& keys, int rows,
+             int row_blocks, bool clusters) {
+  constexpr int kQuads = T::kD / 4;
+  const auto warps = [](int lanes) { return (lanes + 31) / 32; };
+  Counts c;
+  for (std::size_t s = 0; s < keys.size(); ++s) {
+    const int rows_here = std::min(16, rows - static_cast<int>(s) % row_blocks * 16);
+    const int pieces = split.holders[s], tiles = (keys[s] + T::kKeys - 1) / T::kKeys;
+    c.q_rows += pieces * rows_here;
+    int instructions = tiles * (T::kKeys / 2 + 2);
+    for (int first = 0; first < rows_here; first += T::kMergeRows)  // warps of a block
+      instructions +=
+          pieces * (T::kWarps + 1) * warps(std::min(T::kMergeRows, rows_here - first) * kQuads);
+    if (pieces > 1 && clusters) {
+      const int of_result = gqa_tma::kCluster + 1 + 1;
+      instructions += gqa_tma::kCluster * of_result * warps(rows_here * kQuads / gqa_tma::kCluster);
+    } else if (pieces > 1) {  // two lanes take turns at the pieces
+      const int rounds = (pieces + 2 * T::kMergeAtOnce - 1) / (2 * T::kMergeAtOnce);
+      instructions += warps(2 * rows_here * kQuads) * (rounds * (T::kMergeAtOnce + 1) + 2 + 1);
+    }
+    c.xu_lanes += 32. * instructions;
+  }
+  return c;
+}
+
 Case make(const Args& args) {
   require_sm90a("gqa_decode_tma");
   const AttentionShape x = attention_shape(args);
@@ -148,7 +183,11 @@ Case make(const Args& args) {
                              .row_lanes = 4,
                              .mma_sync = true,
                              .overlap = 1};
-  const attention::Cost cost = attention::decode(
+  const Counts counts = with_tile(d, [&]<class T>() {
+    return count<T>(planned.split, keys, static_cast<int>(call.s_q * call.h_q / call.h_kv),
+                    row_blocks, clusters);
+  });
+  attention::Cost cost = attention::decode(
       x, {}, on_chip(),
       {.tile = tile,
        .even = attention::EvenRanges{.partial_rows = clusters ? 0  // they stay in shared memory
@@ -156,7 +195,9 @@ Case make(const Args& args) {
                                                                     static_cast<double>(call.s_q) *
                                                                     x.group() / row_blocks,
                                      .ctas = double{1} * planned.plan.num_workers,
-                                     .fused_combine = true}});
+                                     .fused_combine = true,
+                                     .q_rows = counts.q_rows}});
+  cost.work.exps = counts.xu_lanes;
   return {.name = "gqa_decode_tma " + shape_name(x) +
                   (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
                   std::to_string(planned.split.pieces) + (clusters ? " clusters" : ""),

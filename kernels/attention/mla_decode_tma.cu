@@ -1,6 +1,7 @@
 // MLA decode on Hopper: launch and row of the catalogue; the kernel is in mla_decode_tma.cuh.
 #include "kernels/attention/mla_decode_tma.cuh"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <random>
@@ -80,6 +81,38 @@ struct Fp8Latent {
     return values;
   }
 };
+
+/// What a launch does by pieces.
+///   q_rows        rows of q that they load; TMA fills tiles with rows of zeros
+///   merged_rows   rows of partial results that the merge reads
+///   xu_lanes      lanes on the XU pipe
+struct Counts {
+  double q_rows = 0, merged_rows = 0, xu_lanes = 0;
+};
+
+/// Of streams of `keys`, each the work of `cluster` blocks; `groups` of them share the `rows` of a
+/// request. A tile takes the four warps of scores 32 exponentials and two corrections, a masked one
+/// a division by h_q, a piece's rows two reciprocals. Whoever loads finds a piece's request by a
+/// division; merge_pieces has four warps for every row.
+Counts count(const attention::BalancedSplit& split, const std::vector<int>& keys, int s_q,
+             int cluster, int groups, int rows, bool fp8) {
+  constexpr int kWarps = 4;
+  Counts c;
+  for (std::size_t s = 0; s < keys.size(); ++s) {
+    const int pieces = split.holders[s], tiles = split.stream_first[s + 1] - split.stream_first[s];
+    const int masked = std::clamp(tiles - (keys[s] - s_q + 1) / mla::kKeys, 0, tiles);
+    const int first = static_cast<int>(s) % groups * cluster * mla::kRows;
+    const int rows_here = std::min(cluster * mla::kRows, rows - first);
+    c.q_rows += pieces * cluster * mla::kRows;
+    const int of_scores = tiles * (mla::kKeys / 2 + 2) + masked * kDivisionXu + pieces * 2;
+    c.xu_lanes += 32. * cluster * (kWarps * of_scores + pieces * kDivisionXu * (fp8 ? kWarps : 1));
+    if (split.cut_streams > 0) c.xu_lanes += 32. * rows_here * kWarps * kDivisionXu;
+    if (pieces == 1) continue;
+    c.merged_rows += pieces * rows_here;
+    c.xu_lanes += 32. * rows_here * kWarps * (pieces + 1);
+  }
+  return c;
+}
 
 Case make(const Args& args) {
   require_sm90a("mla_decode_tma");
@@ -165,14 +198,19 @@ Case make(const Args& args) {
     config.attrs = &early, config.numAttrs = 1;
     CUDA_CHECK(cudaLaunchKernelEx(&config, merge_pieces<mla::kLatent>, merge));
   };
+  const Counts counts =
+      count(planned.split, keys, static_cast<int>(call.s_q), cluster, groups, rows, fp8);
   const attention::DecodePlan plan{
       .tile = {.m = 64, .n = 64, .p_in_smem = true, .mma_rows = 64, .row_lanes = 4, .overlap = 1},
       .even = attention::EvenRanges{
           .partial_rows = double{1} * planned.split.pieces * cluster * mla::kRows,
           .ctas = double{1} * planned.plan.num_workers * cluster,
-          .multicast = double{1} * cluster}};
-  const attention::Cost cost = attention::mla_decode_planned(
+          .multicast = double{1} * cluster,
+          .merged_rows = counts.merged_rows,
+          .q_rows = counts.q_rows}};
+  attention::Cost cost = attention::mla_decode_planned(
       data.shape, {.kv = fp8 ? Dtype::fp8_per_token : Dtype::bf16}, on_chip(), plan);
+  cost.work.exps = counts.xu_lanes;
   Case c = mla_decode_case("mla_decode_tma", data,
                            {.tile = plan.tile, .splits = 1, .kernels = cut ? 2 : 1}, launch);
   if (fp8) {

@@ -31,6 +31,9 @@ struct CeilingGroup {
   std::function<std::vector<Ceiling>()> measure;  // throws NotOnThisGpu where it cannot run
 };
 
+/// A kernel that does nothing: what a launch costs, as counters see it.
+Case empty_case();
+
 /// In the order to run them: launch latency first, since it is only right in a process in which no
 /// tracing and no counters have been enabled yet.
 const std::vector<CeilingGroup>& ceiling_groups();

@@ -23,6 +23,9 @@ void launch_rms_norm(const RmsNormParams&, cudaStream_t);
 void launch_residual_add(const RmsNormParams&, cudaStream_t);
 /// Thread blocks of launch_rms_norm, each of which loads the weights once.
 double rms_norm_blocks(int tokens, int d);
+/// Lanes it takes on the XU pipe: for each thread of a row a division and rsqrt; with a residual
+/// the rounding of each sum, a value at a time.
+double rms_norm_xu_lanes(int tokens, int d, bool residual);
 
 /// y [tokens, d_ff] = silu(gate)·up; gate_up [tokens, 2·d_ff] holds both side by side.
 struct SwigluParams {
@@ -49,5 +52,8 @@ struct RopeAppendParams {
 void launch_rope_append(const RopeAppendParams&, cudaStream_t);
 /// q and k turned into memory, then k and v copied to the cache: two kernels.
 void launch_rope_append_unfused(const RopeAppendParams&, cudaStream_t);
+/// Lanes they take on the XU pipe: for eight pairs the division that finds their head, and for
+/// those of the cache the division that finds their page.
+double rope_append_xu_lanes(int tokens, int h_q, int h_kv, int d, bool fused);
 
 }  // namespace kvroof::kernels

@@ -132,6 +132,7 @@ Case make(const Args& args) {
                   : elementwise::norm(t, columns, ElementSize{2}, false, blocks);
   // Blocks of one SM find the weights in its L1.
   work.l2_to_sm -= std::max(0.0, blocks - gpu().num_sms) * work.read.weights;
+  work.exps = rms_norm_xu_lanes(p.tokens, p.d, residual && fused);
   const bool two = residual && !fused;
   return {.name = std::string(residual ? fused ? "residual_rms_norm fused"
                                                : "residual_rms_norm "
@@ -153,6 +154,12 @@ Case make(const Args& args) {
 
 double rms_norm_blocks(int tokens, int d) {
   return std::min(tokens, gpu().num_sms * (2048 / threads_of(d)));
+}
+
+double rms_norm_xu_lanes(int tokens, int d, bool residual) {
+  const int chunks = (d / 8 + 31) / 32;  // of eight columns a lane, by whole warps
+  // reciprocal and range check of squares / d, rsqrt
+  return 32. * tokens * (3 * threads_of(d) / 32 + (residual ? 8 * chunks : 0));
 }
 
 void launch_rms_norm(const RmsNormParams& p, cudaStream_t stream) {

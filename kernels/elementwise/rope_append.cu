@@ -16,6 +16,7 @@
 #include "kernels/check.hpp"
 #include "kernels/data.hpp"
 #include "kernels/device.hpp"
+#include "kernels/divisor.cuh"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/elementwise/entries.hpp"
 #include "kernels/elementwise/vector.cuh"
@@ -265,14 +266,16 @@ Case make(const Args& args) {
       .row = Bytes{4.0 * x.d},
       .indices = Bytes{8},
       .blocks = 1.0 * Blocks(fused ? x.h_q + 2 * x.h_kv : x.h_q + x.h_kv, x.d).per_token};
+  Work work =
+      elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, ElementSize{2}, 0, fused, table);
+  work.exps = rope_append_xu_lanes(x.tokens, x.h_q, x.h_kv, x.d, fused);
   return {
       .name = std::string("rope_append ") + (fused ? "fused" : "unfused") + " tokens" +
               std::to_string(x.tokens) + " h" + std::to_string(x.h_q) + "/" +
               std::to_string(x.h_kv) + " d" + std::to_string(x.d),
       .op = {.name = "rope_append",
              .op_class = OpClass::elementwise,
-             .work = elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, ElementSize{2}, 0,
-                                              fused, table),
+             .work = work,
              .handed_over =
                  fused ? Bytes{} : kept_on_chip(Bytes{tokens * kv}, Bytes{tokens * (2 * q + kv)})},
       .launch = launch,
@@ -288,6 +291,14 @@ void launch_rope_append(const RopeAppendParams& p, cudaStream_t stream) {
 void launch_rope_append_unfused(const RopeAppendParams& p, cudaStream_t stream) {
   launch_heads(rope, p.h_q + p.h_kv, p, stream);
   launch_heads(append, 2 * p.h_kv, p, stream);
+}
+
+double rope_append_xu_lanes(int tokens, int h_q, int h_kv, int d, bool fused) {
+  const auto warps = [d](int heads) { return (heads * d / 16 + 31) / 32; };
+  const int of_q = h_q * d / 16 / 32;  // whole warps of them: the others touch the cache
+  const int divisions = fused ? 2 * warps(h_q + 2 * h_kv) - of_q  //
+                              : warps(h_q + h_kv) + 2 * warps(2 * h_kv);
+  return 32. * tokens * divisions * kDivisionXu;
 }
 
 Entry rope_append_entry() {

@@ -45,7 +45,8 @@ struct Plan {
   int k_step = 0, split_k = 1;
 };
 
-Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, const float* scale) {
+Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, const float* scale,
+          std::int64_t x_row = 0) {
   const CublasLt& lt = cublaslt();
   Plan p;
   check(lt.matmul_desc_create(&p.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
@@ -60,7 +61,7 @@ Plan plan(const Format& f, std::uint64_t m, std::uint64_t n, std::uint64_t k, co
   }
   const auto leading = [](std::uint64_t x) { return static_cast<std::int64_t>(x); };
   check(lt.layout_create(&p.w, f.cuda, k, n, leading(k)), "cublasLtMatrixLayoutCreate");
-  check(lt.layout_create(&p.x, f.cuda, k, m, leading(k)), "cublasLtMatrixLayoutCreate");
+  check(lt.layout_create(&p.x, f.cuda, k, m, x_row > 0 ? x_row : leading(k)), "cublasLtMatrixLayoutCreate");
   check(lt.layout_create(&p.out, CUDA_R_16BF, n, m, leading(n)), "cublasLtMatrixLayoutCreate");
 
   cublasLtMatmulPreference_t preference = nullptr;
@@ -206,9 +207,9 @@ std::vector<Args> shapes(std::initializer_list<double> decode) {
 
 }  // namespace
 
-LinearLayer linear_bf16(std::int64_t m, std::int64_t n, std::int64_t k) {
+LinearLayer linear_bf16(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t x_row) {
   const auto size = [](std::int64_t x) { return static_cast<std::uint64_t>(x); };
-  const auto p = std::make_shared<Plan>(plan(kBf16, size(m), size(n), size(k), nullptr));
+  const auto p = std::make_shared<Plan>(plan(kBf16, size(m), size(n), size(k), nullptr, x_row));
   const Buffer workspace(kWorkspace);
   return {.launch = [=](const void* x, const void* w, void* out,
                         cudaStream_t stream) { multiply(*p, x, w, out, workspace, stream); },

@@ -15,7 +15,7 @@ struct LinearLayer {
   Work work;
   int kernels = 1;
 };
-/// Throws NotOnThisGpu without cuBLASLt.
-LinearLayer linear_bf16(std::int64_t m, std::int64_t n, std::int64_t k);
+/// x_row: elements from one row of x to the next; 0: k. Throws NotOnThisGpu without cuBLASLt.
+LinearLayer linear_bf16(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t x_row = 0);
 
 }  // namespace kvroof::kernels

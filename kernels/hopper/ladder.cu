@@ -61,7 +61,12 @@ Case make_ladder(const Args& args) {
   attention::Cost cost =
       attention::flash_v4(hopper::model_shape(x), {}, {.num_sms = gpu().num_sms},
                           {.tile = tile, .poly_share = poly, .rescale_share = step == 6 ? 0. : 1.});
-  cost.work.exps = hopper::xu_lanes(x, tile, poly, step == 6 ? 0 : 1);
+  cost.work.exps = hopper::xu_lanes(
+      x, tile,
+      {.poly_share = poly,
+       .corrections = step == 6 ? hopper::Corrections::first : hopper::Corrections::always,
+       .of_correction = step == 6 ? 2 : 1,
+       .placing_warps = step == 1 ? tile.m / 16 : 1});
   attention::StepPlan plan{
       .rescales = step != 6, .poly_share = poly, .poly_slots = attention::kPolySlots};
   if (step == 1) plan.products = 2;  // in step: a warpgroup waits for the products of both

@@ -157,13 +157,22 @@ Verdict check_prefill(const PrefillData& data, std::span<const float> q, std::sp
   return of_lse.ok ? of_o : of_lse;
 }
 
-double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, double poly_share,
-                double corrections) {
-  const attention::TileCount c = attention::count_tiles(model_shape(x), 1, t.m, t.n);
-  const double masked = x.causal ? 1. * t.m / t.n + 1 : x.s_kv % t.n != 0;
-  const double polynomial = poly_share * std::max(0., c.visited - c.q_tiles * (1 + masked));
-  return x.b * x.h_q * t.m *
-         ((c.visited - polynomial) * t.n + 4 * (corrections * c.visited + 2 * c.q_tiles));
+double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, const XuPlan& plan) {
+  const int q_tiles = (x.s_q + t.m - 1) / t.m;
+  double visited = 0, plain = 0;       // key tiles; those that need no mask and are not the first
+  for (int i = 0; i < q_tiles; ++i) {  // as place() in kernels/hopper/forward/schedule.cuh
+    const int seen_by_all = x.causal ? std::min(x.s_kv, x.s_kv - x.s_q + 1 + i * t.m) : x.s_kv;
+    const int seen = x.causal ? std::min(x.s_kv, seen_by_all + t.m - 1) : x.s_kv;
+    visited += std::max(1, (seen + t.n - 1) / t.n);
+    plain += std::max(0, seen_by_all / t.n - 1);
+  }
+  const double corrected = plan.corrections == Corrections::always     ? visited
+                           : plan.corrections == Corrections::unmasked ? q_tiles + plain
+                                                                       : q_tiles;
+  const double of_rows =  // exponentials; corrections and 1 / l in the four lanes of a row
+      (visited - plan.poly_share * plain) * t.n + 4 * (plan.of_correction * corrected + q_tiles);
+  const int warps = t.m / 16, of_tile = warps * plan.of_warp + plan.placing_warps * kPlaceXu;
+  return 1. * x.b * x.h_q * (t.m * of_rows + 32. * q_tiles * of_tile);
 }
 
 double forward_cycles(const flash_v3::Shape& x, const attention::Tile& tile, double element_bytes,

@@ -7,6 +7,7 @@
 #include "kernels/attention/flash_v3.hpp"
 #include "kernels/case.hpp"
 #include "kernels/data.hpp"
+#include "kernels/divisor.cuh"
 #include "model/attention/flash_v3.hpp"
 #include "model/attention/pipes.hpp"
 
@@ -43,12 +44,29 @@ double forward_cycles(const flash_v3::Shape&, const attention::Tile&, double ele
                       double section_heads, attention::StepPlan plan = {},
                       bool longest_first = true, attention::CutTiles cut = {});
 
-/// XU instructions of a call, counted per lane: exponentials of the visited scores; in each of the
-/// four lanes of a row the correction of every tile (lazy rescaling predicates it off, but it is
-/// issued), the logarithm and the reciprocal. Polynomials take no part in a row tile's first and
-/// masked key tiles.
-double xu_lanes(const flash_v3::Shape&, const attention::Tile&, double poly_share = 0,
-                double corrections = 1);
+/// Which key tiles of a row tile issue the correction of O and l: all of them; with lazy rescaling
+/// the first and those without a mask, where it is predicated off but issued, while masked ones
+/// jump over it; the first alone, where polynomials make every such jump real.
+enum class Corrections { always, unmasked, first };
+
+/// What a call executes on the XU pipe beside an exponential a score and 1 / l.
+///   of_correction   instructions a correction: 2 where the maximum is rounded up as well
+///   of_warp         of each consumer warp at every row tile
+///   placing_warps   warps that find out where a row tile lies
+struct XuPlan {
+  double poly_share = 0;
+  Corrections corrections = Corrections::unmasked;
+  int of_correction = 1, of_warp = 0, placing_warps = 1;
+};
+/// Four integer divisions: by the tiles of a section, its heads, h_q and h_q / h_kv.
+inline constexpr int kPlaceXu = 4 * kDivisionXu;
+
+/// XU instructions of a call, counted per lane. Polynomials take no part in a row tile's first and
+/// masked key tiles. Logarithms run on the FMA pipe.
+double xu_lanes(const flash_v3::Shape&, const attention::Tile&, const XuPlan& = {});
+
+/// The model's cost of a flash_v3 call, with the tile and the order of tiles that run() takes.
+attention::Cost flash_v3_cost(const flash_v3::Shape&, double l2_share);
 
 /// 16,384 tokens in all, h·d = 2048, 512 to 16K tokens a request, full and causal: what the papers
 /// plot (arXiv:2407.08608, section 4.1).

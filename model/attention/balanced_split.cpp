@@ -41,8 +41,8 @@ BalancedSplit balanced_split(std::span<const int> tiles_of_stream, int workers, 
     while (border[w + 1] <= split.stream_first[s]) ++w;
     const std::size_t first = w;
     while (border[w + 1] < split.stream_first[s + 1]) ++w;
-    if (w == first) continue;
-    ++split.cut_streams, split.pieces += static_cast<int>(w - first + 1);
+    split.holders.push_back(static_cast<int>(w - first + 1));
+    if (w > first) ++split.cut_streams, split.pieces += split.holders.back();
   }
   for (std::size_t i = 0; i + 1 < border.size(); ++i)
     split.longest = std::max(split.longest, border[i + 1] - border[i]);

@@ -12,6 +12,7 @@ namespace kvroof::attention {
 struct BalancedSplit {
   std::vector<int> stream_first;  // [streams + 1] first tile of each stream
   std::vector<int> worker_first;  // [workers + 1] first tile of each worker; none is empty
+  std::vector<int> holders;       // [streams] workers that hold a piece of each stream
   int pieces = 0;                 // partial results: (worker, cut stream) pairs
   int cut_streams = 0;
   int longest = 0;  // tiles of the busiest worker

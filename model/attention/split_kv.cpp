@@ -76,7 +76,10 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   w.flops = product_flops(x, x.s_q * seen);
   w.read = {.kv = kv_bytes, .activations = q};
   w.written.activations = o;
-  w.l2_to_sm = scans / (plan.even ? plan.even->multicast : 1) * kv_bytes + q;
+  const Bytes asked = scans / (plan.even ? plan.even->multicast : 1) * kv_bytes;
+  const double q_rows = plan.even ? plan.even->q_rows : 0;
+  w.l2_to_sm = asked + (q_rows > 0 ? Elements{q_rows * x.d_qk} * f.act_size() : q);
+  w.multicast = scans * kv_bytes - asked;
   w.fp32 += dequant_work(scans * cached, f.kv, f.math);
   w.reread = x.b * x.h_kv *
              kv_reread(kv_bytes / (x.b * x.h_kv), scans * plan.splits, 1 / plan.splits, t, chip);
@@ -89,12 +92,16 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
                                                 : 0;
   if (partial_rows == 0) return cost;
 
-  const Bytes partials =
-      Elements{partial_rows * x.d_v} * plan.partial + Bytes{plan.stats * partial_rows};
+  const auto partials_of = [&](double n) {
+    return Elements{n * x.d_v} * plan.partial + Bytes{plan.stats * n};
+  };
+  const Bytes partials = partials_of(partial_rows);
   cost.work.written.activations += partials;
   cost.work.read.activations += partials;
-  // every split loads its rows of q
-  cost.work.l2_to_sm += partials + (plan.even ? partial_rows / all_rows : plan.splits - 1) * q;
+  const bool merges_some = plan.even && plan.even->merged_rows > 0;
+  cost.work.l2_to_sm += merges_some ? partials_of(plan.even->merged_rows) : partials;
+  if (q_rows == 0)  // every split loads its rows of q
+    cost.work.l2_to_sm += (plan.even ? partial_rows / all_rows : plan.splits - 1) * q;
   cost.work.exps += plan.even ? partial_rows : combine_exps(all_rows, plan.splits, t, x.d_v);
   cost.work.fp32 += Flops{2 * partial_rows * x.d_v};
   cost.work.launches = plan.even && plan.even->fused_combine ? 1 : 2;

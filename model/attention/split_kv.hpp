@@ -28,11 +28,14 @@ double l2_split_count(Bytes stream, double q_tiles, double num_sms, bool masked,
 /// m rows; m is 16, 32 or 64 by default, whatever holds them.
 ///   even   persistent blocks with equal ranges of all caches (balanced_split.hpp) instead of
 ///          `splits`: rows of partial results they leave, whether the last block merges them, and
-///          the blocks of a cluster that share one read of L2 (TMA multicast)
+///          the blocks of a cluster that share one read of L2 (TMA multicast); of partial results,
+///          the rows that are read back (0: all); rows of q that all pieces load together, rows of
+///          zeros that fill a tile among them (0: each once, and again for partial results)
 struct EvenRanges {
   double partial_rows = 0, ctas = 132;
   bool fused_combine = false;
   double multicast = 1;
+  double merged_rows = 0, q_rows = 0;
 };
 struct DecodePlan {
   Tile tile;
@@ -60,7 +63,8 @@ double combine_exps(double rows, double parts, const Tile& t, double d_v);
 ///   q [b, h_q, s_q, d_qk]   k, v [b, h_kv, s_kv, d]   o [b, h_q, s_q, d_v]
 ///   flops     = 2·b·h_q·s_q·visible·(d_qk + d_v)
 ///   read      = kv_bytes + b·h_q·s_q·d_qk·act        written = b·h_q·s_q·d_v·act
-///   l2_to_sm  = row tiles·kv_bytes (not packed: once a query head) + q
+///   l2_to_sm  = row tiles·kv_bytes (not packed: once a query head) / multicast + q
+///   multicast = what of row tiles·kv_bytes the other blocks of a cluster receive
 ///   partials  = splits·b·h_q·s_q·(d_v·partial + stats), written and read, when splits > 1
 /// Partial results count as read and written activations and as handed over when L2 holds them.
 /// kv_bytes is what the caller's cache costs; `cached` its elements (for dequantisation).

@@ -12,6 +12,7 @@ TEST_CASE("three streams of four tiles on two workers: six tiles each, the middl
   const BalancedSplit s = balanced_split(std::vector{4, 4, 4}, 2, 0);
   CHECK(s.stream_first == std::vector{0, 4, 8, 12});
   CHECK(s.worker_first == std::vector{0, 6, 12});
+  CHECK(s.holders == std::vector{1, 2, 1});
   CHECK(s.cut_streams == 1);
   CHECK(s.pieces == 2);
   CHECK(s.longest == 6);

@@ -59,8 +59,20 @@ TEST_CASE("a cluster of two that multicasts reads each token from L2 once") {
                         .even = EvenRanges{.ctas = 2, .multicast = 2}};
   const Work w = mla_decode_planned(kDeepSeek, {}, {}, plan).work;
   CHECK(w.l2_to_sm - w.read.activations == w.read.kv);
+  CHECK(w.multicast == w.read.kv);  // and the second block receives it too
   CHECK(w.ctas == 2);
   CHECK(w.launches == 1);
+}
+
+TEST_CASE("pieces load q by tiles, and of partial results the merge reads rows that exist") {
+  // 16 heads in tiles of 64 rows; a stream in three pieces: 3·64 rows of 1152 bytes of q asked of
+  // L2, 3·64 rows of 513 fp32 written, 3·16 of them read back
+  const AttentionShape x{.s_kv = 8192, .h_q = 16, .h_kv = 1, .d_qk = 576, .d_v = 512};
+  const DecodePlan plan{.tile = {.m = 64, .n = 64, .overlap = 1},
+                        .even = EvenRanges{.partial_rows = 192, .merged_rows = 48, .q_rows = 192}};
+  const Work w = mla_decode_planned(x, {}, {}, plan).work;
+  CHECK((w.l2_to_sm - w.read.kv).value == 192 * 1152 + 48 * 513 * 4);
+  CHECK(w.hbm_written().value == 16 * 512 * 2 + 192 * 513 * 4);
 }
 
 TEST_CASE("partial results of equal ranges: 513 fp32 a row, written and read") {

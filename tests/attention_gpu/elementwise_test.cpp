@@ -71,7 +71,25 @@ TEST_CASE("decode_step") {
                       {"h_q", h_kv * between(1, 5)},
                       {"h_kv", h_kv},
                       {"d", d},
-                      {"d_ff", 64 * between(1, 8)}});
+                      {"d_ff", 64 * between(1, 8)},
+                      {"vocab", one_of({0, 8 * between(1, 300)})}});
   }
   check("decode_step", both_ways(shapes));
+}
+
+TEST_CASE("prefill_step") {
+  std::vector<Args> shapes;
+  for (int i = 0; i < 10; ++i) {
+    const double h_kv = between(1, 3), d = one_of({64, 128});
+    shapes.push_back({{"b", between(1, 3)},
+                      {"s_kv", between(2, 200)},
+                      {"layers", between(1, 3)},
+                      {"d_model", 64 * between(1, 6)},
+                      {"h_q", h_kv * between(1, 5)},
+                      {"h_kv", h_kv},
+                      {"d", d},
+                      {"d_ff", 64 * between(1, 8)},
+                      {"vocab", one_of({0, 8 * between(1, 300)})}});
+  }
+  check("prefill_step", both_ways(shapes));
 }

@@ -4,7 +4,7 @@
 
 #include "kernels/bench.hpp"
 #include "kernels/device.hpp"
-#include "kernels/step/decode_step.hpp"
+#include "kernels/step/step.hpp"
 #include "model/profile.hpp"
 #include "model/time.hpp"
 
@@ -25,15 +25,15 @@ int main(int argc, char** argv) {
   for (const double b : {1., 8., 64.})
     for (const double s_kv : {1024., 8192.})
       for (const double fused : {1., 0.}) {
-        const DecodeStep d = decode_step({{"b", b}, {"s_kv", s_kv}, {"fused", fused}});
+        const Step d = decode_step({{"b", b}, {"s_kv", s_kv}, {"fused", fused}});
         const auto measured = [&](Submit submit) {
-          return 1e6 * time_case(d.step, {.repeats = 15, .launches = 10, .submit = submit}).median;
+          return 1e6 * time_case(d.whole, {.repeats = 15, .launches = 10, .submit = submit}).median;
         };
         const auto expected = [&](kvroof::Launch how) {
           return 1e6 * time(d.ops, machine, how).expected.value;
         };
         std::printf("%.0f,%.0f,%.0f,%d,%.1f,%.1f,%.1f,%.1f\n", b, s_kv, fused,
-                    d.step.kernels_per_launch, measured(Submit::stream),
+                    d.whole.kernels_per_launch, measured(Submit::stream),
                     expected(kvroof::Launch::stream), measured(Submit::graph),
                     expected(kvroof::Launch::graph));
         std::fflush(stdout);

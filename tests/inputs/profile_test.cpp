@@ -139,3 +139,20 @@ TEST_CASE("figures of another part are assumptions, and the machine says so") {
             .roof(MathType::bf16)
             .source == Source::assumed);
 }
+
+TEST_CASE("part of a name is answered with the ids that it can mean") {
+  const auto refusal = [](const std::string& name) -> std::string {
+    try {
+      find_profile(name, search_roots());
+    } catch (const UserError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  CHECK(refusal("H200") ==
+        "hardware \"H200\" is neither a known id nor a file, did you mean 'h200-nvl-141gb' or "
+        "'h200-sxm-141gb'? List them with: kvroof profiles");
+  CHECK(refusal("H100 SXM").find("did you mean 'h100-sxm-80gb'?") != std::string::npos);
+  CHECK(refusal("h100-sxm-8gb").find("did you mean 'h100-sxm-80gb'?") != std::string::npos);
+  CHECK(refusal("tpu").find("nor a file. List them") != std::string::npos);
+}

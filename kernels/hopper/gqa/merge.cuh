@@ -115,7 +115,7 @@ __device__ __forceinline__ unsigned take_ticket(unsigned* tickets) {
 template <class T>
 __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, const Piece& piece,
                                              const Rows& rows) {
-  constexpr int kQuads = T::kD / 4, kAtOnce = 9;
+  constexpr int kQuads = T::kD / 4, kAtOnce = T::kMergeAtOnce;
   const int4 stream = stream_range(p.plan, piece.stream);
   const int pieces = stream.w - stream.z + 1;
   __syncthreads();  // all partial results of this block are written

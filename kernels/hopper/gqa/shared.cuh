@@ -18,6 +18,7 @@ struct Tile {
   static constexpr int kBlockKeys = kKeys * kWarps;
   static constexpr int kStages = 192 * 1024 / kWarps / (2 * kKeys * kD * 2);
   static constexpr int kMergeRows = 8;        // merged at a time
+  static constexpr int kMergeAtOnce = 9;      // partial results that a lane has in flight
   static constexpr int kColBlocks = kD / 64;  // of 128 bytes
 };
 
