@@ -226,6 +226,14 @@ double cut_xu_lanes(const Shape& x, const attention::Tile& t, const flash_v3::La
   return 32. * last.cut * ((last.parts - 1) * part_ends + last.parts * 2 * kDivisionXu + merging);
 }
 
+/// The passes that quantise Q, K and V.
+double quantising_xu_lanes(const Shape& x) {
+  const int q = x.b * x.h_q, kv = x.b * x.h_kv;
+  return quantise_xu_lanes({.groups = q, .rows = x.s_q, .d = x.d_qk, .block = kQueryBlock}) +
+         quantise_xu_lanes({.groups = kv, .rows = x.s_kv, .d = x.d_qk, .block = kKeyBlock}) +
+         quantise_xu_lanes({.groups = kv, .rows = x.s_kv, .d = x.d_v, .block = kKeyBlock});
+}
+
 }  // namespace
 
 }  // namespace kvroof::kernels::flash_v3_fp8
@@ -290,7 +298,12 @@ Case make_flash_v3_fp8(const Args& args) {
   const flash_v3::LastWave last = flash_v3_fp8::last_wave(x);
   const attention::CutTiles cut{.tiles = double(last.cut), .parts = double(last.parts)};
   if (last.parts > 1) cost = attention::with_cut_tiles(cost, tile, x.d_qk, x.d_v, 1, cut);
-  cost.work.exps = hopper::xu_lanes(x, tile, {.of_warp = flash_v3_fp8::kWarpXu});
+  // Block scales make the jump over a correction real.
+  const auto corrections =
+      choice.block_scales ? hopper::Corrections::first : hopper::Corrections::unmasked;
+  cost.work.exps =
+      hopper::xu_lanes(x, tile, {.corrections = corrections, .of_warp = flash_v3_fp8::kWarpXu});
+  if (choice.from_bf16) cost.work.exps += flash_v3_fp8::quantising_xu_lanes(x);
   if (last.parts > 1) cost.work.exps += flash_v3_fp8::cut_xu_lanes(x, tile, last);
   cost.execution.sm_cycles =
       hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),

@@ -64,13 +64,14 @@ __device__ __forceinline__ void hadamard(float (&x)[16]) {
 }
 
 /// Maximum of all threads.
+template <int kWarps>
 __device__ __forceinline__ float block_maximum(float x) {
-  __shared__ float of_warp[32];
+  __shared__ float of_warp[kWarps];
 #pragma unroll
   for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFF, x, lanes));
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = x;
   __syncthreads();
-  x = of_warp[threadIdx.x % (blockDim.x / 32)];  // 16 or 32 warps
+  x = of_warp[threadIdx.x % kWarps];
 #pragma unroll
   for (int lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFF, x, lanes));
   return x;
@@ -132,7 +133,7 @@ __global__ void __launch_bounds__(Layout<kD, kBlock>::kThreads)
 #pragma unroll
       for (int e = 0; e < 16; ++e) most = fmaxf(most, fabsf(x[i][e]));
   }
-  most = fmaxf(block_maximum(most), kLeast);
+  most = fmaxf(block_maximum<L::kThreads / 32>(most), kLeast);
   const std::int64_t at = group * gridDim.x + blockIdx.x;
   if constexpr (kPart == Part::maxima) {
     if (threadIdx.x == 0) maxima[at] = most;
@@ -141,7 +142,7 @@ __global__ void __launch_bounds__(Layout<kD, kBlock>::kThreads)
   // The rotation's 1 / sqrt(d) goes into the scale alone: codes do not feel it.
   const float norm = kTurned ? rsqrtf(static_cast<float>(kD)) : 1.f;
   if (threadIdx.x == 0 && (kPart == Part::all || blockIdx.x == 0))
-    p.scales[kPart == Part::all ? at : group] = most * norm / kLargest;
+    p.scales[kPart == Part::all ? at : group] = most * (norm / kLargest);
   const float factor = kLargest / most;
 #pragma unroll
   for (int i = 0; i < L::kPasses; ++i)
@@ -184,6 +185,10 @@ Signs random_signs(std::uint64_t seed) {
 
 void launch_quantise(const QuantiseParams& p, const Signs* signs, cudaStream_t stream) {
   launch<Part::all>(p, nullptr, signs, stream);
+}
+
+double quantise_xu_lanes(const QuantiseParams& p) {
+  return 2. * p.groups * blocks_of(p) * 4 * p.d;  // every thread divides: a check, a reciprocal
 }
 
 void launch_quantise_whole(const QuantiseParams& p, float* maxima, const Signs* signs,
@@ -277,14 +282,14 @@ Case make(const Args& args) {
     }
     return verdict;
   };
+  Work work = elementwise::quantise(
+      1. * groups * rows, d, ElementSize{2}, ElementSize{1},
+      {.rows_per_scale = 1. * block, .groups = 1. * groups, .incoherent = turned});
+  work.exps = quantise_xu_lanes(p);
   return {.name = "quantise groups" + std::to_string(groups) + " rows" + std::to_string(rows) +
                   " d" + std::to_string(d) + " block" + std::to_string(block) +
                   (turned ? " incoherent" : ""),
-          .op = {.name = "quantise",
-                 .op_class = OpClass::elementwise,
-                 .work = elementwise::quantise(
-                     1. * groups * rows, d, ElementSize{2}, ElementSize{1},
-                     {.rows_per_scale = 1. * block, .groups = 1. * groups, .incoherent = turned})},
+          .op = {.name = "quantise", .op_class = OpClass::elementwise, .work = work},
           .launch = launch,
           .verify = verify};
 }

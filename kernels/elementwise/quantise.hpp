@@ -20,13 +20,16 @@ Signs random_signs(std::uint64_t seed);
 /// 64 or 128 rows. The largest |value| of a block becomes 448, the largest E4M3 number.
 ///   scales  [groups, ceil(rows / block)]
 struct QuantiseParams {
-  const __nv_bfloat16* x;
-  std::uint8_t* codes;
-  float* scales;
-  int groups, rows, d, block;
+  const __nv_bfloat16* x = nullptr;
+  std::uint8_t* codes = nullptr;
+  float* scales = nullptr;
+  int groups = 1, rows = 1, d = 128, block = 128;
 };
 /// signs: nullptr for no rotation.
 void launch_quantise(const QuantiseParams&, const Signs* signs, cudaStream_t);
+
+/// XU instructions of it, per lane.
+double quantise_xu_lanes(const QuantiseParams&);
 
 /// One scale a group, in two passes over x: scales is [groups]; `maxima` is room for a float per
 /// block.

@@ -83,14 +83,17 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
   }
   if (o.from_bf16) {
     const Work passes = quantising_passes(x, o.incoherent);
-    // Codes that L2 still holds when the kernel reads them; all of them lie between, and V^T.
-    const Bytes codes{x.b * (x.h_q * x.s_q * x.d_qk + x.h_kv * x.s_kv * (x.d_qk + x.d_v))};
-    const double left = l2_hit(codes + transposed, chip);
+    // Codes that L2 still holds when they are read: of Q and K past all codes and V^T; of V, the
+    // last to be written and the first to be read, past V and what is written of V^T by then.
+    const Bytes qk{x.b * (x.h_q * x.s_q + x.h_kv * x.s_kv) * x.d_qk};
+    const auto of_v = [&](double done) { return l2_hit_own_rows(v + done * transposed, chip); };
+    const Bytes left =
+        l2_hit(qk + v + transposed, chip) * qk + (of_v(0) + 4 * of_v(0.5) + of_v(1)) / 6 * v;
     c.work.read += passes.read, c.work.written += passes.written;
     c.work.l2_to_sm += passes.l2_to_sm;
     c.work.fp32 += passes.fp32;
     c.work.launches += passes.launches;
-    c.handed_over += 2 * left * codes;
+    c.handed_over += 2 * left;
   }
   return c;
 }

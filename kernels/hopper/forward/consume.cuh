@@ -193,7 +193,9 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     // S_j = Q · K_j^T beside O += P_{j-1} · V_{j-1}, then P_j
     bool k_ready = false;  // asked for ahead of the softmax, which hides the answer
     const auto step = [&]<bool kMasked>() {
-      const TileScale scale_j = scale_of(j);  // asked for here, it arrives under the products
+      // Asked for here it arrives under the products; unchained, S needs the registers.
+      TileScale scale{};
+      if constexpr (Tile::kOptions.chained) scale = scale_of(j);
       if constexpr (Tile::kOptions.chained) {
         wait_at(v_full(v.stage), v.parity);
         my_turn();
@@ -219,7 +221,8 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       free_k();
       k_ready = j + 1 < at.key_tiles && try_wait_at(k_full(k.stage), k.parity);
       if constexpr (kMasked) mask_tile<Tile, kCausal>(s, p, row, j);
-      softmax.update<kMasked>(s, scale_j);
+      if constexpr (!Tile::kOptions.chained) scale = scale_of(j);
+      softmax.update<kMasked>(s, scale);
       // ptxas sees nothing that ties the softmax to the wait below and moves the wait ahead of it.
       // A store that depends on every exponential and never happens keeps the order.
       if constexpr (Tile::kOverlap)
