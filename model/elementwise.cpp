@@ -1,5 +1,7 @@
 #include "model/elementwise.hpp"
 
+#include <cmath>
+
 namespace kvroof::elementwise {
 namespace {
 
@@ -88,7 +90,7 @@ Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool l
   return w;
 }
 
-Work quantise(double tokens, double d, ElementSize from, ElementSize to) {
+Work quantise(double tokens, double d, ElementSize from, ElementSize to, const Quantisation& how) {
   Work w;
   w.read.activations = Elements{tokens * d} * from;
   w.written.activations = Elements{tokens * d} * to;
@@ -96,6 +98,11 @@ Work quantise(double tokens, double d, ElementSize from, ElementSize to) {
   w.fp32 = Flops{3 * tokens * d};
   w.ctas = tokens;
   w.launches = 1;
+  if (how.incoherent) w.fp32 += Flops{tokens * d * std::log2(d)};
+  if (how.rows_per_scale > 0) {
+    w.ctas = how.groups * std::ceil(tokens / how.groups / how.rows_per_scale);
+    w.written.activations += Bytes{4 * w.ctas};
+  }
   return w;
 }
 

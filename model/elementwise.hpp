@@ -51,7 +51,17 @@ Work causal_conv(double tokens, double requests, double channels, double conv, E
 Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool learned);
 
 /// Converts activations to a narrow format before a quantised product.
-Work quantise(double tokens, double d, ElementSize from, ElementSize to);
+///   rows_per_scale  a fp32 scale is written for every so many rows of each of the `groups` (heads),
+///                   and a thread block takes them; 0: scales are left out, a thread block a row
+///   incoherent      rows are turned by signs and a fast Hadamard transform: log2(d) additions an
+///                   element
+struct Quantisation {
+  double rows_per_scale = 0;
+  double groups = 1;
+  bool incoherent = false;
+};
+Work quantise(double tokens, double d, ElementSize from, ElementSize to,
+              const Quantisation& how = {});
 
 /// Around the products of routed experts, a kernel each, `pairs` (token, expert) assignments:
 ///   route     top-k of the router's scores: reads tokens·experts·a, writes 8 bytes a pair

@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 1) kernel(const __grid_constan
   constexpr int kConsumerWarps = 4 * Tile::kWarpgroups;
   if (threadIdx.x == 0) {
     for (int i = 0; i < Tile::kQStages; ++i)
-      smem.q_full[i].init(1), smem.q_free[i].init(kConsumerWarps);
+      smem.q_full[i].init(1), smem.q_free[i].init(32 * kConsumerWarps);
     for (int i = 0; i < Tile::kStages; ++i) {
       smem.k_full[i].init(1), smem.k_free[i].init(kConsumerWarps);
       smem.v_full[i].init(1), smem.v_free[i].init(kConsumerWarps);
@@ -96,7 +96,10 @@ void launch(const Call& c, cudaStream_t stream) {
            .q_tiles = (x.s_q + Tile::kRows - 1) / Tile::kRows,
            .heads = x.b * x.h_q,
            .longest_first = c.longest_first,
-           .ticket = c.ticket};
+           .ticket = c.ticket,
+           .key_scales = c.key_scales,
+           .q_blocks = (x.s_q + 63) / 64,
+           .key_blocks = (x.s_kv + Tile::kKeys - 1) / Tile::kKeys};
   p.section = section_heads(x, sizeof(T), c.l2_share);
 
   int device = 0, num_sms = 0;

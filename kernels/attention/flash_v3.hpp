@@ -6,6 +6,8 @@
 
 namespace kvroof::kernels::flash_v3 {
 
+struct KeyScale;  // kernels/hopper/forward/tile.cuh
+
 struct Shape {
   int b = 1, h_q = 1, h_kv = 1, s_q = 1, s_kv = 1, d_qk = 128, d_v = 128;
   bool causal = false;  // query i sees keys 0 .. s_kv - s_q + i
@@ -29,6 +31,8 @@ struct Call {
   unsigned* ticket = nullptr;
   const float *q_scale = nullptr, *k_scale = nullptr, *v_scale = nullptr;  // flash_v3_fp8 only
   float *part_o = nullptr, *part_lse2 = nullptr;  // flash_v3_fp8 only: see LastWave
+  bool block_scales = false;                      // flash_v3_fp8 only: see flash_v3_fp8::run
+  const KeyScale* key_scales = nullptr;    // flash_v3_fp8 only: made by its run()
   bool longest_first = true;                      // order of tiles; see section_heads()
   double l2_share = 18e6;  // bytes of K/V that the blocks at work should share at most: those of
                            // two sections are, while one follows the other

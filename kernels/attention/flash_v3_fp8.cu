@@ -18,6 +18,7 @@
 #include "kernels/attention/flash_v3_fp8.hpp"
 #include "kernels/attention_op.hpp"
 #include "kernels/hopper/entries.hpp"
+#include "kernels/hopper/fp8_data.hpp"
 #include "kernels/hopper/prefill_case.hpp"
 #include "model/attention/flash_v3.hpp"
 
@@ -30,18 +31,33 @@ using flash_v3::Shape;
 
 constexpr int kBlock = 64;  // keys a thread block transposes
 int padded_keys(int s_kv) { return (s_kv + kBlock - 1) / kBlock * kBlock; }
+__host__ __device__ int key_blocks(int s_kv) { return (s_kv + kKeyBlock - 1) / kKeyBlock; }
 std::size_t transposed_bytes(const Shape& x) {
   return static_cast<std::size_t>(x.b) * static_cast<std::size_t>(x.h_kv) *
          static_cast<std::size_t>(x.d_v) * static_cast<std::size_t>(padded_keys(x.s_kv));
 }
+std::size_t key_scale_bytes(const Shape& x) {
+  return static_cast<std::size_t>(x.b) * static_cast<std::size_t>(x.h_kv) *
+         static_cast<std::size_t>(key_blocks(x.s_kv)) * sizeof(flash_v3::KeyScale);
+}
+
+/// Scales of K and V by key blocks [b·h_kv, blocks] -> what the softmax takes; nullptr without.
+struct BlockScales {
+  const float *k, *v;
+  flash_v3::KeyScale* out;
+};
 
 /// v [b·h_kv, s_kv, kD] -> out [b·h_kv, kD, padded], keys permuted, zeros past the end
 template <int kD>
-__global__ void __launch_bounds__(256)
-    transpose_v(const std::uint8_t* v, std::uint8_t* out, int s_kv, int padded) {
+__global__ void __launch_bounds__(256) transpose_v(const std::uint8_t* v, std::uint8_t* out,
+                                                   int s_kv, int padded, BlockScales scales) {
   __shared__ std::uint8_t tile[kBlock][kD + 4];
   const int key0 = static_cast<int>(blockIdx.x) * kBlock;
   const std::int64_t head = blockIdx.y;
+  if (scales.out != nullptr && threadIdx.x == 0 && key0 % kKeyBlock == 0) {
+    const std::int64_t at = head * key_blocks(s_kv) + key0 / kKeyBlock;
+    scales.out[at] = {scales.k[at], log2f(scales.v[at]), 1 / scales.v[at], 0};
+  }
   v += head * s_kv * kD, out += head * kD * padded;
   for (int i = static_cast<int>(threadIdx.x) * 4; i < kBlock * kD; i += 256 * 4) {
     const int key = i / kD, d = i % kD;
@@ -110,16 +126,27 @@ constexpr flash_v3::Options kFree{.ping_pong = false, .lazy = 4};
 constexpr flash_v3::Options kThree{.chained = true, .max3 = true, .lazy = 4};
 constexpr flash_v3::Options kCut{.chained = true, .max3 = true, .splits = true, .lazy = 4};
 
-template <class F>
+constexpr flash_v3::Options scaled(flash_v3::Options options, bool by_blocks) {
+  options.block_scales = by_blocks;
+  return options;
+}
+template <int kD, int kWarpgroups, flash_v3::Options kOptions, bool kBlocks>
+using Tile = flash_v3::Tile<E4m3, kD, kD, kWarpgroups, kKeyBlock, scaled(kOptions, kBlocks)>;
+
+template <bool kBlocks = false, class F>
 auto with_tile(const Shape& x, const F& f) {
-  using flash_v3::Tile;
   if (x.d_qk == x.d_v && x.d_qk == 128)
-    return x.s_kv <= 1024 ? f.template operator()<Tile<E4m3, 128, 128, 2, 128, kFree>>()
-           : x.causal     ? f.template operator()<Tile<E4m3, 128, 128, 3, 128, kThree>>()
-                          : f.template operator()<Tile<E4m3, 128, 128, 3, 128, kCut>>();
+    return x.s_kv <= 1024 ? f.template operator()<Tile<128, 2, kFree, kBlocks>>()
+           : x.causal     ? f.template operator()<Tile<128, 3, kThree, kBlocks>>()
+                          : f.template operator()<Tile<128, 3, kCut, kBlocks>>();
   if (x.d_qk == x.d_v && x.d_qk == 256)
-    return f.template operator()<Tile<E4m3, 256, 256, 2, 128, kFree>>();
+    return f.template operator()<Tile<256, 2, kFree, kBlocks>>();
   throw std::invalid_argument("flash_v3_fp8: head sizes are 128 and 256");
+}
+template <class F>
+void with_tile_of(const Call& c, const F& f) {
+  if (c.block_scales) with_tile<true>(c.shape, f);
+  else with_tile<false>(c.shape, f);
 }
 
 }  // namespace
@@ -129,7 +156,8 @@ std::size_t workspace_bytes(const Shape& x) {
   const std::size_t rows = static_cast<std::size_t>(last.cut) *
                            static_cast<std::size_t>(last.parts) *
                            static_cast<std::size_t>(flash_v3_fp8::tile_size(x).rows);
-  return transposed_bytes(x) + rows * static_cast<std::size_t>(x.d_v + 1) * sizeof(float);
+  return transposed_bytes(x) + key_scale_bytes(x) +
+         rows * static_cast<std::size_t>(x.d_v + 1) * sizeof(float);
 }
 
 flash_v3::LastWave last_wave(const Shape& x) {
@@ -144,18 +172,26 @@ void run(const Call& given, void* workspace, cudaStream_t stream) {
   Call c = given;
   const Shape& x = c.shape;
   const int padded = padded_keys(x.s_kv);
-  with_tile(x, [&]<class Tile>() {
+  auto* const key_scales = reinterpret_cast<flash_v3::KeyScale*>(
+      static_cast<std::byte*>(workspace) + transposed_bytes(x));
+  BlockScales scales{};
+  if (c.block_scales) {
+    scales = {c.k_scale, c.v_scale, key_scales};
+    c.key_scales = key_scales;
+  }
+  with_tile_of(c, [&]<class Tile>() {
     const dim3 grid(static_cast<unsigned>(padded / kBlock), static_cast<unsigned>(x.b * x.h_kv));
     transpose_v<Tile::kDv><<<grid, 256, 0, stream>>>(static_cast<const std::uint8_t*>(c.v.data),
                                                      static_cast<std::uint8_t*>(workspace), x.s_kv,
-                                                     padded);
+                                                     padded, scales);
     CUDA_CHECK(cudaGetLastError());
     const std::int64_t head = std::int64_t{x.d_v} * padded;
     c.v = {workspace, head * x.h_kv, head, padded};
     if constexpr (Tile::kOptions.splits) {
       const flash_v3::LastWave last = last_wave(x);
       const std::int64_t rows = std::int64_t{last.cut} * Tile::kRows;
-      c.part_o = reinterpret_cast<float*>(static_cast<std::byte*>(workspace) + transposed_bytes(x));
+      c.part_o =
+          reinterpret_cast<float*>(reinterpret_cast<std::byte*>(key_scales) + key_scale_bytes(x));
       c.part_lse2 = c.part_o + rows * last.parts * x.d_v;
       flash_v3::launch<Tile, false>(c, stream);
       if (last.parts < 2) return;
@@ -190,6 +226,14 @@ double cut_xu_lanes(const Shape& x, const attention::Tile& t, const flash_v3::La
   return 32. * last.cut * ((last.parts - 1) * part_ends + last.parts * 2 * kDivisionXu + merging);
 }
 
+/// The passes that quantise Q, K and V.
+double quantising_xu_lanes(const Shape& x) {
+  const int q = x.b * x.h_q, kv = x.b * x.h_kv;
+  return quantise_xu_lanes({.groups = q, .rows = x.s_q, .d = x.d_qk, .block = kQueryBlock}) +
+         quantise_xu_lanes({.groups = kv, .rows = x.s_kv, .d = x.d_qk, .block = kKeyBlock}) +
+         quantise_xu_lanes({.groups = kv, .rows = x.s_kv, .d = x.d_v, .block = kKeyBlock});
+}
+
 }  // namespace
 
 }  // namespace kvroof::kernels::flash_v3_fp8
@@ -197,35 +241,79 @@ double cut_xu_lanes(const Shape& x, const attention::Tile& t, const flash_v3::La
 namespace kvroof::kernels {
 namespace {
 
+constexpr double kTolerance = 4e-2;  // P in E4M3
+
+/// Which scales, and whether the launch quantises.
+struct Choice {
+  bool block_scales, from_bf16, incoherent;
+};
+Choice choice_of(const Args& args) {
+  const Choice c{.block_scales = arg(args, "block_scales", 0) != 0,
+                 .from_bf16 = arg(args, "from_bf16", 0) != 0,
+                 .incoherent = arg(args, "incoherent", 0) != 0};
+  if ((c.from_bf16 && !c.block_scales) || (c.incoherent && !c.from_bf16))
+    throw std::invalid_argument("flash_v3_fp8: incoherent wants from_bf16, from_bf16 block_scales");
+  return c;
+}
+std::string name_of(const Choice& c) {
+  return std::string(c.block_scales ? " block scales" : "") + (c.from_bf16 ? " from bf16" : "") +
+         (c.incoherent ? " incoherent" : "");
+}
+
 Case make_flash_v3_fp8(const Args& args) {
   require_sm90a("flash_v3_fp8");
   const hopper::PrefillData data = hopper::prefill_data(args, Dtype::fp8, Dtype::bf16);
   const flash_v3::Shape& x = data.shape;
   const Buffer workspace(flash_v3_fp8::workspace_bytes(x));
-  const flash_v3::Call call = hopper::prefill_call(data);
-  const auto launch = [call, data, workspace](cudaStream_t stream) {
+  const Choice choice = choice_of(args);
+  flash_v3::Call call = hopper::prefill_call(data);
+  std::function<void(cudaStream_t)> launch = [call, data, workspace](cudaStream_t stream) {
     flash_v3_fp8::run(call, workspace.as(), stream);
   };
+  std::function<Verdict()> verify = [=] {
+    return hopper::verify_prefill(data, launch, kTolerance);
+  };
+  if (choice.block_scales) {
+    const hopper::BlockScaledData scaled =
+        hopper::block_scaled_data(data, choice.from_bf16, choice.incoherent);
+    call.block_scales = true;
+    call.q_scale = scaled.q.scales.as<float>(), call.k_scale = scaled.k.scales.as<float>();
+    call.v_scale = scaled.v.scales.as<float>();
+    launch = [call, scaled, workspace, choice](cudaStream_t stream) {
+      if (choice.from_bf16) hopper::quantise(scaled, stream);
+      flash_v3_fp8::run(call, workspace.as(), stream);
+    };
+    verify = [=] { return hopper::verify_block_scaled(scaled, launch, kTolerance); };
+  }
   const flash_v3::TileSize size = flash_v3_fp8::tile_size(x);
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::fp8);
   tile.m = size.rows, tile.n = size.keys;
   const OnChip chip{.num_sms = gpu().num_sms};
   const AttentionShape shape = hopper::model_shape(x);
-  attention::Cost cost = attention::flash_v3_fp8(shape, chip, {.tile = tile});
+  const attention::Options options{.tile = tile,
+                                   .block_scales = choice.block_scales,
+                                   .from_bf16 = choice.from_bf16,
+                                   .incoherent = choice.incoherent};
+  attention::Cost cost = attention::flash_v3_fp8(shape, chip, options);
   const flash_v3::LastWave last = flash_v3_fp8::last_wave(x);
   const attention::CutTiles cut{.tiles = double(last.cut), .parts = double(last.parts)};
   if (last.parts > 1) cost = attention::with_cut_tiles(cost, tile, x.d_qk, x.d_v, 1, cut);
-  cost.work.exps = hopper::xu_lanes(x, tile, {.of_warp = flash_v3_fp8::kWarpXu});
+  // Block scales make the jump over a correction real.
+  const auto corrections =
+      choice.block_scales ? hopper::Corrections::first : hopper::Corrections::unmasked;
+  cost.work.exps =
+      hopper::xu_lanes(x, tile, {.corrections = corrections, .of_warp = flash_v3_fp8::kWarpXu});
+  if (choice.from_bf16) cost.work.exps += flash_v3_fp8::quantising_xu_lanes(x);
   if (last.parts > 1) cost.work.exps += flash_v3_fp8::cut_xu_lanes(x, tile, last);
   cost.execution.sm_cycles =
       hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
                              {.rescales = false}, true, cut) +
-      attention::transposition_cycles(shape, chip);
-  return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
+      attention::pass_cycles(shape, chip, options);
+  return {.name = "flash_v3_fp8 " + hopper::shape_name(x) + name_of(choice),
           .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,
-          .verify = [=] { return hopper::verify_prefill(data, launch, 4e-2); },
-          .kernels_per_launch = last.parts > 1 ? 3 : 2};
+          .verify = verify,
+          .kernels_per_launch = (last.parts > 1 ? 3 : 2) + (choice.from_bf16 ? 3 : 0)};
 }
 
 }  // namespace
@@ -233,6 +321,18 @@ Case make_flash_v3_fp8(const Args& args) {
 Entry flash_v3_fp8_entry() {
   std::vector<Args> shapes;
   for (const double d : {128., 256.}) hopper::add_paper_shapes(shapes, d, d);
+  for (const double from_bf16 : {0., 1., 2.})
+    for (const double d : {128., 256.})
+      for (const double causal : {0., 1.})
+        for (const double s : {2048., 16384.})
+          shapes.push_back({{"b", 16384 / s},
+                            {"h_q", 2048 / d},
+                            {"s_q", s},
+                            {"d_qk", d},
+                            {"causal", causal},
+                            {"block_scales", 1},
+                            {"from_bf16", from_bf16 > 0},
+                            {"incoherent", from_bf16 > 1}});
   shapes.push_back({{"h_q", 16}, {"s_q", 1024}, {"causal", 1}});  // 10 MB: L2
   shapes.push_back({{"h_q", 16}, {"s_q", 2048}, {"causal", 0}});  // 21 MB
   return {.name = "flash_v3_fp8",

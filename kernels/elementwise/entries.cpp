@@ -5,7 +5,7 @@
 namespace kvroof::kernels {
 
 std::vector<Entry> elementwise_entries() {
-  return {rms_norm_entry(), rope_append_entry(), swiglu_entry()};
+  return {rms_norm_entry(), rope_append_entry(), swiglu_entry(), quantise_entry()};
 }
 
 Bytes kept_on_chip(Bytes intermediate, Bytes written) {

@@ -6,6 +6,7 @@
 
 namespace kvroof::kernels {
 
+Entry quantise_entry();
 Entry rms_norm_entry();
 Entry rope_append_entry();
 Entry swiglu_entry();

@@ -101,17 +101,22 @@ flash_v3::Call prefill_call(const PrefillData& data) {
 
 Verdict verify_prefill(const PrefillData& data, const std::function<void(cudaStream_t)>& launch,
                        double tolerance) {
-  const flash_v3::Shape& x = data.shape;
   fill_random(data.q, data.input, data.sigma);
   fill_random(data.k, data.input), fill_random(data.v, data.input);
   poison(data.o), poison(data.lse);
   launch(nullptr);
+  return check_prefill(data, to_floats(data.q, data.input), to_floats(data.k, data.input),
+                       to_floats(data.v, data.input), tolerance);
+}
+
+Verdict check_prefill(const PrefillData& data, std::span<const float> q, std::span<const float> k,
+                      std::span<const float> v, double tolerance) {
   CUDA_CHECK(cudaDeviceSynchronize());
   if (to_host<unsigned>(data.ticket)[0] != 0)
     return {.tolerance = tolerance, .detail = "the tile counter was not reset"};
 
-  const std::vector<float> q = to_floats(data.q, data.input), k = to_floats(data.k, data.input),
-                           v = to_floats(data.v, data.input), o = to_floats(data.o, data.output),
+  const flash_v3::Shape& x = data.shape;
+  const std::vector<float> o = to_floats(data.o, data.output),
                            lse = to_floats(data.lse, Dtype::fp32);
   const reference::Attention call{.b = x.b,
                                   .s_q = x.s_q,

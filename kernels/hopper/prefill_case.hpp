@@ -2,6 +2,8 @@
 // oracle. Arguments: b h_q h_kv s_q s_kv d_qk d_v causal; sigma (of q: large values make few keys
 // win).
 #pragma once
+#include <span>
+
 #include "kernels/attention/flash_v3.hpp"
 #include "kernels/case.hpp"
 #include "kernels/data.hpp"
@@ -31,6 +33,10 @@ flash_v3::Call prefill_call(const PrefillData&);
 /// of a small call, 96 rows of a large one, the first and the last of a head among them.
 Verdict verify_prefill(const PrefillData&, const std::function<void(cudaStream_t)>& launch,
                        double tolerance);
+/// The second half of it: what a launch left in o and lse, against the oracle on these values of q,
+/// k and v.
+Verdict check_prefill(const PrefillData&, std::span<const float> q, std::span<const float> k,
+                      std::span<const float> v, double tolerance);
 
 /// Cycles of the busiest SM for the tiles of a call (model/attention/flash_v3.hpp); a warpgroup
 /// owns 64 rows of the tile.

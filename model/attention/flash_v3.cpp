@@ -5,6 +5,8 @@
 #include <queue>
 #include <vector>
 
+#include "model/elementwise.hpp"
+
 namespace kvroof::attention {
 namespace {
 
@@ -20,6 +22,18 @@ Tile fp8_tile(double d, bool window) {
   if (d <= 128) return wgmma_tile(128, 224);
   if (d <= 192) return wgmma_tile(128, 160);
   return wgmma_tile(128, window ? 64 : 128);
+}
+
+/// Q, K and V from BF16 to E4M3.
+Work quantising_passes(const AttentionShape& x, bool incoherent) {
+  const auto pass = [](double heads, double s, double d, double block, bool rotated) {
+    return elementwise::quantise(heads * s, d, element_size(Dtype::bf16), element_size(Dtype::fp8),
+                                 {.rows_per_scale = block, .groups = heads, .incoherent = rotated});
+  };
+  Work w = pass(x.b * x.h_q, x.s_q, x.d_qk, kQueryBlock, incoherent);
+  w += pass(x.b * x.h_kv, x.s_kv, x.d_qk, kKeyBlock, incoherent);
+  w += pass(x.b * x.h_kv, x.s_kv, x.d_v, kKeyBlock, false);
+  return w;
 }
 
 }  // namespace
@@ -59,12 +73,38 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
   c.work.launches = 2;
   // The pass goes through all of V before the first V^T is read: what L2 holds of both is left.
   c.handed_over = 2 * l2_hit(v + transposed, chip) * transposed;
+  if (o.block_scales) {
+    const double keys = x.b * x.h_kv * ceil_div(x.s_kv, kKeyBlock);
+    const Bytes of_q{4 * x.b * x.h_q * ceil_div(x.s_q, kQueryBlock)}, of_kv{8 * keys};
+    const Bytes for_kernel{16 * keys};
+    c.work.read.activations += of_q;
+    c.work.read.kv += of_kv + for_kernel;
+    c.work.written.activations += for_kernel;
+    c.work.l2_to_sm += of_q + of_kv + for_kernel;
+    c.handed_over += 2 * for_kernel;
+  }
+  if (o.from_bf16) {
+    const Work passes = quantising_passes(x, o.incoherent);
+    // Codes that L2 still holds when they are read: of Q and K past all codes and V^T; of V, the
+    // last to be written and the first to be read, past V and what is written of V^T by then.
+    const Bytes qk{x.b * (x.h_q * x.s_q + x.h_kv * x.s_kv) * x.d_qk};
+    const auto of_v = [&](double done) { return l2_hit_own_rows(v + done * transposed, chip); };
+    const Bytes left =
+        l2_hit(qk + v + transposed, chip) * qk + (of_v(0) + 4 * of_v(0.5) + of_v(1)) / 6 * v;
+    c.work.read += passes.read, c.work.written += passes.written;
+    c.work.l2_to_sm += passes.l2_to_sm;
+    c.work.fp32 += passes.fp32;
+    c.work.launches += passes.launches;
+    c.handed_over += 2 * left;
+  }
   return c;
 }
 
-double transposition_cycles(const AttentionShape& x, const OnChip& chip) {
+double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o) {
   constexpr double kBytesPerClock = 20;
-  return 2 * x.b * x.h_kv * x.s_kv * x.d_v / (kBytesPerClock * chip.num_sms);
+  Bytes bytes{2 * x.b * x.h_kv * x.s_kv * x.d_v};
+  if (o.from_bf16) bytes += quantising_passes(x, o.incoherent).hbm();
+  return bytes.value / (kBytesPerClock * chip.num_sms);
 }
 
 Cost with_cut_tiles(Cost c, const Tile& t, double d_qk, double d_v, double element_bytes,

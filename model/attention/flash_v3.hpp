@@ -16,13 +16,22 @@ Tile flash_v3_tile(double d_qk, double d_v, bool causal, bool window, MathType m
 /// percent. Shah et al. 2024 (arXiv:2407.08608). Options: tile, lse, sinks (with a window).
 Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 
+/// Rows of a block with a scale of its own.
+inline constexpr double kQueryBlock = 64, kKeyBlock = 128;
+
 /// The E4M3 kernel as it runs here: V is transposed by a pass of its own (V read, V^T [b, h_kv,
-/// d_v, s_kv rounded up to 64] written and read) and O comes out in bf16.
+/// d_v, s_kv rounded up to 64] written and read) and O comes out in bf16. Options beside
+/// flash_v3's:
+///   block_scales  fp32 scales of blocks of Q are read by the kernel; those of K and V by the pass
+///                 that transposes V, which writes 16 bytes a block of keys for the kernel
+///   from_bf16     elementwise::quantise of Q, K and V, a kernel each, ahead of it
+///   incoherent    Q and K are rotated as they are quantised
+/// Left out: scales per head, a few bytes.
 Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o);
 
-/// Cycles of the pass that transposes V, if an SM's share of HBM is 20 bytes a clock (4.6 TB/s over
-/// 132 SMs at 1.74 GHz).
-double transposition_cycles(const AttentionShape& x, const OnChip& chip);
+/// Cycles of the passes ahead of the kernel (V transposed; Q, K and V quantised with o.from_bf16),
+/// if an SM's share of HBM is 20 bytes a clock (4.6 TB/s over 132 SMs at 1.74 GHz).
+double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o);
 
 /// The last `tiles` of a full mask, each cut into `parts` ranges of keys that different SMs take.
 struct CutTiles {

@@ -74,8 +74,11 @@ struct Options {
   int paged_version = 2;  // paged: 1 = one CTA walks the cache, 2 = partitions and a combine
   std::optional<double> poly_share;  // flash_v4: share of exponentials computed as a polynomial
   double rescale_share = 1;  // flash_v4: share of tiles whose maximum rises enough to rescale
-  bool tree_mask = false;    // ragged: a mask among the new tokens is read (speculative token tree)
-  double index_heads = 64;   // sparse selection: heads and head size of the indexer
+  // flash_v3_fp8: a scale for each 64 rows of Q and 128 rows of K and V; Q, K, V quantised from
+  // BF16 first; Q and K rotated before that
+  bool block_scales = false, from_bf16 = false, incoherent = false;
+  bool tree_mask = false;   // ragged: a mask among the new tokens is read (speculative token tree)
+  double index_heads = 64;  // sparse selection: heads and head size of the indexer
   double index_dim = 128;
   double chunk = 64;        // linear attention: tokens per chunk
   bool delta_rule = false;  // linear attention: gated delta rule instead of plain sums

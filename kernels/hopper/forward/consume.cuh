@@ -138,13 +138,23 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     if (at.key_tiles == 0) break;
     const int row = at.row + 64 * warpgroup + fragment_row();
     float scale = p.scale, v_scale = 1;
-    if constexpr (Tile::kFp8) {
+    const KeyScale* key_scales = nullptr;
+    if constexpr (Tile::kOptions.block_scales) {
+      const int block = min(at.row / 64 + warpgroup, p.q_blocks - 1);
+      scale *= p.q_scale[(at.b * p.h_q + at.h) * p.q_blocks + block];
+      key_scales = p.key_scales + (at.b * (p.h_q / p.group) + at.h / p.group) * p.key_blocks;
+    } else if constexpr (Tile::kFp8) {
       const int h_kv = at.h / p.group;
       if (p.q_scale != nullptr) scale *= p.q_scale[at.h];
       if (p.k_scale != nullptr) scale *= p.k_scale[h_kv];
       if (p.v_scale != nullptr) v_scale = p.v_scale[h_kv];
     }
     const float scale_log2 = scale * 1.4426950408889634f;
+    const auto scale_of = [&](int tile) -> TileScale {
+      if constexpr (!Tile::kOptions.block_scales) return {scale_log2};
+      const float4 of_keys = __ldg(reinterpret_cast<const float4*>(key_scales) + tile);
+      return {scale_log2 * of_keys.x, of_keys.y, of_keys.z};
+    };
 
     float s[Tile::kKeys / 2], o[Tile::kDv / 2] = {};
     std::uint32_t probabilities[Tile::kOperandRegisters];
@@ -160,8 +170,10 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     };
     const auto free_k = [&] {
       if (speaks) arrive_at(base + offsetof(S, k_free) + 8 * k.stage);
-      if (speaks && j == at.key_tiles - 1)
-        arrive_at(base + offsetof(S, q_free) + 8 * q.stage);  // Q was used for the last time
+      // Q was used for the last time, and `place` with it. Every lane read that, so every lane
+      // arrives: behind one arrival a warp, racecheck counted 2934 hazards between the read above
+      // and the producer's next write (flash_v4, 384 tiles), and __syncwarp() did not satisfy it.
+      if (j == at.key_tiles - 1) arrive_at(base + offsetof(S, q_free) + 8 * q.stage);
       k.advance();
     };
     const auto free_v = [&] {
@@ -175,12 +187,15 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
     wgmma::pin(s);
     free_k();
     if (j >= at.first_masked) mask_tile<Tile, kCausal>(s, p, row, j);
-    softmax.update<true>(s, scale_log2);
+    softmax.update<true>(s, scale_of(j));
     pack<Tile>(probabilities, s);
 
     // S_j = Q · K_j^T beside O += P_{j-1} · V_{j-1}, then P_j
     bool k_ready = false;  // asked for ahead of the softmax, which hides the answer
     const auto step = [&]<bool kMasked>() {
+      // Asked for here it arrives under the products; unchained, S needs the registers.
+      TileScale scale{};
+      if constexpr (Tile::kOptions.chained) scale = scale_of(j);
       if constexpr (Tile::kOptions.chained) {
         wait_at(v_full(v.stage), v.parity);
         my_turn();
@@ -206,7 +221,8 @@ __device__ __forceinline__ void consume(Smem<Tile>& smem, const Params& p, int w
       free_k();
       k_ready = j + 1 < at.key_tiles && try_wait_at(k_full(k.stage), k.parity);
       if constexpr (kMasked) mask_tile<Tile, kCausal>(s, p, row, j);
-      softmax.update<kMasked>(s, scale_log2);
+      if constexpr (!Tile::kOptions.chained) scale = scale_of(j);
+      softmax.update<kMasked>(s, scale);
       // ptxas sees nothing that ties the softmax to the wait below and moves the wait ahead of it.
       // A store that depends on every exponential and never happens keeps the order.
       if constexpr (Tile::kOverlap)

@@ -82,8 +82,17 @@ __device__ __forceinline__ bool row_maxima_by_bits(float (&now)[2], const float 
   return !__any_sync(0xFFFFFFFF, negative);
 }
 
+/// How the stored scores of a tile of keys become exponents: scale · log2(e), and with block scales
+/// what KeyScale says.
+struct TileScale {
+  float log2, log2_v = 0, inverse_v = 1;
+};
+
 /// Online softmax of this thread's two rows, in base 2: exponents carry scale · log2(e). P lies in
-/// [0, 2^kLift]: E4M3 is kept clear of its subnormals, l carries the same factor.
+/// [0, 2^kLift]: E4M3 is kept clear of its subnormals, l carries the same factor. With block scales
+/// P is v · exp(S - m), where v is the scale of the tile of V: maxima, `base` and `correction` are
+/// those of log v + S, so the largest products fill the range of E4M3, and `m` is not used, because
+/// stored scores of two tiles do not compare.
 template <class Tile>
 struct Softmax {
   static constexpr Options kOptions = Tile::kOptions;
@@ -98,30 +107,40 @@ struct Softmax {
 
   /// m, base, correction of the next tile. kMasked: a row may not have seen a key yet.
   template <bool kMasked, int kCount>
-  __device__ __forceinline__ void maximum(const float (&s)[kCount], float scale_log2) {
+  __device__ __forceinline__ void maximum(const float (&s)[kCount], const TileScale& scale) {
     float now[2];
     if (!kOptions.max3 || !row_maxima_by_bits(now, s, m)) row_maxima(now, s, m);
     if constexpr (kOptions.lazy >= 0) {  // NaN where a row has not seen a key: nothing grew
-      const bool grown = (now[0] - m[0]) * scale_log2 > kOptions.lazy ||
-                         (now[1] - m[1]) * scale_log2 > kOptions.lazy;
+      const auto growth = [&](int half) {
+        if constexpr (kOptions.block_scales)
+          return fmaf(now[half], scale.log2, scale.log2_v) - base[half];
+        else return (now[half] - m[half]) * scale.log2;
+      };
+      const bool grown = growth(0) > kOptions.lazy || growth(1) > kOptions.lazy;
       rescales = __any_sync(0xFFFFFFFF, grown);
       if (!rescales) return;
     }
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float next = now[half] * scale_log2;
+      float next = now[half] * scale.log2;
+      if constexpr (kOptions.block_scales)
+        next = fmaxf(base[half], fmaf(now[half], scale.log2, scale.log2_v));
       if constexpr (kPolynomial) next = ceilf(next);
-      correction[half] = kMasked && now[half] == -INFINITY ? 0.f : exp2_approx(base[half] - next);
-      m[half] = now[half], base[half] = next;
+      const float seen = kOptions.block_scales ? next : now[half];
+      correction[half] = kMasked && seen == -INFINITY ? 0.f : exp2_approx(base[half] - next);
+      base[half] = next;
+      if constexpr (!kOptions.block_scales) m[half] = now[half];
     }
   }
 
   /// S -> exp(S - m); l. Tiles that need a mask take no polynomial: it never gives 0.
   template <bool kMasked, int kCount>
-  __device__ __forceinline__ void exponentials(float (&s)[kCount], float scale_log2) {
+  __device__ __forceinline__ void exponentials(float (&s)[kCount], const TileScale& scale) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float zero = (kMasked && base[half] == -INFINITY ? 0.f : base[half]) - kLift;
+      float lift = kLift;
+      if constexpr (kOptions.block_scales) lift += scale.log2_v;
+      const float zero = (kMasked && base[half] == -INFINITY ? 0.f : base[half]) - lift;
       float sum[2] = {0, 0};
 #pragma unroll
       for (int i = 0; i < kCount / 4; ++i)
@@ -130,11 +149,12 @@ struct Softmax {
           float& x = s[4 * i + 2 * half + e];
           if (kPolynomial && !kMasked &&
               (2 * i + e) * kOptions.poly_of_16 % 16 < kOptions.poly_of_16)
-            x = exp2_polynomial(x, scale_log2, zero);
-          else x = exp2_approx(fmaf(x, scale_log2, -zero));
+            x = exp2_polynomial(x, scale.log2, zero);
+          else x = exp2_approx(fmaf(x, scale.log2, -zero));
           sum[e] += x;
         }
-      const float now = sum[0] + sum[1];
+      float now = sum[0] + sum[1];
+      if constexpr (kOptions.block_scales) now *= scale.inverse_v;
       if constexpr (kOptions.lazy >= 0)
         l[half] = (rescales ? correction[half] : 1.f) * l[half] + now;
       else l[half] = fmaf(l[half], correction[half], now);
@@ -142,9 +162,9 @@ struct Softmax {
   }
 
   template <bool kMasked, int kCount>
-  __device__ __forceinline__ void update(float (&s)[kCount], float scale_log2) {
-    maximum<kMasked>(s, scale_log2);
-    exponentials<kMasked>(s, scale_log2);
+  __device__ __forceinline__ void update(float (&s)[kCount], const TileScale& scale) {
+    maximum<kMasked>(s, scale);
+    exponentials<kMasked>(s, scale);
   }
 
   template <int kCount>

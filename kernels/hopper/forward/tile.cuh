@@ -25,6 +25,7 @@ struct Options {
   bool max3 = false;        // row maxima by integer instructions of three operands
   bool splits = false;      // the last tiles may be cut by keys (Params::whole)
   int lazy = -1;  // rescale O only if a maximum grows by more than this power of 2; -1: always
+  bool block_scales = false;  // FP8: scales of blocks (KeyScale), not of heads
 };
 
 /// kRows = 64 · kWarpgroups queries by kKeys keys.
@@ -77,6 +78,13 @@ struct Smem {
   Place place[Tile::kQStages];  // of the tile that Q belongs to, published with q_full
 };
 
+/// FP8 with block scales: what the softmax needs to know of a tile of keys. Its stored scores stand
+/// for k·S. The scale of V is a factor of P: log2_v is added to the exponents, so that O comes out
+/// in units of V, and row sums take it back out.
+struct alignas(16) KeyScale {
+  float k = 1, log2_v = 0, inverse_v = 1, unused = 0;
+};
+
 struct Params {
   CUtensorMap q, k, v;
   void* o;
@@ -92,6 +100,9 @@ struct Params {
   int whole, parts;  // tiles from `whole` on are cut into `parts` ranges of keys
   float *part_o, *part_lse2;  // [tile - whole, parts, kRows, kDv] and [.., kRows], base 2
   unsigned* ticket;           // next tile to hand out; 0 between launches
+  // Block scales: q_scale is [b, h_q, q_blocks], a scale for each 64 rows; and
+  const KeyScale* key_scales;  // [b, h_kv, key_blocks], one for each tile of keys
+  int q_blocks, key_blocks;
 };
 
 }  // namespace kvroof::kernels::flash_v3

@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(128 * Tile::kWarpgroups, 1)
     wgmma::wait<0>();
     wgmma::pin(s);
     if (j >= at.first_masked) mask_tile<Tile, kCausal>(s, p, row, j);
-    softmax.template update<true>(s, scale_log2);
+    softmax.template update<true>(s, {scale_log2});
     pack<Tile>(probabilities, s);
     softmax.rescale(o);
     smem.v_full[j % 2].wait(parity);
