@@ -79,9 +79,9 @@ attention::Tile decode_kernel_tile(int d);
 /// The GPU of this process as the split rule sees it.
 attention::OnChip on_chip();
 /// Whether a decode kernel over so many bytes of K and V should be set up while the kernel before
-/// it ends (sm_90 and later). That gains a microsecond; but blocks then take SMs as these come
-/// free, and the four of 132 that 128 blocks leave without work lie anywhere: with them where the
-/// hardware puts them else, an H200 reads up to 2 % faster.
+/// it ends (sm_90 and later). That gains a microsecond, but blocks then take SMs as these come
+/// free: of 132, the four that 128 blocks leave without work lie anywhere, and an H200 reads up to
+/// 2 % slower than with them where a launch of its own leaves them.
 bool starts_early(std::size_t cache_bytes);
 /// Splits by the model's rule, or what args name as "splits"; so that `blocks_per_sm` blocks share
 /// an SM. One keeps HBM busy.

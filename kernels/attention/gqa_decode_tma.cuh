@@ -8,21 +8,24 @@
 //   bytes in flight   one block an SM with a ring of 192 KiB; each of its warps has its own part
 //                     and runs through it alone: lane 0 asks TMA for the tile kStages ahead as soon
 //                     as the warp has read one. No barrier stands between copies.
-//   no tail           key tiles of all requests and heads stand end to end and every SM takes an
-//                     equal range (balanced_split.hpp); the ring runs on across borders.
+//   no tail           key tiles of all requests and heads stand end to end and SMs take equal
+//                     ranges (balanced_split.hpp): of one stream each, or of whole streams, where
+//                     that keeps 95 % of the SMs at work; the ring runs on across borders.
 //   no second kernel  the block that brings the last piece of a cut stream merges it, counted by a
 //                     ticket: o = sum_i 2^(lse_i - L)·o_i / sum_i 2^(lse_i - L). Where a pair
 //                     of SMs has a stream to itself, they merge through shared memory
 //
-// What it reaches (H200, reports/h200-sxm-141gb/decode_tma.csv): 4.54 TB/s at batch 32, 8K, 98.9 %
-// of the HBM read ceiling, 4.60 at batch 64, 4.34 at batch 1, 128K. flash_decoding, in the same
-// run: 4.59, 4.58 and 4.35, but 6.9 against 5.7 us at batch 1, 2K. What it took:
+// Beside flash_decoding (H200, reports/h200-sxm-141gb/decode_tma.csv): within 1.3 % or faster, by
+// 8 % at batch 1, 8K. For 8 and more rows a K/V head over caches that L2 holds take flash_decoding:
+// here one block merges all pieces of a stream, 7.3 against 6.2 us at batch 1, 2K, 64 heads.
+// What it took:
 //   - maps that fetch 128 bytes a miss; with 256 no ring of any shape passes 4.18 TB/s
 //   - q asked for after the first tile, before the rest: behind 24 MiB in flight it comes 6 us late
 //   - short code once the loop is over: what runs once runs at the speed of instruction fetch. No
 //     division, few unrolled copies: 10.7 instead of 12.8 thousand cycles at batch 1, 2K
-// The rest is that drain, about 3 us in which tickets pass and nobody reads; blocks that hold whole
-// streams, as flash_decoding's do, have none.
+//   - a start before the kernel before it has ended only where that is short (starts_early): it
+//     costs a long one 2 %, 471 against 461 us at batch 16, 32K
+// A cut stream costs its last block a drain of about 3 us in which tickets pass and nobody reads.
 #pragma once
 #include "kernels/hopper/gqa/feed.cuh"
 #include "kernels/hopper/gqa/merge.cuh"
