@@ -91,8 +91,9 @@ Case make_flash_v3(const Args& args) {
   const OnChip chip{.num_sms = gpu().num_sms};
   attention::Cost cost = attention::flash_v3(hopper::model_shape(x), {}, chip, {.tile = tile});
   cost.work.exps = hopper::xu_lanes(x, tile);
-  cost.execution.sm_cycles = hopper::forward_cycles(
-      x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), {.rescales = false});
+  cost.execution =
+      hopper::with_cycles(cost.execution, x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share),
+                          {.rescales = false});
   return {.name = "flash_v3 " + hopper::shape_name(x),
           .op = attention_op("flash_v3", OpClass::prefill_attention, cost),
           .launch = launch,

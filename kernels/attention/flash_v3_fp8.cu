@@ -217,10 +217,10 @@ Case make_flash_v3_fp8(const Args& args) {
   if (last.parts > 1) cost = attention::with_cut_tiles(cost, tile, x.d_qk, x.d_v, 1, cut);
   cost.work.exps = hopper::xu_lanes(x, tile, {.of_warp = flash_v3_fp8::kWarpXu});
   if (last.parts > 1) cost.work.exps += flash_v3_fp8::cut_xu_lanes(x, tile, last);
-  cost.execution.sm_cycles =
-      hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
-                             {.rescales = false}, true, cut) +
-      attention::transposition_cycles(shape, chip);
+  cost.execution =
+      hopper::with_cycles(cost.execution, x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
+                          {.rescales = false}, true, cut);
+  cost.execution.sm_cycles += attention::transposition_cycles(shape, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x),
           .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,
