@@ -23,6 +23,7 @@ void each_number(O& op, const F& f) {
   f("activations_written", op.work.written.activations.value, 0);
   f("reread", op.work.reread.value, 0);
   f("l2_to_sm", op.work.l2_to_sm.value, 0);
+  f("multicast", op.work.multicast.value, 0);
   f("exps", op.work.exps, 0);
   f("fp32", op.work.fp32.value, 0);
   f("smem", op.work.smem.value, 0);
@@ -31,6 +32,7 @@ void each_number(O& op, const F& f) {
   f("handed_over", op.handed_over.value, 0);
   f("overlap", op.execution.pipe_overlap, 0);
   f("sm_cycles", op.execution.sm_cycles, 0);
+  f("tensor_busy", op.execution.tensor_busy, 1);
   f("kept_read", op.kept.read.value, 0);
   f("kept_written", op.kept.written.value, 0);
   f("longest", op.execution.longest, 1);

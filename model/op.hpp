@@ -23,6 +23,8 @@ constexpr std::string_view name(OpClass c) {
 ///   sm_cycles      cycles that the busiest SM needs for its tiles, where a model of its pipes and
 ///   of
 ///                  the order of tiles tells; 0: time() puts them together from Work
+///   tensor_busy    share of a tile's steps in which the tensor cores work; it sets the clock at
+///                  which sm_cycles run
 ///   mma_sync       tensor work issued through mma.sync, whose peak is 2/3 of wgmma's on Hopper
 ///   longest        work of the largest thread block over that of the mean one: causal rows 2
 ///   longest_first  blocks start in the order of their lengths, so that little is left at the end
@@ -31,6 +33,7 @@ struct Execution {
   double pipe_overlap = 1;
   bool mma_sync = false;
   double sm_cycles = 0;
+  double tensor_busy = 1;
   double longest = 1;
   bool longest_first = false;
   bool operator==(const Execution&) const = default;

@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "model/time.hpp"
+
 using namespace kvroof;
 
 namespace {
@@ -90,4 +92,19 @@ TEST_CASE("ramp a launch, block a wave; what stays on chip costs no HBM; units m
   op = product(1, 0, 1);
   op.math = MathType::fp4;
   CHECK_THROWS_AS(ms(op), std::domain_error);
+}
+
+TEST_CASE("counted cycles run at the clock that busy tensor cores leave") {
+  Machine m = ten_sms();  // boost 1 GHz; the tensor roof: 80 % of a peak that is quoted at 0.9 GHz
+  m.sm_clock = Clock{0.9e9};
+  m.tensor[static_cast<std::size_t>(MathType::bf16)].achieved = Throughput{0.8e15};
+  const auto body_ms = [&](double tensor_busy) {
+    Op op = product(1, 10, 1);
+    op.execution.sm_cycles = 1e6, op.execution.tensor_busy = tensor_busy;
+    const OpTime t = time(op, m, Launch::graph);
+    return 1e3 * (t.expected - t.gap.ramp - t.gap.launch).value;
+  };
+  CHECK(body_ms(0) == doctest::Approx(1));
+  CHECK(body_ms(1) == doctest::Approx(1 / 0.6912));    // 0.96·0.8·0.9 GHz
+  CHECK(body_ms(0.5) == doctest::Approx(1 / 0.8456));  // half-way between the clocks
 }

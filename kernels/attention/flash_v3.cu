@@ -81,10 +81,10 @@ attention::Cost hopper::flash_v3_cost(const flash_v3::Shape& x, double l2_share)
   attention::Tile tile = attention::flash_v3_tile(x.d_qk, x.d_v, x.causal, false, MathType::bf16);
   tile.m = size.rows, tile.n = size.keys, tile.p_in_smem = false;
   const OnChip chip{.num_sms = gpu().num_sms};
-  attention::Cost cost = attention::flash_v3(hopper::model_shape(x), {}, chip, {.tile = tile});
-  cost.work.exps = hopper::xu_lanes(x, tile);
-  cost.execution.sm_cycles = hopper::forward_cycles(
-      x, tile, 2, flash_v3::section_heads(x, 2, l2_share), {.rescales = false});
+  attention::Cost cost = attention::flash_v3(model_shape(x), {}, chip, {.tile = tile});
+  cost.work.exps = xu_lanes(x, tile);
+  cost.execution = with_cycles(cost.execution, x, tile, 2, flash_v3::section_heads(x, 2, l2_share),
+                               {.rescales = false});
   return cost;
 }
 

@@ -305,10 +305,10 @@ Case make_flash_v3_fp8(const Args& args) {
       hopper::xu_lanes(x, tile, {.corrections = corrections, .of_warp = flash_v3_fp8::kWarpXu});
   if (choice.from_bf16) cost.work.exps += flash_v3_fp8::quantising_xu_lanes(x);
   if (last.parts > 1) cost.work.exps += flash_v3_fp8::cut_xu_lanes(x, tile, last);
-  cost.execution.sm_cycles =
-      hopper::forward_cycles(x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
-                             {.rescales = false}, true, cut) +
-      attention::pass_cycles(shape, chip, options);
+  cost.execution =
+      hopper::with_cycles(cost.execution, x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
+                          {.rescales = false}, true, cut);
+  cost.execution.sm_cycles += attention::pass_cycles(shape, chip, options);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x) + name_of(choice),
           .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,

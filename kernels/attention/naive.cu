@@ -16,6 +16,10 @@ namespace kvroof::kernels {
 namespace {
 
 constexpr int kRowThreads = 256;  // of the softmax, a block a row
+/// What the softmax moves through shared memory. A score: two bytes read, written and read again; a
+/// warp's are 16 bytes apart and take four wavefronts of 128 bytes. A row: two reductions, in which
+/// each of eight warps writes one value and reads eight.
+constexpr Bytes kScoreSmem{3 * 4 * 128 / 32.}, kRowSmem{2 * 8 * (1 + 8) * 128.};
 
 /// P = softmax of one row of S, in place; hidden scores become 0. The row stays in shared memory
 /// between the maximum, the sum and the division: one read and one write of memory.
@@ -103,8 +107,11 @@ Case make(const Args& args) {
   for (attention::Cost cost :
        {attention::naive_scores(x, {}, chip, score), attention::naive_softmax(x, {}, chip, score),
         attention::naive_output(x, {}, chip, output)}) {
-    if (cost.work.exps > 0)  // 1 / l in every thread of a row's block
-      cost.work.exps += x.b * x.h_q * x.s_q * kRowThreads;
+    if (cost.work.exps > 0) {
+      const double rows = x.b * x.h_q * x.s_q;
+      cost.work.exps += rows * kRowThreads;  // 1 / l in every thread of a row's block
+      cost.work.smem += rows * (1. * columns * kScoreSmem + kRowSmem);
+    }
     Op& op = stages.emplace_back(sum);
     op.work = cost.work, op.execution = cost.execution;
     op.handed_over = cost.handed_over, op.kept = cost.kept;

@@ -77,8 +77,9 @@ Case make_ladder(const Args& args) {
     plan.exp_slowdown = attention::kExpUnderMma;
     plan.own += 2 + 3 * attention::kFmaDisplaces;
   }
-  cost.execution.sm_cycles = hopper::forward_cycles(
-      x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share), plan, call.longest_first);
+  cost.execution =
+      hopper::with_cycles(cost.execution, x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share),
+                          plan, call.longest_first);
   return {.name = "ladder " + hopper::shape_name(x) + " step" + std::to_string(step),
           .op = attention_op("ladder", OpClass::prefill_attention, cost),
           .launch = launch,

@@ -175,20 +175,22 @@ double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, const XuPlan
   return 1. * x.b * x.h_q * (t.m * of_rows + 32. * q_tiles * of_tile);
 }
 
-double forward_cycles(const flash_v3::Shape& x, const attention::Tile& tile, double element_bytes,
-                      double section_heads, attention::StepPlan plan, bool longest_first,
-                      attention::CutTiles cut) {
+Execution with_cycles(Execution e, const flash_v3::Shape& x, const attention::Tile& tile,
+                      double element_bytes, double section_heads, attention::StepPlan plan,
+                      bool longest_first, attention::CutTiles cut) {
   const attention::PipeRates rates =
       element_bytes == 1 ? attention::kHopperFp8Pipes : attention::kHopperPipes;
   plan.warpgroups = tile.m / 64;
   const attention::Step step =
       attention::step_cycles(tile, x.d_qk, x.d_v, element_bytes, rates, plan);
-  return attention::busiest_sm(model_shape(x), tile, step,
-                               {.section = section_heads,
-                                .longest_first = longest_first,
-                                .per_tile = attention::tile_overhead(x.d_v),
-                                .cut = cut},
-                               {.num_sms = gpu().num_sms});
+  e.tensor_busy = step.mma / step.longest();
+  e.sm_cycles = attention::busiest_sm(model_shape(x), tile, step,
+                                      {.section = section_heads,
+                                       .longest_first = longest_first,
+                                       .per_tile = attention::tile_overhead(x.d_v),
+                                       .cut = cut},
+                                      {.num_sms = gpu().num_sms});
+  return e;
 }
 
 void add_paper_shapes(std::vector<Args>& shapes, double d_qk, double d_v) {

@@ -38,10 +38,10 @@ Verdict verify_prefill(const PrefillData&, const std::function<void(cudaStream_t
 Verdict check_prefill(const PrefillData&, std::span<const float> q, std::span<const float> k,
                       std::span<const float> v, double tolerance);
 
-/// Cycles of the busiest SM for the tiles of a call (model/attention/flash_v3.hpp); a warpgroup
-/// owns 64 rows of the tile.
-double forward_cycles(const flash_v3::Shape&, const attention::Tile&, double element_bytes,
-                      double section_heads, attention::StepPlan plan = {},
+/// With the cycles of the busiest SM for the tiles of a call (model/attention/flash_v3.hpp), and
+/// how busy their steps keep the tensor cores; a warpgroup owns 64 rows of the tile.
+Execution with_cycles(Execution, const flash_v3::Shape&, const attention::Tile&,
+                      double element_bytes, double section_heads, attention::StepPlan plan = {},
                       bool longest_first = true, attention::CutTiles cut = {});
 
 /// Which key tiles of a row tile issue the correction of O and l: all of them; with lazy rescaling

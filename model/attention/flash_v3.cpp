@@ -118,7 +118,7 @@ Cost with_cut_tiles(Cost c, const Tile& t, double d_qk, double d_v, double eleme
   return c;
 }
 
-double tile_overhead(double d_v) { return 1000 + 25 * d_v; }
+double tile_overhead(double d_v) { return 2500 + 10 * d_v; }
 
 double busiest_sm(const AttentionShape& x, const Tile& t, const Step& step, const Schedule& s,
                   const OnChip& chip) {

@@ -51,7 +51,7 @@ struct Schedule {
   double per_tile = 0;
   CutTiles cut = {};
 };
-/// Fitted with kOwnCycles, on the same half.
+/// Fitted with kOwnCycles and the clock of time(), on the same half.
 double tile_overhead(double d_v);
 
 /// Cycles of the SM that finishes last when every free SM takes the next tile: list scheduling of

@@ -83,9 +83,11 @@ TEST_CASE("an op reads back from its record") {
   op.work.flops = Flops{1.5e12}, op.work.flops_executed = Flops{1.75e12};
   op.work.read = {Bytes{1}, Bytes{2}, Bytes{3.5}};
   op.work.written.activations = Bytes{7e9};
-  op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13}, op.work.exps = 17;
+  op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13};
+  op.work.multicast = Bytes{37}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
   op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
+  op.execution.tensor_busy = 0.75;
   op.execution.longest = 1.75, op.execution.longest_first = true, op.count = 16;
   op.kept = {Bytes{29}, Bytes{31}};
   op.handed_over = Bytes{19};
