@@ -18,11 +18,11 @@ struct Band {
 };
 
 /// The tiles of kN keys that some row of [row, row + rows) sees: those of the sinks, then a run.
-/// flash_loop takes tile(count() - 1) first. Without a window that is the first tile of all, so that
-/// blocks that start together read the same keys at the same time, wherever the diagonal ends them:
-/// from the diagonal down, each would be at other keys, and L2 would have to hold all of K and V at
-/// work (on an H200 up to 1.18 times their reads). Windows begin at other keys for every block
-/// anyhow, and are walked from the newest to the oldest.
+/// flash_loop takes tile(count() - 1) first. Without a window that is the first tile of all, so
+/// that blocks that start together read the same keys at the same time, wherever the diagonal ends
+/// them: from the diagonal down, each would be at other keys, and L2 would have to hold all of K
+/// and V at work (on an H200 up to 1.18 times their reads). Windows begin at other keys for every
+/// block anyhow, and are walked from the newest to the oldest.
 template <int kN>
 struct BandTiles {
   Band band;

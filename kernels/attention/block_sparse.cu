@@ -94,8 +94,8 @@ struct SparseMask {
 };
 
 /// density: share of tiles kept at random; local: key tiles kept up to the diagonal, beside the
-/// first one (0: none), the pattern of arXiv:2007.14062. A fixed sequence: each group of counters
-/// makes the shape anew, and all have to see the same mask.
+/// first one (0: none), the pattern of arXiv:2007.14062. Drawn from a fixed sequence, so that a
+/// shape keeps as many tiles whenever it is made.
 template <class T>
 SparseMask random_mask(const FlashParams& p, double density, int local) {
   SparseMask x{.m = T::kM,

@@ -59,6 +59,21 @@ double combine_exps(double rows, double parts, const Tile& t, double d_v) {
   return rows * (round_up(parts, 32) + std::max(32.0, d_v / 4));
 }
 
+namespace {
+
+// Share of the partial results that leave L2 before their merge. With equal ranges the last piece
+// of a block ends with the kernel; its others end at any point of the cache's way through L2, and
+// stay only where no more of it follows than L2 holds. Of a piece of t.m rows `rows` are written.
+double left_early(const DecodePlan& plan, double partial_rows, double rows, Bytes kv_bytes,
+                  const OnChip& chip) {
+  if (!plan.even) return 0;
+  const double early = std::max(0.0, 1 - plan.even->ctas * plan.tile.m / partial_rows);
+  const double written = std::min(1.0, rows / plan.tile.m);
+  return early * written * (1 - std::min(1.0, chip.l2_effective / kv_bytes));
+}
+
+}  // namespace
+
 Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const DecodePlan& plan,
             Bytes kv_bytes, Elements cached, double sinks) {
   const Tile& t = plan.tile;
@@ -105,7 +120,8 @@ Cost decode(const AttentionShape& x, const Formats& f, const OnChip& chip, const
   cost.work.exps += plan.even ? partial_rows : combine_exps(all_rows, plan.splits, t, x.d_v);
   cost.work.fp32 += Flops{2 * partial_rows * x.d_v};
   cost.work.launches = plan.even && plan.even->fused_combine ? 1 : 2;
-  if (partials <= chip.l2_effective) cost.handed_over = 2 * partials;
+  if (partials <= chip.l2_effective)
+    cost.handed_over = 2 * (1 - left_early(plan, partial_rows, rows, kv_bytes, chip)) * partials;
   return cost;
 }
 
