@@ -30,28 +30,40 @@
 // parts for both, in turn, so L2 is read once: 625 TFLOP/s, 473 without. Which cluster does what:
 // balanced_split.hpp.
 //
-// What it reaches (128 heads, 64 requests of 32K): 651 TFLOP/s from a cool chip at 1980 MHz, 566 in
-// a steady run, where the 700 W limit takes the clock to 1515 MHz: 66 % of what wgmma alone keeps
-// then (864 TFLOP/s at 1785 MHz), 69 % of the tensor peak at its own clock. Two things bound it.
+// What it reaches (128 heads, 64 requests of 32K): 659 TFLOP/s in a launch after rest, 574 in a
+// steady run at 700 W. m64n256k16 alone keeps 853 then (ceilings); what reads the latent cannot:
+// the products of this kernel without its softmax (tests/bench/mla_streams.cu) reach
 //
-//   power    A schedule with 5 % fewer cycles a tile (2980) ran at a 4 % lower clock: +1.3 %.
-//   chain    By stall samples and clock stamps a tile takes 3150 cycles. A warp's queue of wgmma is
-//            short, so that issuing S takes as long as S; while P·C runs, S gets about a fifth of
-//            the tensor cores (wgmma of all warpgroups take turns, n256 beside n64). Both free
-//            running take 2253 cycles. What is lost: P·C starts late after S, and output
-//            warpgroup 0, which also loads, needs 1000 cycles to refill the ring.
+//                    single  steady   TFLOP/s; cycles a tile
+//   tiles stay          867     834   2240
+//   tiles from L2       823     777   2304
+//   tiles from HBM      765     662   2303; with O_j after S_j+1, as here, 655 and 2335
+//   the kernel          659     574   2870; 87 % of the products from HBM
+//
+//   power    Bringing the tiles in takes a fifth of the steady rate. Where q and P lie does not
+//            matter: S and O with either operand in registers or in shared memory keep 828 to 844.
+//            A schedule with 5 % fewer cycles ran at a 4 % lower clock: +1.3 %.
+//   chain    By clock stamps (which cost 12 %) a tile is 1390 cycles of S, then 1870 until the next
+//            S starts: softmax, P and step 1290, barrier 136, fence 130, next tile and loop 320.
+//            P·C needs 1200 of these, so that the tensor cores rest for a fifth of a tile. The
+//            softmax is 200 instructions of one warp a scheduler, whose latency nothing hides; its
+//            ex2 would need 256 cycles. With all tiles in L2 the stamps are the same.
 //
 // A warp of its own for the loads has no registers: 13 warps start with 152 each, and 128
 // accumulators take 154 at least. Tried and slower, or no faster: P·C beside S instead of under the
 // softmax (-9 %), S in two halves of 32 keys so that a softmax runs under the next S (-24 %:
 // m64n32k16 cannot keep the tensor cores busy), an L2 prefetch of whole tiles (-6 %), P handed over
 // before the next S is issued and P·C released with S still queued (+1.3 % at 128 heads, -7 % at
-// 64), refills one tile late (-1 %).
+// 64), refills one tile late (-1 %), step and fence under the next S (-7 %: P·C starts 350 cycles
+// late), looking for the maximum of a row only where a thread has found a higher one (0 %).
 //
-// racecheck reports hazards on smem.step between scores and output, in both directions. They are
-// ordered by bar.arrive of the writers and bar.sync of the readers (kPFull) and back (kStepRead),
-// the producer and consumer pattern of the PTX ISA ("bar, barrier"), which the tool does not follow
-// for bar.arrive: 1579 entries over three small shapes, every address inside smem.step.
+// racecheck reports hazards on smem.step between scores and output, in both directions: 1579
+// entries over three small shapes, every address inside smem.step. They are ordered by bar.arrive
+// of one side and bar.sync of the other (kPFull, and back kStepRead), which the tool does not
+// follow: it also reports the producer and consumer of the PTX ISA ("bar, barrier") on one word,
+// tests/bench/racecheck_hand_over.cu. With mbarriers instead, at which every thread of the giving
+// side arrives, it reports nothing, and the kernel is 3 to 4 % slower in single launches, 1 to 4 %
+// in steady ones. It still reports with one arrival a warp, and with P left to bar.arrive.
 #pragma once
 #include "kernels/hopper/mla/output.cuh"
 #include "kernels/hopper/mla/scores.cuh"

@@ -77,7 +77,8 @@ __device__ __forceinline__ float scores_stream(Smem& smem) {
   std::uint32_t q[kHeld][4];
   for (int i = 0; i < kHeld; ++i)
     for (int j = 0; j < 4; ++j)
-      q[i][j] = reinterpret_cast<const std::uint32_t*>(smem.q)[(threadIdx.x * 4 + j + i * 67) % 2048];
+      q[i][j] =
+          reinterpret_cast<const std::uint32_t*>(smem.q)[(threadIdx.x * 4 + j + i * 67) % 2048];
   constexpr int kN = k.scores == A::wide ? 128 : 64;
   float s[kN / 2] = {};
   Ring<kStages> ring;
@@ -94,8 +95,10 @@ __device__ __forceinline__ float scores_stream(Smem& smem) {
         wgmma::Mma<kN>::template rs<bf16, wgmma::Major::k>(s, q[i % kHeld], keys, true);
       else
         wgmma::Mma<kN>::template ss<bf16, wgmma::Major::k>(
-            s, k_major(k.scores == A::shared ? smem.tile[(stage + 1) % kStages][i / 4] : smem.q) + i % 4 * 32, keys,
-            true);
+            s,
+            k_major(k.scores == A::shared ? smem.tile[(stage + 1) % kStages][i / 4] : smem.q) +
+                i % 4 * 32,
+            keys, true);
     }
     wgmma::commit();
     wgmma::wait<0>();
@@ -208,7 +211,8 @@ struct Nvml {
     CUDA_CHECK(cudaGetDevice(&current));
     CUDA_CHECK(cudaDeviceGetPCIBusId(id, sizeof id, current));
     if (init() != 0 || handle(id, &device) != 0) return;
-    energy = reinterpret_cast<decltype(energy)>(dlsym(library, "nvmlDeviceGetTotalEnergyConsumption"));
+    energy =
+        reinterpret_cast<decltype(energy)>(dlsym(library, "nvmlDeviceGetTotalEnergyConsumption"));
     clock_info = reinterpret_cast<decltype(clock_info)>(dlsym(library, "nvmlDeviceGetClockInfo"));
   }
   double joules() const {
@@ -279,12 +283,14 @@ void row(const char* name, double flop, double tiles, const std::function<void()
   const Out hot = clocks();
   const auto cycles = [](Out o) { return static_cast<double>(o.cycles) / kTiles; };
   const auto clock = [](Out o) {
-    return o.nanoseconds > 0 ? 1e3 * static_cast<double>(o.cycles) / static_cast<double>(o.nanoseconds) : 0;
+    return o.nanoseconds > 0
+               ? 1e3 * static_cast<double>(o.cycles) / static_cast<double>(o.nanoseconds)
+               : 0;
   };
-  std::printf("%s,%.0f,%.1f,%.0f,%.0f,%.0f,%.1f,%.1f,%.1f,%.0f,%.0f,%.0f,%.2f\n", name, cycles(cool),
-              flop / single[4] * 1e-12, clock(cool), cycles(hot), clock(hot),
-              flop / at(0.5) * 1e-12, flop / at(0.95) * 1e-12, flop / at(0.05) * 1e-12,
-              mhz, joules / spent, launches, joules / launches / tiles * 1e6);
+  std::printf("%s,%.0f,%.1f,%.0f,%.0f,%.0f,%.1f,%.1f,%.1f,%.0f,%.0f,%.0f,%.2f\n", name,
+              cycles(cool), flop / single[4] * 1e-12, clock(cool), cycles(hot), clock(hot),
+              flop / at(0.5) * 1e-12, flop / at(0.95) * 1e-12, flop / at(0.05) * 1e-12, mhz,
+              joules / spent, launches, joules / launches / tiles * 1e6);
   std::fflush(stdout);
 }
 
@@ -298,8 +304,8 @@ void row(const char* name, const StreamParams& p) {
   cudaLaunchConfig_t config{};
   config.gridDim = static_cast<unsigned>(blocks), config.blockDim = kThreads;
   config.dynamicSmemBytes = sizeof(Smem), config.attrs = &cluster, config.numAttrs = 1;
-  const double flop = 2. * kRows * kKeys *
-                      ((k.scores != A::none ? kRow : 0) + (k.output != A::none ? kLatent : 0));
+  const double flop =
+      2. * kRows * kKeys * ((k.scores != A::none ? kRow : 0) + (k.output != A::none ? kLatent : 0));
   row(
       name, flop * kTiles * blocks, static_cast<double>(kTiles) * blocks,
       [&] { CUDA_CHECK(cudaLaunchKernelEx(&config, f, p)); },
@@ -325,15 +331,17 @@ int main() {
   fill_random(cache, kvroof::Dtype::bf16);
   std::vector<bf16> probabilities(sizeof(Block) / 2);
   for (std::size_t i = 0; i < probabilities.size(); ++i)  // exp of scores that spread by 1.7
-    probabilities[i] = __float2bfloat16(std::exp(-4 + 1.7f * std::sin(12.9898f * static_cast<float>(i + 1) * 43.7f)));
+    probabilities[i] = __float2bfloat16(
+        std::exp(-4 + 1.7f * std::sin(12.9898f * static_cast<float>(i + 1) * 43.7f)));
   CUDA_CHECK(cudaMemcpy(p.as(), probabilities.data(), sizeof(Block), cudaMemcpyHostToDevice));
   StreamParams params{.tile = cache.as<bf16>(), .p = p.as<bf16>(), .out = out.as<Out>()};
   for (int part = 0; part < kParts; ++part)
-    params.cache[part] = hopper::tile_map(hopper::contiguous(cache.as(), pages, 1, kKeys, kRow),
-                                          CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, 64,
-                                          64 * part_blocks(part), 128,
-                                          CU_TENSOR_MAP_L2_PROMOTION_L2_128B);
-  std::printf("stream,cycles_a_tile_cool,tflops_single,mhz_single,cycles_a_tile_hot,mhz_hot,tflops_steady,p5,p95,mhz_nvml,watts,launches,uj_a_tile\n");
+    params.cache[part] = hopper::tile_map(
+        hopper::contiguous(cache.as(), pages, 1, kKeys, kRow), CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2,
+        64, 64 * part_blocks(part), 128, CU_TENSOR_MAP_L2_PROMOTION_L2_128B);
+  std::printf(
+      "stream,cycles_a_tile_cool,tflops_single,mhz_single,cycles_a_tile_hot,mhz_hot,tflops_steady,"
+      "p5,p95,mhz_nvml,watts,launches,uj_a_tile\n");
   constexpr A none = A::none, rs = A::registers, ss = A::shared;
 #define ROW(name, ...) row<Mix{__VA_ARGS__}>(name, params)
   ROW("S q in registers", rs, none);
@@ -352,6 +360,8 @@ int main() {
   for (const auto& [b, s_kv] : {std::pair{64., 32768.}, {128., 4096.}}) {
     const Case c = find_entry("mla_decode_tma")->make({{"b", b}, {"s_kv", s_kv}, {"h_q", 128}});
     const double tiles = b * s_kv / 64 * 2;
-    row(c.name.c_str(), tiles * 2 * 64 * 64 * (kRow + kLatent), tiles, [&] { c.launch(nullptr); }, [] { return Out{}; });
+    row(
+        c.name.c_str(), tiles * 2 * 64 * 64 * (kRow + kLatent), tiles, [&] { c.launch(nullptr); },
+        [] { return Out{}; });
   }
 }
