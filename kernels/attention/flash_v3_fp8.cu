@@ -1,6 +1,6 @@
 // FlashAttention-3 forward in FP8 (E4M3).                    model: model/attention/flash_v3.cpp
-//   S = scale · Q · K^T      P = softmax(S)      O = P · V      q, k, v in E4M3 with one scale a
-//   head q [b, h_q, s_q, D]   k, v [b, h_kv, s_kv, D]   o [b, h_q, s_q, D] bf16        fp32
+//   S = scale · Q · K^T      P = softmax(S)      O = P · V      q, k, v in E4M3 with a scale a head,
+//   or one for 64 rows of Q and 128 of K and V   q [b, h_q, s_q, D]   k, v [b, h_kv, s_kv, D]   o [b, h_q, s_q, D] bf16        fp32
 //   accumulation
 // Shah et al., FlashAttention-3 (arXiv:2407.08608), section 3.3.
 //

@@ -127,3 +127,27 @@ TEST_CASE("flash_v3_fp8: tiles cut by keys") {
   CHECK(cut.work.l2_to_sm == Bytes{66048 + 8192});
   CHECK(cut.handed_over == Bytes{2 * 66048});
 }
+
+// One head of 128 rows and 128 keys, d 128: two blocks of Q, one of K and V.
+TEST_CASE("flash_v3_fp8: scales of blocks and the passes that quantise") {
+  const AttentionShape x{.s_q = 128, .s_kv = 128, .h_q = 1, .h_kv = 1, .causal = false};
+  const Work per_head = flash_v3_fp8(x, kH200, {}).work;
+  const Work blocks = flash_v3_fp8(x, kH200, {.block_scales = true}).work;
+  // Scales of Q 2·4, of K and V 2·4, and 16 bytes for the kernel, written and read.
+  CHECK(blocks.hbm_read() - per_head.hbm_read() == Bytes{8 + 8 + 16});
+  CHECK(blocks.hbm_written() - per_head.hbm_written() == Bytes{16});
+  CHECK(blocks.launches == per_head.launches);
+  const Work from_bf16 = flash_v3_fp8(x, kH200, {.block_scales = true, .from_bf16 = true}).work;
+  // Q, K and V in BF16 read, in E4M3 written, and the four scales.
+  CHECK(from_bf16.hbm_read() - blocks.hbm_read() == Bytes{3 * 128 * 128 * 2});
+  CHECK(from_bf16.hbm_written() - blocks.hbm_written() == Bytes{3 * 128 * 128 + 4 * 4});
+  CHECK(from_bf16.launches - blocks.launches == 3);
+  const Options rotated{.block_scales = true, .from_bf16 = true, .incoherent = true};
+  const Work incoherent = flash_v3_fp8(x, kH200, rotated).work;
+  CHECK(incoherent.hbm() == from_bf16.hbm());
+  CHECK(incoherent.fp32 - from_bf16.fp32 == Flops{2 * 128 * 128 * 7.});  // log2(128), Q and K
+  // 20 bytes a clock of each of 132 SMs: V read and V^T written; and the passes.
+  CHECK(pass_cycles(x, kH200, {}) == doctest::Approx(2 * 128 * 128 / (20. * 132)));
+  CHECK(pass_cycles(x, kH200, rotated) ==
+        doctest::Approx((2 + 9) * 128 * 128 / (20. * 132)).epsilon(1e-3));
+}

@@ -99,7 +99,8 @@ TEST_CASE("quantise: every code is the nearest") {
 }
 
 // arXiv:2407.08608, Table 3. The paper names no shape; that of its Table 2, 8448 keys and d 128,
-// gives its figures. Outliers are few, so the errors of 4096 rows differ by 3 % from run to run.
+// gives its figures. Rows in which an outlier of Q meets one of K make most of the error: few of
+// 4096 without the rotation, so that those errors differ by 20 % from run to run; with it by 3 %.
 TEST_CASE("Table 3: errors on inputs with outliers are the published ones") {
   const std::vector<test::ErrorRow> rows =
       test::errors_with_outliers(16, 8448, 128, 256, fresh_seed());
@@ -107,9 +108,10 @@ TEST_CASE("Table 3: errors on inputs with outliers are the published ones") {
   for (const test::ErrorRow& row : rows) {
     CAPTURE(row.method);
     CAPTURE(row.measured);
-    CHECK(row.measured < 1.1 * row.published);
-    CHECK(row.measured > 0.7 * row.published);
+    const double spread = row.incoherent ? 0.1 : 0.35;
+    CHECK(row.measured < (1 + spread) * row.published);
+    CHECK(row.measured > (1 - spread) * row.published);
   }
   const double per_head = rows[2].measured, flash = rows[3].measured;
-  CHECK(per_head / flash > 0.9 * 2.6);  // "2.6x more accurate than this baseline"
+  CHECK(per_head / flash > 0.75 * 2.6);  // "2.6x more accurate than this baseline"
 }

@@ -10,6 +10,7 @@ struct ErrorRow {
   const char* method;
   double published;  // root of the mean squared error against FP64; the paper names no shape
   double measured;
+  bool incoherent = false;  // Q and K were rotated
 };
 
 /// Entries of Q, K and V: N(0, 1) + N(0, 100) · Bernoulli(0.001). One head of `heads` after another
