@@ -27,6 +27,26 @@ __device__ __forceinline__ void box_load(void* to, const CUtensorMap& map, int r
       : "memory");
 }
 
+/// Tiles that lie one behind the other, each copied as it lies.
+struct Contiguous {
+  const char* data;
+  __device__ __forceinline__ void load(void* to, long long tile, int bytes,
+                                       hopper::Mbarrier& full) const {
+    bulk_load(to, data + tile * bytes, bytes, full);
+  }
+};
+
+constexpr int kBoxRow = 128;  // bytes; the width of the widest swizzle
+
+/// The same tiles as boxes of a tensor [rows, kBoxRow].
+struct Boxes {
+  CUtensorMap map;
+  __device__ __forceinline__ void load(void* to, long long tile, int bytes,
+                                       hopper::Mbarrier& full) const {
+    box_load(to, map, static_cast<int>(tile * (bytes / kBoxRow)), full);
+  }
+};
+
 /// shared -> global, as one bulk group of this thread.
 __device__ __forceinline__ void bulk_store(void* to, const void* from, int bytes) {
   asm volatile(

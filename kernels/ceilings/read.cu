@@ -47,24 +47,6 @@ __global__ void __launch_bounds__(kThreads)
   watch.stop(clock);
 }
 
-/// Tiles that lie one behind the other, each copied as it lies.
-struct Contiguous {
-  const char* data;
-  __device__ void load(void* to, long long tile, int bytes, hopper::Mbarrier& full) const {
-    bulk_load(to, data + tile * bytes, bytes, full);
-  }
-};
-
-constexpr int kBoxRow = 128;  // bytes; the width of the widest swizzle
-
-/// The same tiles as boxes of a tensor [rows, kBoxRow].
-struct Boxes {
-  CUtensorMap map;
-  __device__ void load(void* to, long long tile, int bytes, hopper::Mbarrier& full) const {
-    box_load(to, map, static_cast<int>(tile * (bytes / kBoxRow)), full);
-  }
-};
-
 Boxes boxes(const Buffer& data, int tile_bytes, int promotion) {
   const cuuint64_t sizes[] = {kBoxRow, data.bytes() / kBoxRow}, row[] = {kBoxRow};
   const cuuint32_t box[] = {kBoxRow, static_cast<cuuint32_t>(tile_bytes / kBoxRow)};
