@@ -62,14 +62,14 @@ double combine_exps(double rows, double parts, const Tile& t, double d_v) {
 namespace {
 
 // Share of the partial results that leave L2 before their merge. With equal ranges the last piece
-// of a block ends with the kernel; its others end at any point of the cache's way through L2, and
-// stay only where no more of it follows than L2 holds. Of a piece of t.m rows `rows` are written.
+// of a block ends with the kernel; its others end while the cache still streams through L2, and of
+// the lines that leave, written ones leave first. Of a piece of t.m rows `rows` are written.
 double left_early(const DecodePlan& plan, double partial_rows, double rows, Bytes kv_bytes,
                   const OnChip& chip) {
   if (!plan.even) return 0;
   const double early = std::max(0.0, 1 - plan.even->ctas * plan.tile.m / partial_rows);
   const double written = std::min(1.0, rows / plan.tile.m);
-  return early * written * (1 - std::min(1.0, chip.l2_effective / kv_bytes));
+  return early * written * (1 - l2_hit(kv_bytes, chip));
 }
 
 }  // namespace

@@ -91,8 +91,8 @@ TEST_CASE("partial results of equal ranges: 513 fp32 a row, written and read") {
 
 TEST_CASE("partial results written long before the merge have left L2") {
   // 64 caches of 64 key tiles in 132 equal ranges of 31.03: 64 + 131 = 195 pieces of 64 rows, of
-  // which 132 end with the kernel; of the other 63 those stay behind which under 33 MB of cache
-  // follows. DRAM reads on an H200: 318.0 MB of 306.7 in bf16, 620.9 of 608.7 at twice the length.
+  // which 132 end with the kernel and 63 while the cache streams on. DRAM reads on an H200: 318.0
+  // MB of 306.7 in bf16, 620.9 of 608.7 at twice the length.
   const DecodePlan plan{.tile = {.m = 64, .n = 64, .overlap = 1},
                         .even = EvenRanges{.partial_rows = 195 * 64, .ctas = 132}};
   for (const auto& [s_kv, measured] : {std::pair{4096., 317.96e6}, {8192., 620.90e6}}) {
@@ -101,7 +101,7 @@ TEST_CASE("partial results written long before the merge have left L2") {
     const Cost c = mla_decode_planned(x, {}, {}, plan);
     const double cache = 64 * s_kv * 1152, q = 64 * 64 * 1152, early = 63 * 64 * 2052.;
     const double read = (c.work.hbm_read() - c.handed_over / 2).value;
-    CHECK(read == doctest::Approx(cache + q + early * (1 - 33e6 / cache)).epsilon(1e-6));
-    CHECK(read == doctest::Approx(measured).epsilon(0.015));
+    CHECK(read == doctest::Approx(cache + q + early).epsilon(1e-6));
+    CHECK(read == doctest::Approx(measured).epsilon(0.01));
   }
 }
