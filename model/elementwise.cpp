@@ -98,7 +98,10 @@ Work quantise(double tokens, double d, ElementSize from, ElementSize to, const Q
   w.fp32 = Flops{3 * tokens * d};
   w.ctas = tokens;
   w.launches = 1;
-  if (how.incoherent) w.fp32 += Flops{tokens * d * std::log2(d)};
+  if (how.incoherent) {
+    w.fp32 += Flops{tokens * d * std::log2(d)};
+    w.smem = Bytes{4 * tokens * d * std::log2(d / 16)};  // 16 elements a lane
+  }
   if (how.rows_per_scale > 0) {
     w.ctas = how.groups * std::ceil(tokens / how.groups / how.rows_per_scale);
     w.written.activations += Bytes{4 * w.ctas};

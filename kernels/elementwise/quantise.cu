@@ -140,9 +140,9 @@ __global__ void __launch_bounds__(Layout<kD, kBlock>::kThreads)
     return;
   }
   // The rotation's 1 / sqrt(d) goes into the scale alone: codes do not feel it.
-  const float norm = kTurned ? rsqrtf(static_cast<float>(kD)) : 1.f;
+  constexpr float kNorm = !kTurned ? 1.f : kD == 128 ? 0.0883883476f : 0.0625f;
   if (threadIdx.x == 0 && (kPart == Part::all || blockIdx.x == 0))
-    p.scales[kPart == Part::all ? at : group] = most * (norm / kLargest);
+    p.scales[kPart == Part::all ? at : group] = most * (kNorm / kLargest);
   const float factor = kLargest / most;
 #pragma unroll
   for (int i = 0; i < L::kPasses; ++i)

@@ -102,9 +102,12 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
 
 double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o) {
   constexpr double kBytesPerClock = 20;
-  Bytes bytes{2 * x.b * x.h_kv * x.s_kv * x.d_v};
-  if (o.from_bf16) bytes += quantising_passes(x, o.incoherent).hbm();
-  return bytes.value / (kBytesPerClock * chip.num_sms);
+  Bytes hbm{2 * x.b * x.h_kv * x.s_kv * x.d_v}, smem;
+  if (o.from_bf16) {
+    const Work passes = quantising_passes(x, o.incoherent);
+    hbm += passes.hbm(), smem = passes.smem;
+  }
+  return (hbm.value / kBytesPerClock + smem.value / kHopperPipes.smem_bytes) / chip.num_sms;
 }
 
 Cost with_cut_tiles(Cost c, const Tile& t, double d_qk, double d_v, double element_bytes,

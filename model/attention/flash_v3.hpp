@@ -30,7 +30,8 @@ inline constexpr double kQueryBlock = 64, kKeyBlock = 128;
 Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o);
 
 /// Cycles of the passes ahead of the kernel (V transposed; Q, K and V quantised with o.from_bf16),
-/// if an SM's share of HBM is 20 bytes a clock (4.6 TB/s over 132 SMs at 1.74 GHz).
+/// if an SM's share of HBM is 20 bytes a clock (4.6 TB/s over 132 SMs at 1.74 GHz). A thread block
+/// rotates its rows between its loads and its stores, so shuffles add to them.
 double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o);
 
 /// The last `tiles` of a full mask, each cut into `parts` ranges of keys that different SMs take.
