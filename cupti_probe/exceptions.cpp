@@ -27,6 +27,9 @@ constexpr Exception kTable[] = {
     {"flash_v3", "L2 to SM", "d_qk=256 d_v=256 s_q=512", 0.09,
      "7 tiles of 80 keys for 512: TMA fills rows past the last key with zeros, which travel as "
      "well"},
+    {"ragged", "HBM read", "b=1 s_kv=131072", 0.25,
+     "248 blocks in the last wave of 264: those alone on their SM run ahead of the others by more "
+     "than L2 holds of caches of 67 MB; 723 to 840 MB from launch to launch"},
     {"softmax", kReads, "", 0.04,
      "rows at work that just fill L2: two blocks an SM on long rows keep closer together in their "
      "walks than eight on short ones"},
