@@ -286,12 +286,21 @@ Case make(const Args& args) {
       1. * groups * rows, d, ElementSize{2}, ElementSize{1},
       {.rows_per_scale = 1. * block, .groups = 1. * groups, .incoherent = turned});
   work.exps = quantise_xu_lanes(p);
+  const auto op = [](const Work& w) {
+    return Op{.name = "quantise", .op_class = OpClass::elementwise, .work = w};
+  };
+  // A thread block holds its rows from the maximum to the codes, one or two blocks to an SM: loads
+  // and stores wait for what is computed in between.
+  Work moved = work, computed;
+  std::swap(moved.fp32, computed.fp32), std::swap(moved.smem, computed.smem);
+  std::swap(moved.exps, computed.exps);
   return {.name = "quantise groups" + std::to_string(groups) + " rows" + std::to_string(rows) +
                   " d" + std::to_string(d) + " block" + std::to_string(block) +
                   (turned ? " incoherent" : ""),
-          .op = {.name = "quantise", .op_class = OpClass::elementwise, .work = work},
+          .op = op(work),
           .launch = launch,
-          .verify = verify};
+          .verify = verify,
+          .stages = {op(moved), op(computed)}};
 }
 
 }  // namespace
