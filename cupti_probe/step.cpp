@@ -88,16 +88,31 @@ std::vector<Line> op_lines(const kernels::Step& step, const Machine& machine,
   return lines;
 }
 
-/// Seconds of a whole step. Taken before counters are first enabled: launches cost more from then.
+/// Seconds of a whole step, and the clock it ran at. Taken before counters are first enabled:
+/// launches cost more from then.
 struct Walls {
   double stream, graph;
+  SensorRange sensors;
 };
 Walls measure(const kernels::Step& step) {
+  SensorWatch watch(0);
   const auto median = [&](kernels::Submit submit) {
     return kernels::time_case(step.whole, {.repeats = 15, .sample_seconds = 1e-2, .submit = submit})
         .median;
   };
-  return {median(kernels::Submit::stream), median(kernels::Submit::graph)};
+  const double stream = median(kernels::Submit::stream), graph = median(kernels::Submit::graph);
+  return {stream, graph, watch.stop()};
+}
+
+/// Counters see each kernel rested; steps in a row meet the power limit, which lowers the clock.
+void print_clocks(const Walls& walls, const Environment& env, const Counts& counts) {
+  const auto counted = counts["sm_clock"], least = walls.sensors.low.sm_clock_hz,
+             watts = walls.sensors.high.power_watts, limit = env.facts.power_limit_watts;
+  if (!counted || !least || !watts || !limit) return;
+  fmt::print(
+      "\nSM clock: {} while counted, down to {} in steps one after another (up to {:.0f} of "
+      "{:.0f} W)\n",
+      with_prefix(*counted, "Hz"), with_prefix(*least, "Hz"), *watts, *limit);
 }
 
 /// On a stream the kernels follow one another, or wait for the host. The nodes of a graph start
@@ -184,6 +199,7 @@ int step(const StepOptions& options, const std::string& command) {
                    line.unit, std::to_string(line.kernels), csv_number(line.predicted),
                    csv_number(line.measured), csv_number(line.error())});
   }
+  if (counts) print_clocks(walls, env, *counts);
   if (record) record->close(header_lines(env, watch.stop()));
   return 0;
 }
