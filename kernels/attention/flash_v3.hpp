@@ -32,7 +32,7 @@ struct Call {
   const float *q_scale = nullptr, *k_scale = nullptr, *v_scale = nullptr;  // flash_v3_fp8 only
   float *part_o = nullptr, *part_lse2 = nullptr;  // flash_v3_fp8 only: see LastWave
   bool block_scales = false;                      // flash_v3_fp8 only: see flash_v3_fp8::run
-  const KeyScale* key_scales = nullptr;    // flash_v3_fp8 only: made by its run()
+  const KeyScale* key_scales = nullptr;           // flash_v3_fp8 only: made by its run()
   bool longest_first = true;                      // order of tiles; see section_heads()
   double l2_share = 18e6;  // bytes of K/V that the blocks at work should share at most: those of
                            // two sections are, while one follows the other

@@ -1,7 +1,7 @@
 // FlashAttention-3 forward in FP8 (E4M3).                    model: model/attention/flash_v3.cpp
-//   S = scale · Q · K^T      P = softmax(S)      O = P · V      q, k, v in E4M3 with a scale a head,
-//   or one for 64 rows of Q and 128 of K and V   q [b, h_q, s_q, D]   k, v [b, h_kv, s_kv, D]   o [b, h_q, s_q, D] bf16        fp32
-//   accumulation
+//   S = scale · Q · K^T      P = softmax(S)      O = P · V      fp32 accumulation
+//   q [b, h_q, s_q, D]   k, v [b, h_kv, s_kv, D] in E4M3         o [b, h_q, s_q, D] bf16
+//   a scale for each head, or for every 64 rows of Q and 128 of K and V
 // Shah et al., FlashAttention-3 (arXiv:2407.08608), section 3.3.
 //
 // The loop is flash_v3's. What FP8 changes: wgmma has twice the rate and takes both operands with
@@ -9,8 +9,8 @@
 // does not have its columns where the 8-bit A operand wants them. One pass over V mends both: it
 // writes V^T [D, s_kv] with the keys of every 16 in the order in which P comes out of the softmax.
 // The pass reads and writes V once (the paper does it in shared memory, by the producer); at s_q =
-// 16K it is 1 % of the time. P starts at 2^4, clear
-// of E4M3's subnormals, and may grow to 2^8 before O is rescaled.
+// 16K it is 1 % of the time. P starts at 2^4, clear of E4M3's subnormals, and may grow to 2^8
+// before O is rescaled.
 #include <cstddef>
 #include <stdexcept>
 
