@@ -51,7 +51,8 @@ Work causal_conv(double tokens, double requests, double channels, double conv, E
 Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool learned);
 
 /// Converts activations to a narrow format before a quantised product.
-///   rows_per_scale  a fp32 scale is written for every so many rows of each of the `groups` (heads),
+///   rows_per_scale  a fp32 scale is written for every so many rows of each of the `groups`
+///   (heads),
 ///                   and a thread block takes them; 0: scales are left out, a thread block a row
 ///   incoherent      rows are turned by signs and a fast Hadamard transform: log2(d) additions an
 ///                   element, log2(d / 16) of them between lanes: 4 bytes each, through the pipe of
