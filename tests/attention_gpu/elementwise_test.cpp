@@ -17,6 +17,24 @@ std::vector<Args> both_ways(const std::vector<Args>& shapes) {
   return all;
 }
 
+/// Small networks, with and without lm_head, up to `b` requests of `tokens`.
+std::vector<Args> networks(int b, int tokens) {
+  std::vector<Args> shapes;
+  for (int i = 0; i < 10; ++i) {
+    const double h_kv = between(1, 3), d = one_of({64, 128});
+    shapes.push_back({{"b", between(1, b)},
+                      {"s_kv", between(1, tokens)},
+                      {"layers", between(1, 3)},
+                      {"d_model", 64 * between(1, 6)},
+                      {"h_q", h_kv * between(1, 5)},
+                      {"h_kv", h_kv},
+                      {"d", d},
+                      {"d_ff", 64 * between(1, 8)},
+                      {"vocab", one_of({0, 8 * between(1, 300)})}});
+  }
+  return shapes;
+}
+
 }  // namespace
 
 TEST_CASE("rms_norm") {
@@ -60,36 +78,6 @@ TEST_CASE("rope_append") {
   check("rope_append", both_ways(shapes));
 }
 
-TEST_CASE("decode_step") {
-  std::vector<Args> shapes;
-  for (int i = 0; i < 10; ++i) {
-    const double h_kv = between(1, 3), d = one_of({64, 128});
-    shapes.push_back({{"b", between(1, 20)},
-                      {"s_kv", between(1, 300)},
-                      {"layers", between(1, 3)},
-                      {"d_model", 64 * between(1, 6)},
-                      {"h_q", h_kv * between(1, 5)},
-                      {"h_kv", h_kv},
-                      {"d", d},
-                      {"d_ff", 64 * between(1, 8)},
-                      {"vocab", one_of({0, 8 * between(1, 300)})}});
-  }
-  check("decode_step", both_ways(shapes));
-}
+TEST_CASE("decode_step") { check("decode_step", both_ways(networks(20, 300))); }
 
-TEST_CASE("prefill_step") {
-  std::vector<Args> shapes;
-  for (int i = 0; i < 10; ++i) {
-    const double h_kv = between(1, 3), d = one_of({64, 128});
-    shapes.push_back({{"b", between(1, 3)},
-                      {"s_kv", between(2, 200)},
-                      {"layers", between(1, 3)},
-                      {"d_model", 64 * between(1, 6)},
-                      {"h_q", h_kv * between(1, 5)},
-                      {"h_kv", h_kv},
-                      {"d", d},
-                      {"d_ff", 64 * between(1, 8)},
-                      {"vocab", one_of({0, 8 * between(1, 300)})}});
-  }
-  check("prefill_step", both_ways(shapes));
-}
+TEST_CASE("prefill_step") { check("prefill_step", both_ways(networks(3, 200))); }

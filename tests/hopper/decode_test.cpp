@@ -2,34 +2,16 @@
 // and ranges, then random shapes. bf16 outputs and P leave about 2e-3 of Frobenius error.
 #include <doctest/doctest.h>
 
-#include <random>
+#include "tests/hopper/check.hpp"
 
-#include "kernels/case.hpp"
-#include "kernels/data.hpp"
-#include "kernels/device.hpp"
-
+using namespace kvroof;
 using namespace kvroof::kernels;
 
 namespace {
 
 constexpr double kTolerance = 5e-3;
 
-void check(const char* kernel, const Args& args) {
-  const Case c = find_entry(kernel)->make(args);
-  const Verdict v = c.verify();
-  CAPTURE(c.name);
-  CAPTURE(v.detail);
-  CHECK(v.relative_error < kTolerance);
-  CHECK(v.ok);
-}
-
-struct Random {
-  std::mt19937_64 engine{fresh_seed()};
-  double from(int low, int high) {  // [low, high)
-    return static_cast<double>(low +
-                               static_cast<int>(engine() % static_cast<unsigned>(high - low)));
-  }
-};
+void check(const char* kernel, const Args& args) { kernels::check(kernel, args, kTolerance); }
 
 void check_random_mla(double fp8) {
   Random random;

@@ -2,11 +2,8 @@
 // double-precision oracle on codes times scales, and the published errors.
 #include <doctest/doctest.h>
 
-#include <random>
-
-#include "kernels/case.hpp"
-#include "kernels/data.hpp"
 #include "kernels/device.hpp"
+#include "tests/hopper/check.hpp"
 #include "tests/hopper/fp8_error.hpp"
 
 using namespace kvroof;
@@ -16,23 +13,6 @@ namespace {
 
 // P in E4M3 has 3 mantissa bits: up to 1/16, 3.6 % rms, as without block scales.
 constexpr double kTolerance = 4e-2;
-
-void check(const char* kernel, const Args& args, double tolerance) {
-  const Case c = find_entry(kernel)->make(args);
-  const Verdict v = c.verify();
-  CAPTURE(c.name);
-  CAPTURE(v.detail);
-  CHECK(v.relative_error < tolerance);
-  CHECK(v.ok);
-}
-
-struct Random {
-  std::mt19937_64 engine{fresh_seed()};
-  double from(int low, int high) {  // [low, high)
-    return static_cast<double>(low +
-                               static_cast<int>(engine() % static_cast<unsigned>(high - low)));
-  }
-};
 
 }  // namespace
 

@@ -2,23 +2,15 @@
 // and P rounded to 8 or 11 bits leave about 2e-3 or 3e-4 of Frobenius error on normal inputs.
 #include <doctest/doctest.h>
 
-#include <random>
+#include "tests/hopper/check.hpp"
 
-#include "kernels/case.hpp"
-#include "kernels/data.hpp"
-#include "kernels/device.hpp"
-
+using namespace kvroof;
 using namespace kvroof::kernels;
 
 namespace {
 
 void check(const Args& args, double tolerance, const char* kernel = "flash_v3") {
-  const Case c = find_entry(kernel)->make(args);
-  const Verdict v = c.verify();
-  CAPTURE(c.name);
-  CAPTURE(v.detail);
-  CHECK(v.relative_error < tolerance);
-  CHECK(v.ok);
+  kernels::check(kernel, args, tolerance);
 }
 
 }  // namespace
@@ -48,11 +40,8 @@ TEST_CASE("flash_v3: edges of the tiles, one query, ragged tails, rows that see 
 }
 
 TEST_CASE("flash_v3: random shapes") {
-  std::mt19937_64 random(fresh_seed());
-  const auto from = [&](int low, int high) {
-    return static_cast<double>(low +
-                               static_cast<int>(random() % static_cast<unsigned>(high - low)));
-  };
+  Random random;
+  const auto from = [&](int low, int high) { return random.from(low, high); };
   for (int i = 0; i < 24; ++i) {
     const double d = i % 3 == 0 ? 64 : i % 3 == 1 ? 128 : 256, h_kv = from(1, 4);
     check({{"b", from(1, 4)},
