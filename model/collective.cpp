@@ -41,6 +41,8 @@ Seconds link_time(const Collective& c, const Link& link) {
   if (trivial(c)) return {};
   const Bandwidth bw = link.efficiency * link.bandwidth;
   const double n = c.ranks;
+  if (c.kind == CollectiveKind::send && link.copied > Bandwidth{})
+    return link.base + link.latency + c.payload / link.copied;
   if (c.kind != CollectiveKind::all_reduce)
     return link.base + link.latency + sent_per_gpu(c, false) / bw;
   const Seconds one_shot = link.latency + (n - 1) * c.payload / bw;

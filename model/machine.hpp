@@ -56,7 +56,8 @@ struct FormatFit {
 /// efficiency).
 struct Link {
   Bandwidth bandwidth;
-  double efficiency = 1;
+  double efficiency = 1;   // of collectives
+  Bandwidth copied;        // from one GPU to another, as measured; 0: efficiency · bandwidth
   Seconds latency;         // one hop: write to a peer and its flag seen
   Seconds base;            // kernel and synchronisation of one collective
   bool in_switch = false;  // the switch reduces (NVLS): (1 + 1/n) * payload instead of 2 (n-1)/n

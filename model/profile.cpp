@@ -237,6 +237,7 @@ Machine to_machine(const HardwareProfile& p, RoofKind kind) {
                        a.launch_graph_node),
                 launch("host.launch_graph", m.launch_graph, h.launch_graph, a.launch_graph)};
   out.nvlink = link(d.nvlink, a.nvlink, h.nvlink, a, d.nvlink_domain.value.value_or(1));
+  out.nvlink.copied = or_zero(m.nvlink);
   out.pcie = link(d.pcie, a.pcie, h.pcie, a, 8);
   out.nic = link(d.nic, a.nic, h.nic, a, std::numeric_limits<int>::max());
   // Without NVLink the GPUs of a host talk over PCIe; `nvlink` is the link inside a node.

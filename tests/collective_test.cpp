@@ -81,3 +81,14 @@ TEST_CASE("a sigmoid is an exponential and a reciprocal on the XU pipe") {
   const ElementSize bf16{2};
   CHECK(elementwise::activation(3, 100, bf16, true, true).exps == 2 * 300);
 }
+
+TEST_CASE("a send runs at the rate of copies where it was measured") {
+  Link link = kNvlink;
+  const Collective send{.kind = CollectiveKind::send, .ranks = 2, .payload = Bytes{256e6}};
+  const double fixed = (link.base + link.latency).value;
+  CHECK(link_time(send, link).value ==
+        doctest::Approx(fixed + 256e6 / (link.efficiency * link.bandwidth.value)));
+  link.copied = Bandwidth{394.3e9};  // two H200s: reports/h200-sxm-141gb/link.csv
+  CHECK(link_time(send, link).value == doctest::Approx(fixed + 649.25e-6).epsilon(1e-4));
+  CHECK(link_time(all_reduce(256e6, 2), link) == link_time(all_reduce(256e6, 2), kNvlink));
+}
