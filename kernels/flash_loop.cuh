@@ -141,9 +141,8 @@ __device__ __forceinline__ void add_values(
 
 /// Runs the loop for query rows [first_row, first_row + kM) of one head.
 ///   q_row(r)      pointer to the block's row r, for r < q_rows
-///   tiles         count(), tile(i): the key tiles to visit, i from count() - 1 to 0; plain(tile):
-///   no
-///                 score of it is hidden;
+///   tiles         count(), tile(i): the key tiles to visit, i from count() - 1 to 0;
+///                 plain(tile): no score of it is hidden;
 ///                 mask(s, tile, row, key): hides the others
 template <class T, class QRow, class Rows, class Tiles>
 __device__ __forceinline__ void flash_loop(FlashWarp<T>& w, FlashSmem<T>& smem, int first_row,

@@ -75,8 +75,8 @@ __device__ __forceinline__ uint2 widen_bytes(std::uint32_t x) {
 /// Eight 4-bit codes n0 .. n7 of a word as four pairs of fp16, exact and without a subtraction:
 ///   int4   n moved to the foot of an fp16 is the subnormal n·2^-24, 16·n one nibble higher:
 ///          (n0, n4), 16·(n1, n5), (n2, n6), 16·(n3, n7)
-///   fp4    E2M1 moved to the top of E4M3's fields is 2^-6 of its value: (n0, n2), (n1, n3), (n4,
-///          n6), (n5, n7), then times `scale`
+///   fp4    E2M1 moved to the top of E4M3's fields is 2^-6 of its value:
+///          (n0, n2), (n1, n3), (n4, n6), (n5, n7), then times `scale`
 template <Code kCode>
 __device__ __forceinline__ void widen_nibbles(std::uint32_t (&x)[4], std::uint32_t word,
                                               std::uint32_t scale) {

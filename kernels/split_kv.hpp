@@ -12,8 +12,8 @@ namespace kvroof::kernels {
 
 /// What every split-KV kernel is given, whatever its cache.
 ///   q, o [b, s_q, h_q, d] bf16   lse [b, s_q, h_q] fp32 (natural logarithm) or null
-///   part_o [b, s_q, h_q, splits, d] fp32   part_lse2 [b, s_q, h_q, splits] fp32: used if splits >
-///   1
+///   part_o [b, s_q, h_q, splits, d] fp32   part_lse2 [b, s_q, h_q, splits] fp32:
+///     used if splits > 1
 struct SplitParams {
   const __nv_bfloat16* q;
   __nv_bfloat16* o;

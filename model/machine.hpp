@@ -52,8 +52,8 @@ struct FormatFit {
   bool operator==(const FormatFit&) const = default;
 };
 
-/// Per direction and GPU. Times of a collective: latency by algorithm + bytes / (bandwidth *
-/// efficiency).
+/// Per direction and GPU. Times of a collective:
+/// latency by algorithm + bytes / (bandwidth * efficiency).
 struct Link {
   Bandwidth bandwidth;
   double efficiency = 1;

@@ -1,5 +1,4 @@
-// Standalone softmax over rows of scores, safe and online.        model:
-// model/attention/softmax.cpp
+// Standalone softmax over rows of scores, safe and online.     model: model/attention/softmax.cpp
 //   y[r, c] = exp(x[r, c] - max_r) / sum_c exp(x[r, c] - max_r)     x, y [rows, columns]  bf16
 // One block per row; a row is walked from memory again for every pass, as rows too long for
 // registers must be. A row without a finite score yields zeros: an attention row that sees no key.

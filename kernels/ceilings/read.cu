@@ -1,5 +1,4 @@
-// Read bandwidth: data -> registers or shared memory, nothing written.        entries: hbm_read,
-// l2_read
+// Read bandwidth: data -> registers or shared memory, nothing written.  entries: hbm_read, l2_read
 //
 //   ldg    every thread keeps kUnroll 16-byte loads in flight
 //   bulk   one thread per block keeps a ring of `stages` copies of `tile` bytes in flight (sm_90)

@@ -6,8 +6,7 @@
 // different data.
 //   args  type  0 bf16, 1 fp16, 2 tf32, 3 fp8 (E4M3), 4 int8
 //         n     256: tensor bound (80 of 128 cycles of shared memory); bf16 also 64 (32 of 32) and
-//         32
-//               (24 of 16), which makes it the probe of shared memory as operand feed
+//               32 (24 of 16), which makes it the probe of shared memory as operand feed
 //         zeros 1: operands of zeros, which cost the least power
 // With N = 256 an instruction of 64·256·32 bytes of k takes 128 cycles for every type.
 // PTX ISA, "Asynchronous warpgroup level matrix instructions".

@@ -2,8 +2,8 @@
 // done with it.
 //
 //   warp w, lane l holds rows r = 16w + l/4 and r + 8; for the column group g of 8:
-//   d[4g], d[4g+1] = (r, 8g + 2(l%4)), (r, +1)      d[4g+2], d[4g+3] = the same columns of row r +
-//   8
+//   d[4g], d[4g+1] = (r, 8g + 2(l%4)), (r, +1)
+//   d[4g+2], d[4g+3] = the same columns of row r + 8
 // Four neighbouring lanes share a row. PTX ISA, "Register fragments for wgmma.mma_async.m64nNk16".
 #pragma once
 #include <cuda_bf16.h>
