@@ -26,7 +26,7 @@ struct FlashShape {
                     // the others are read again from shared memory for every key tile
   int stages = 2;  // 2: the next K and V are copied during a tile. 1: V during Q·K^T and the next K
                    // during P·V, in half of the shared memory
-  int ahead = 0;  // fragments of K and V that the source loads before their use; 0: ptxas decides
+  int ahead = 0;   // fragments of K and V that the source loads before their use; 0: ptxas decides
 };
 
 template <FlashShape kShape, class Number_ = Bf16>
