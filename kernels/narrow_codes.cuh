@@ -20,8 +20,8 @@ template <Code kCode>
 constexpr int kCodeBits = kCode == Code::fp8 || kCode == Code::int8 ? 8 : 4;
 
 /// [32 keys, kBytes] of codes. The place of a 16-byte chunk is permuted so that neither the eight
-/// lanes that read two keys for K, nor the lanes that read four keys apart by two for V, share a
-/// bank.
+/// lanes that read two keys for K, nor the lanes that read four keys apart by two for V,
+/// share a bank.
 template <int kBytes>
 struct CodeRows {
   static_assert(kBytes == 128 || kBytes == 64);
@@ -112,8 +112,8 @@ constexpr int kPairDistance = kCodeBits<kCode> == 8 ? 1
                               : kCode == Code::int4 ? 4
                                                     : 2;
 
-/// K's pieces of 16 bytes a key and lane, and the steps of the contraction that a word of one
-/// feeds.
+/// K's pieces of 16 bytes a key and lane, and the steps of the contraction
+/// that a word of one feeds.
 template <Code kCode>
 constexpr int kPieces = kCodeBits<kCode> / 4;
 template <Code kCode>

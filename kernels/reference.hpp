@@ -13,8 +13,8 @@ namespace kvroof::reference {
 /// f(0) … f(n-1) on all cores.
 void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& f);
 
-/// Where the rows of q, k or v lie: `row(request, token, head)` is the index of a row's first
-/// element.
+/// Where the rows of q, k or v lie: `row(request, token, head)` is the index
+/// of a row's first element.
 ///   dense    request·request_stride + token·token_stride + head·head_stride
 ///   ragged   first_token[request] takes the place of request·request_stride (tokens packed end to
 ///            end)

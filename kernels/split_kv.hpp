@@ -53,8 +53,8 @@ struct PageTable {
 
 /// K and V in pages [num_pages, h_kv, 2^page_shift, d]; token j of a request is token j % page of
 /// the page table[request, j / page]. No request is longer than `max_length`, which engines know on
-/// the host; it is a guess of where splits begin, wrong for shorter requests at the cost of a
-/// look-up.
+/// the host; it is a guess of where splits begin,
+/// wrong for shorter requests at the cost of a look-up.
 struct PagedCache {
   const __nv_bfloat16 *k, *v;
   const int *table, *lengths;  // table [b, max_pages], lengths [b]

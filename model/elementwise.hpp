@@ -46,8 +46,8 @@ Work gate(double tokens, double d, ElementSize a);
 /// tokens·channels, and of each request the conv − 1 tokens before, replaced by its newest.
 Work causal_conv(double tokens, double requests, double channels, double conv, ElementSize a);
 
-/// Gathers `tokens` rows of the table; the table itself is not read. `learned`: a position row is
-/// added.
+/// Gathers `tokens` rows of the table; the table itself is not read.
+/// `learned`: a position row is added.
 Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool learned);
 
 /// Converts activations to a narrow format before a quantised product.

@@ -8,8 +8,8 @@
 
 namespace kvroof {
 
-/// Parameters of one attention block, by matrix. Biases and norms of the projections are in
-/// `small`.
+/// Parameters of one attention block, by matrix.
+/// Biases and norms of the projections are in `small`.
 ///   GQA     qkv = d_model·(h_q·d_qk + h_kv·(d_qk + d_v))               o = h_q·d_v·d_model
 ///   MLA     qkv = d_model·q_rank + q_rank·h_q·(d_nope + d_rope)
 ///                 (or d_model·h_q·(…) without q_rank)

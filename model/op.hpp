@@ -65,8 +65,8 @@ struct Op {
   /// Activations handed from one op of the step to the next: they may stay on chip, so the floor
   /// does not charge them and the expectation charges them only when L2 cannot hold them.
   Bytes handed_over;
-  /// The part of handed_over that comes back within one kernel: rows it rewrites while L2 holds
-  /// them.
+  /// The part of handed_over that comes back within one kernel:
+  /// rows it rewrites while L2 holds them.
   Kept kept;
 };
 

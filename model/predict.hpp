@@ -1,5 +1,5 @@
-// From an LLM on GPUs under a load to times: one prefill, one decode step, TTFT, TPOT, tokens per
-// second.
+// From an LLM on GPUs under a load to times:
+// one prefill, one decode step, TTFT, TPOT, tokens per second.
 #pragma once
 #include <vector>
 

@@ -173,8 +173,8 @@ struct Lengths {
 };
 
 /// The first `decodes` requests bring one token each. ragged: 1 .. s_q new tokens over
-/// 0 .. s_kv - s_q cached ones, spread by a fixed sequence, so that a shape is the same in every
-/// run.
+/// 0 .. s_kv - s_q cached ones, spread by a fixed sequence,
+/// so that a shape is the same in every run.
 Lengths lengths_of(const AttentionShape& x, const Args& args) {
   Lengths l;
   std::mt19937_64 random(17);

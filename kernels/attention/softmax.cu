@@ -67,8 +67,8 @@ __device__ __forceinline__ float block_reduce(float x, float (&shared)[kThreads 
   return x;
 }
 
-/// The exponent's argument is taken from the difference, so that scores of any size cannot
-/// overflow.
+/// The exponent's argument is taken from the difference,
+/// so that scores of any size cannot overflow.
 __device__ __forceinline__ float exp_of(float difference) {
   return exp2_approx(difference * kLog2e);
 }
@@ -127,8 +127,8 @@ __global__ __launch_bounds__(kThreads,
 /// Elements per load: 16 bytes where rows start on 16-byte boundaries.
 int width_of(int columns) { return columns % 8 == 0 ? 8 : columns % 2 == 0 ? 2 : 1; }
 
-/// Threads of a row: more for long rows, so that fewer rows are at work and more of each is in
-/// flight.
+/// Threads of a row: more for long rows, so that fewer rows are at work and more
+/// of each is in flight.
 int threads_of(int columns) { return columns < 16384 ? 128 : 512; }
 
 void launch_softmax(const SoftmaxParams& p, int rows, bool online, cudaStream_t stream) {

@@ -1,5 +1,5 @@
-// Which tile of the data a block touches at each of its steps, shared by the loads that read and
-// write.
+// Which tile of the data a block touches at each of its steps,
+// shared by the loads that read and write.
 #pragma once
 #include "kernels/case.hpp"
 

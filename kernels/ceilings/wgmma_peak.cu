@@ -93,8 +93,8 @@ Kernel kernel(int type, int n) {
 }
 
 /// Rows of one operand as a [rows, k] matrix of floats: undoes blocks of 128 bytes and the swizzle
-/// (16-byte chunk c of row r lies at chunk c ^ (r mod 8)). tf32 drops the low 13 bits of the
-/// mantissa.
+/// (16-byte chunk c of row r lies at chunk c ^ (r mod 8)).
+/// tf32 drops the low 13 bits of the mantissa.
 std::vector<float> matrix(const std::vector<float>& stored, int rows, int bytes, bool tf32) {
   const int columns = kRowBytes / bytes, per_block = kBlockBytes / bytes, per_chunk = 16 / bytes;
   std::vector<float> out(stored.size());

@@ -1,5 +1,5 @@
-// FlashAttention-1: keys in the outer loop, O and the softmax statistics rewritten once per key
-// block.
+// FlashAttention-1: keys in the outer loop,
+// O and the softmax statistics rewritten once per key block.
 #pragma once
 #include "model/attention/tiling.hpp"
 

@@ -76,8 +76,8 @@ Flops dequant_work(Elements elements, Dtype kv, MathType math);
 Bytes kv_reread(Bytes stream, double ctas, double share, const Tile& t, const OnChip& chip);
 
 /// What a written byte of O takes of L2 until the next wave reads: less than in products, whose
-/// waves end with a burst of writes. Fitted on the DRAM reads of flash_v2 and flash_v3 without a
-/// mask.
+/// waves end with a burst of writes. Fitted on the DRAM reads of flash_v2
+/// and flash_v3 without a mask.
 inline constexpr double kOutputCopies = 1.25;
 
 /// Streams fetched again where blocks are about equally long, so that waves of them start together:

@@ -1,5 +1,5 @@
-// The steps of an engine that serves a closed loop: `requests` in flight, each replaced when it
-// ends.
+// The steps of an engine that serves a closed loop:
+// `requests` in flight, each replaced when it ends.
 #pragma once
 #include <vector>
 

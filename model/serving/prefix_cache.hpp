@@ -32,8 +32,8 @@ bool worth_storing(double queries, Seconds prefill, Seconds load, double gpu_usd
                    double storage_usd_per_second, Seconds lifetime);
 
 /// Least recently used cache of block hashes. A hash stands for a block and everything before it,
-/// so a prefix is never kept without its start: of blocks used together the later are evicted
-/// first.
+/// so a prefix is never kept without its start:
+/// of blocks used together the later are evicted first.
 class LruBlocks {
  public:
   explicit LruBlocks(std::size_t capacity) : capacity_(capacity) {}

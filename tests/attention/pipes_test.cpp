@@ -12,8 +12,8 @@ TEST_CASE("Hopper pipe cycles of the shipped FlashAttention-3 tiles") {
     int m, n;
     double mma, exp, p_in_registers, p_in_smem;
   };
-  // By hand: 4·m·n·d/4096, m·n/16, m·d·(64 + 2n)/4096, and m·n/64 twice for P through shared
-  // memory.
+  // By hand: 4·m·n·d/4096, m·n/16, m·d·(64 + 2n)/4096,
+  // and m·n/64 twice for P through shared memory.
   constexpr Row rows[] = {
       {64, 192, 128, 1536, 1536, 960, 1728},   {64, 192, 192, 2304, 2304, 1344, 2496},
       {96, 192, 144, 2592, 1728, 1584, 2448},  {128, 128, 128, 2048, 1024, 1280, 1792},
