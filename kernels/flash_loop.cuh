@@ -3,9 +3,9 @@
 // it masks, and where a key's row lies.
 //
 //   Q tile [kM, d] stays on chip            for each key tile, in the order of `tiles`:
-//                                             S = Q·K^T        [kM, kN]   tensor cores
-//                                             P, m, l <- online softmax   registers
-//                                             O = O·2^(m-m') + P·V [kM, d_v] tensor cores
+//                                             S = Q·K^T   [kM, kN]              tensor cores
+//                                             P, m, l <- online softmax         registers
+//                                             O = O·2^(m-m') + P·V   [kM, d_v]  tensor cores
 //   Each warp owns kM / kWarps query rows of S and O ("split Q"): no exchange between warps.
 //   K and V tiles are shared by the block's warps; the next ones are copied while these are used.
 //

@@ -10,8 +10,8 @@ namespace kvroof::attention {
 /// bf16 1152, fp8 576.
 Bytes mla_token_bytes(double d_c, double d_rope, Dtype kv);
 
-/// Queries are already multiplied by W_uk (d_qk = d_c + d_rope), outputs not yet by W_uv (d_v =
-/// d_c); the shape has h_kv = 1.
+/// Queries are already multiplied by W_uk (d_qk = d_c + d_rope), outputs not yet by W_uv
+/// (d_v = d_c); the shape has h_kv = 1.
 ///   q [b, h_q, s_q, d_c + d_rope]   cache [b, s_kv, d_c + d_rope]   o [b, h_q, s_q, d_c]
 ///   flops   = 2·b·h_q·s_q·s_kv·(d_qk + d_v)
 ///   read    = b·s_kv·mla_token_bytes + b·h_q·s_q·d_qk·act
