@@ -38,8 +38,8 @@ bool more_is_better(const kernels::Ceiling& c);
 /// The best of the named ceilings; nullptr where none was measured.
 const kernels::Ceiling* best(std::string_view names, std::span<const kernels::Ceiling> all);
 
-/// A figure in the base unit of the profile, with half the width of the 95 % interval of its
-/// median.
+/// A figure in the base unit of the profile,
+/// with half the width of the 95 % interval of its median.
 ///   low, high   fastest and 95th percentile of the repeats
 struct MeasuredFigure {
   double value = 0, ci95 = 0, low = 0, high = 0;

@@ -1,5 +1,5 @@
-// A hardware profile against this GPU, figure by figure, and what each difference does to
-// predictions.
+// A hardware profile against this GPU, figure by figure,
+// and what each difference does to predictions.
 #pragma once
 #include <optional>
 #include <span>

@@ -29,11 +29,10 @@ struct FigureStats {
 };
 
 /// What one launch of a case did.
-///   figures   [group.figures.size()], all kernels of the launch together
-///   kernels   the same, kernel by kernel, of the last launch; empty for Scope::whole
-///   written_back   HBM bytes written from the start of a launch to the end of a flush behind it:
-///   what
-///             the kernel wrote in the end, dirty lines it left in L2 included
+///   figures       [group.figures.size()], all kernels of the launch together
+///   kernels       the same, kernel by kernel, of the last launch; empty for Scope::whole
+///   written_back  HBM bytes written from the start of a launch to the end of a flush behind it:
+///                 what the kernel wrote in the end, dirty lines it left in L2 included
 struct Counts {
   ChipGroup group;
   std::size_t passes = 0;

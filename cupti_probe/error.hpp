@@ -1,5 +1,5 @@
-// What the probe cannot do, and what would help. What a user can mend is a UserError, as
-// everywhere.
+// What the probe cannot do, and what would help.
+// What a user can mend is a UserError, as everywhere.
 #pragma once
 #include <stdexcept>
 #include <string>

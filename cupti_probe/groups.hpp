@@ -24,8 +24,8 @@ struct Step {
 };
 
 /// One figure: name, unit, and how it follows from the metrics of its group.
-///   needs_time   divides by or is elapsed time, which a whole-range collection inflates by 50-70
-///   us
+///   needs_time   divides by or is elapsed time, which a whole-range collection inflates by
+///                50-70 us
 struct FigureDef {
   std::string name, unit;
   std::vector<Step> steps;

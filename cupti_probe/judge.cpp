@@ -5,8 +5,8 @@
 namespace kvroof::probe {
 namespace {
 
-// An idle range moves a few KiB (page tables, the profiler's own records), and so does every
-// kernel.
+// An idle range moves a few KiB (page tables, the profiler's own records),
+// and so does every kernel.
 constexpr double kHbmNoise = 32 * 1024;
 // What a whole range writes for the profiler varies by this much.
 constexpr double kRangeNoise = 512 * 1024;

@@ -34,13 +34,11 @@ Check judged(Check check);
 
 /// Counts of one cold launch against the op's Work.
 ///   executed FLOP   tensor counters; exact. fp16, tf32 and int8 through mma.sync are in group
-///   tensor
-///                   only: pass its counts as `tensor`
+///                   tensor only: pass its counts as `tensor`
 ///   HBM read        2 %; compulsory plus re-reads
 ///   HBM written     5 %; until a flush behind the kernel has drained L2, if the counts know it
 ///   L2 to SM        5 %; what SMs received, if `l2` has it. The sectors that L2 served are shown,
-///   not
-///                   judged: equal reads of neighbouring SMs merge before they reach it
+///                   not judged: equal reads of neighbouring SMs merge before they reach it
 ///   exponentials    1 %; the XU pipe also runs conversions, so a kernel without any stays open
 ///   shared memory   shown, not judged: bank conflicts and staging are the kernel's own affair
 ///   time            15 %; `predicted_time` of the kernels alone, launch gaps left out

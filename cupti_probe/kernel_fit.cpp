@@ -17,8 +17,8 @@ namespace {
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-// Scatter of repeated cold launches, and how far a constant may stray from what is usual for
-// nothing.
+// Scatter of repeated cold launches, and how far a constant may stray from what
+// is usual for nothing.
 constexpr double kRowSigma = 0.05, kShareSigma = 0.4, kMemorySigma = 0.1, kRampSigma = 0.7;
 constexpr double kBlockSigma = 1.4, kOverlapSigma = 2;
 constexpr KernelConstants kUsual{.compute = 0.8,

@@ -1,6 +1,6 @@
 // kvroof-probe ladder: from naive attention to FlashAttention-3 and beyond, one idea a rung. Each
-// rung is predicted first, then timed and counted: what the idea gained, and which pipe is busy
-// now.
+// rung is predicted first, then timed and counted:
+// what the idea gained, and which pipe is busy now.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -60,8 +60,8 @@ struct Cupti {
 /// $CUDA_HOME and $CUDA_PATH, the toolkit of the build, /usr/local/cuda*, $LD_LIBRARY_PATH, pip.
 std::vector<std::filesystem::path> cupti_folders();
 
-/// The library, opened once a process. Throws Unavailable naming what is missing and where it
-/// looked.
+/// The library, opened once a process. Throws Unavailable naming what is missing and
+/// where it looked.
 const Cupti& cupti();
 
 /// Throws Unavailable (with the remedy) for any answer but CUPTI_SUCCESS. An answer that a process

@@ -90,8 +90,8 @@ class UserRange {
   CUpti_RangeProfiler_Object* profiler_;
 };
 
-/// Starts a pass; stop() says whether all passes are in. Stop precedes Disable even when work
-/// throws.
+/// Starts a pass; stop() says whether all passes are in.
+/// Stop precedes Disable even when work throws.
 class Pass {
  public:
   explicit Pass(CUpti_RangeProfiler_Object* profiler) : profiler_(profiler) {

@@ -36,8 +36,8 @@ struct Reading {
   std::vector<double> metrics;
 };
 
-/// Collects one plan; one at a time in a process. The profiler is enabled from open() to
-/// destruction.
+/// Collects one plan; one at a time in a process.
+/// The profiler is enabled from open() to destruction.
 class Collector {
  public:
   explicit Collector(Plan plan, Scope scope, std::size_t max_ranges);

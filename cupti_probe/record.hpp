@@ -22,8 +22,8 @@ class Record {
   Record(std::string path, const std::vector<std::string>& columns,
          const std::vector<std::string>& head = {});
   void row(const std::vector<std::string>& fields);
-  /// Puts the head above the rows (sensors are known only at the end), renames, and removes the
-  /// part.
+  /// Puts the head above the rows (sensors are known only at the end), renames,
+  /// and removes the part.
   void close(const std::vector<std::string>& head);
 
  private:

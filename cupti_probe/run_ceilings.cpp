@@ -100,8 +100,8 @@ CeilingRun run_ceilings(const std::vector<std::string>& only, bool counters,
   CeilingRun run;
   bool opened = !counters;
   for (const kernels::CeilingGroup& group : kernels::ceiling_groups()) {
-    // No permission is better learnt now than after a minute; but launch latency comes before
-    // CUPTI.
+    // No permission is better learnt now than after a minute;
+    // but launch latency comes before CUPTI.
     if (!opened && group.name != "launch") {
       target();
       opened = true;

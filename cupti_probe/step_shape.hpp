@@ -20,8 +20,8 @@ struct StepShape {
   double bytes() const { return layers * layer_bytes + other_bytes; }
 };
 
-/// Throws UserError for what the step cannot run: latent or linear
-/// attention, experts, windows shorter than the context, head sizes but 64, 128 and 256.
+/// Throws UserError for what the step cannot run: latent or linear attention, experts, windows
+/// shorter than the context, head sizes but 64, 128 and 256.
 StepShape step_shape(const LlmShape& llm, const StepOptions& options);
 
 }  // namespace kvroof::probe

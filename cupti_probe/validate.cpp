@@ -1,5 +1,5 @@
-// kvroof-probe validate: a hardware profile against this GPU, and every kernel's cost against its
-// counters.
+// kvroof-probe validate: a hardware profile against this GPU,
+// and every kernel's cost against its counters.
 #include <fmt/core.h>
 
 #include <memory>

@@ -1,5 +1,5 @@
-// The verbs of kvroof-probe, one file each. A verb returns its exit code: 0 fine, 1 the answer is
-// no.
+// The verbs of kvroof-probe, one file each. A verb returns its exit code:
+// 0 fine, 1 the answer is no.
 #pragma once
 #include <optional>
 #include <string>

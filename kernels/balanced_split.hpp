@@ -33,8 +33,8 @@ struct PlannedSplit {
 PlannedSplit plan_split(std::span<const int> keys, int tile, int workers, int cut_cost);
 
 /// part_o [2·workers, rows, d] fp32, part_lse2 [2·workers, rows] -> o [streams·rows, d] bf16 and
-/// lse (natural logarithm, may be null), for the streams that were cut. Stream s = request·groups +
-/// group holds rows [group·rows, ...) of the request's `request_rows`.
+/// lse (natural logarithm, may be null), for the streams that were cut.
+/// Stream s = request·groups + group holds rows [group·rows, ...) of the request's `request_rows`.
 struct MergeParams {
   BalancedPlan plan;
   const float *part_o, *part_lse2;

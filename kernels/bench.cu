@@ -110,8 +110,8 @@ std::vector<double> sample(int repeats, cudaStream_t stream, const Launch& befor
   return seconds;
 }
 
-/// What a pair of events reads around an empty kernel behind a flush, less that kernel's own
-/// period.
+/// What a pair of events reads around an empty kernel behind a flush,
+/// less that kernel's own period.
 double event_overhead(cudaStream_t stream) {
   static const double overhead = [stream] {
     const Launch empty = [](cudaStream_t s) {

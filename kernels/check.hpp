@@ -1,5 +1,5 @@
-// CUDA errors: every runtime call goes through CUDA_CHECK and fails with the call, the file and the
-// line.
+// CUDA errors: every runtime call goes through CUDA_CHECK and fails with the call,
+// the file and the line.
 #pragma once
 #include <cuda_runtime.h>
 

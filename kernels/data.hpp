@@ -1,5 +1,5 @@
-// Test data on the device: fresh random inputs, poisoned outputs, and the comparison with an
-// oracle.
+// Test data on the device: fresh random inputs, poisoned outputs,
+// and the comparison with an oracle.
 #pragma once
 #include <cstddef>
 #include <cstdint>

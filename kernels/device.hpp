@@ -35,8 +35,8 @@ const Gpu& gpu();
 struct NotOnThisGpu : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-/// Throws NotOnThisGpu unless wgmma, TMA and setmaxnreg code (sm_90a) is in this build and runs
-/// here.
+/// Throws NotOnThisGpu unless wgmma, TMA and setmaxnreg code (sm_90a)
+/// is in this build and runs here.
 void require_sm90a(const char* kernel);
 
 /// Device memory. Copies share it, so that closures of a Case can hold it; the last one frees it.

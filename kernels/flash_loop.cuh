@@ -3,9 +3,9 @@
 // it masks, and where a key's row lies.
 //
 //   Q tile [kM, d] stays on chip            for each key tile, in the order of `tiles`:
-//                                             S = Q·K^T        [kM, kN]   tensor cores
-//                                             P, m, l <- online softmax   registers
-//                                             O = O·2^(m-m') + P·V [kM, d_v] tensor cores
+//                                             S = Q·K^T   [kM, kN]              tensor cores
+//                                             P, m, l <- online softmax         registers
+//                                             O = O·2^(m-m') + P·V   [kM, d_v]  tensor cores
 //   Each warp owns kM / kWarps query rows of S and O ("split Q"): no exchange between warps.
 //   K and V tiles are shared by the block's warps; the next ones are copied while these are used.
 //
@@ -141,9 +141,8 @@ __device__ __forceinline__ void add_values(
 
 /// Runs the loop for query rows [first_row, first_row + kM) of one head.
 ///   q_row(r)      pointer to the block's row r, for r < q_rows
-///   tiles         count(), tile(i): the key tiles to visit, i from count() - 1 to 0; plain(tile):
-///   no
-///                 score of it is hidden;
+///   tiles         count(), tile(i): the key tiles to visit, i from count() - 1 to 0;
+///                 plain(tile): no score of it is hidden;
 ///                 mask(s, tile, row, key): hides the others
 template <class T, class QRow, class Rows, class Tiles>
 __device__ __forceinline__ void flash_loop(FlashWarp<T>& w, FlashSmem<T>& smem, int first_row,

@@ -16,7 +16,8 @@ struct Strides {
 };
 
 ///   q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16 or fp16, rows contiguous, any strides
-///   above them         lse [b, h_q, s_q] fp32, natural logarithm; may be null
+///                                                     above them
+///   lse [b, h_q, s_q] fp32, natural logarithm; may be null
 struct FlashParams {
   const void *q, *k, *v;
   void* o;

@@ -1,12 +1,14 @@
 // An absorbed MLA decode call as a Case: the latent cache in pages on the device, and the check
 // against the oracle. Every MLA decode kernel uses it.
 //
-//   q      [b, s_q, h_q, 576]   bf16    512 columns for the latent, 64 for the rotary part
-//   cache  [pages, page, 576]   bf16    one row a token: K is the whole row, V its first 512
-//   columns table  [b, max_pages]       int32   token j of request r: row j % page of page table[r,
-//   j / page] lengths [b]                 int32   tokens of each request, the s_q new ones included
-//   o      [b, s_q, h_q, 512]   bf16    lse [b, s_q, h_q] fp32, natural logarithm
-//   S = q·k_j / sqrt(192)       query t of a request sees the keys j <= length - s_q + t
+//   q        [b, s_q, h_q, 576]   bf16    512 columns for the latent, 64 for the rotary part
+//   cache    [pages, page, 576]   bf16    one row a token: K is the whole row, V its first
+//                                         512 columns
+//   table    [b, max_pages]       int32   token j of request r: row j % page of page
+//                                         table[r, j / page]
+//   lengths  [b]                  int32   tokens of each request, the s_q new ones included
+//   o        [b, s_q, h_q, 512]   bf16    lse [b, s_q, h_q] fp32, natural logarithm
+//   S = q·k_j / sqrt(192)         query t of a request sees the keys j <= length - s_q + t
 //
 // Arguments: b s_q s_kv h_q (128); block_size (64, a power of two); ragged (each request its own
 // length, up to s_kv); sigma (of q).

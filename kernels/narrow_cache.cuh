@@ -35,8 +35,8 @@ struct NarrowTile {
   static constexpr int kKeyTiles = kKeys / 16, kColTiles = kD / 16;  // of 16 rows of operand A
 };
 
-/// One of K and V: codes [b, h_kv, s_kv, kBytes], its scales, and its E4M3 scales [b, h_kv, s_kv,
-/// 8].
+/// One of K and V: codes [b, h_kv, s_kv, kBytes], its scales, and its E4M3 scales
+/// [b, h_kv, s_kv, 8].
 struct NarrowTensor {
   const std::uint8_t* codes;
   const void* scale;

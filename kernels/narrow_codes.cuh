@@ -20,8 +20,8 @@ template <Code kCode>
 constexpr int kCodeBits = kCode == Code::fp8 || kCode == Code::int8 ? 8 : 4;
 
 /// [32 keys, kBytes] of codes. The place of a 16-byte chunk is permuted so that neither the eight
-/// lanes that read two keys for K, nor the lanes that read four keys apart by two for V, share a
-/// bank.
+/// lanes that read two keys for K, nor the lanes that read four keys apart by two for V,
+/// share a bank.
 template <int kBytes>
 struct CodeRows {
   static_assert(kBytes == 128 || kBytes == 64);
@@ -75,8 +75,8 @@ __device__ __forceinline__ uint2 widen_bytes(std::uint32_t x) {
 /// Eight 4-bit codes n0 .. n7 of a word as four pairs of fp16, exact and without a subtraction:
 ///   int4   n moved to the foot of an fp16 is the subnormal n·2^-24, 16·n one nibble higher:
 ///          (n0, n4), 16·(n1, n5), (n2, n6), 16·(n3, n7)
-///   fp4    E2M1 moved to the top of E4M3's fields is 2^-6 of its value: (n0, n2), (n1, n3), (n4,
-///          n6), (n5, n7), then times `scale`
+///   fp4    E2M1 moved to the top of E4M3's fields is 2^-6 of its value:
+///          (n0, n2), (n1, n3), (n4, n6), (n5, n7), then times `scale`
 template <Code kCode>
 __device__ __forceinline__ void widen_nibbles(std::uint32_t (&x)[4], std::uint32_t word,
                                               std::uint32_t scale) {
@@ -112,8 +112,8 @@ constexpr int kPairDistance = kCodeBits<kCode> == 8 ? 1
                               : kCode == Code::int4 ? 4
                                                     : 2;
 
-/// K's pieces of 16 bytes a key and lane, and the steps of the contraction that a word of one
-/// feeds.
+/// K's pieces of 16 bytes a key and lane, and the steps of the contraction
+/// that a word of one feeds.
 template <Code kCode>
 constexpr int kPieces = kCodeBits<kCode> / 4;
 template <Code kCode>

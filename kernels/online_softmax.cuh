@@ -1,5 +1,5 @@
-// Softmax over a row that arrives in pieces (arXiv:1805.02867; as used in arXiv:2307.08691, Alg.
-// 1).
+// Softmax over a row that arrives in pieces (arXiv:1805.02867; as used in arXiv:2307.08691,
+// Alg. 1).
 //   m' = max(m, max_j s_j)   l' = 2^(m - m')·l + sum_j 2^(s_j - m')   O' = 2^(m - m')·O + P·V
 // Scores are kept unscaled; `scale` = log2(e) / sqrt(d) enters in the exponent's one FMA.
 #pragma once

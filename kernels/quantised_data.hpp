@@ -5,10 +5,10 @@
 namespace kvroof::kernels {
 
 /// `rows` rows of 128 codes, packed two a byte below 8 bits (even columns in the low half).
-///   fp8                        scale: one fp32
+///   fp8                             scale: one fp32
 ///   fp8_per_token, int8_per_token   scale [rows] fp32
-///   int4_g128                  scale [rows] fp16; the zero points lie apart
-///   nvfp4                      blocks [rows, 8] E4M3, scale: one fp32
+///   int4_g128                       scale [rows] fp16; the zero points lie apart
+///   nvfp4                           blocks [rows, 8] E4M3, scale: one fp32
 struct QuantisedData {
   Dtype format;
   std::size_t rows;

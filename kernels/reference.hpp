@@ -13,11 +13,12 @@ namespace kvroof::reference {
 /// f(0) … f(n-1) on all cores.
 void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& f);
 
-/// Where the rows of q, k or v lie: `row(request, token, head)` is the index of a row's first
-/// element.
+/// Where the rows of q, k or v lie: `row(request, token, head)` is the index
+/// of a row's first element.
 ///   dense    request·request_stride + token·token_stride + head·head_stride
 ///   ragged   first_token[request] takes the place of request·request_stride (tokens packed end to
-///   end) paged    token t lies in page table[request·max_pages + t / page_size]
+///            end)
+///   paged    token t lies in page table[request·max_pages + t / page_size]
 struct Rows {
   std::int64_t request_stride = 0, token_stride = 0, head_stride = 0;
   std::vector<std::int64_t> first_token;  // ragged: cumulative lengths, b or b + 1 of them
@@ -35,15 +36,15 @@ Rows head_major(std::int64_t s, std::int64_t h, std::int64_t d);
 /// One attention call.
 ///   S[t, j] = scale · q_t · k_j, capped to softcap·tanh(S / softcap) if softcap > 0
 ///   P = softmax over the visible keys j (and the head's sink logit, which adds to the denominator
-///   only) out[t] = sum_j P[t, j] · v_j          lse[t] = ln of the denominator; -inf where nothing
-///   is visible
+///       only)
+///   out[t] = sum_j P[t, j] · v_j     lse[t] = ln of the denominator; -inf where nothing is visible
 /// Query t of a request with s_q new and s_kv keys stands at position t + s_kv - s_q. Key j is
 /// visible unless a rule hides it:
 ///   causal      j <= position
 ///   window w    position - j < w, or j < sinks (first tokens stay visible; StreamingLLM)
-///   tree        among the last s_q keys, tree[t·s_q + (j - (s_kv - s_q))] != 0 (speculative
-///   verify) blocks      block_mask[(t / block_q)·ceil(s_kv / block_k) + j / block_k] != 0
-///   (block-sparse)
+///   tree        among the last s_q keys, tree[t·s_q + (j - (s_kv - s_q))] != 0
+///               (speculative verify)
+///   blocks      block_mask[(t / block_q)·ceil(s_kv / block_k) + j / block_k] != 0 (block-sparse)
 struct Attention {
   std::int64_t b = 1, s_q = 1, s_kv = 1, h_q = 1, h_kv = 1, d_qk = 1, d_v = 1;
   double scale = 1;
@@ -82,8 +83,8 @@ struct AttentionResult {
 AttentionResult attention(const Attention&, const Rows& out_rows, std::size_t out_elements);
 
 /// Gradients for d_out in the layout of q (d_v columns: `do_rows`), by the textbook route:
-///   dV = P^T dO    dP = dO V^T    dS = P ∘ (dP - rowsum(P ∘ dP))    dQ = scale dS K    dK = scale
-///   dS^T Q
+///   dV = P^T dO    dP = dO V^T    dS = P ∘ (dP - rowsum(P ∘ dP))
+///   dQ = scale dS K    dK = scale dS^T Q
 /// Results lie in the layouts of q, k and v. softcap and sinks are not differentiated.
 struct AttentionGradient {
   std::vector<double> dq, dk, dv;

@@ -2,8 +2,9 @@
 // them is where a key's row lies and which keys count.
 //
 //   q [rows <= 16, d]: the h_q / h_kv heads of one K/V head (times s_q tokens), padded to one mma
-//   tile for each 32-key tile of this warp:   S = q·K^T   P, m, l <- online softmax   O =
-//   O·2^(m-m') + P·V
+//     tile
+//   for each 32-key tile of this warp:
+//     S = q·K^T   P, m, l <- online softmax   O = O·2^(m-m') + P·V
 //
 // The cost is reading K and V once, so everything serves bytes in flight: each warp owns a ring of
 // kStages tiles in shared memory and runs through its own tiles (warp w takes w, w + kWarps, ...)
@@ -232,8 +233,8 @@ struct PackedRows {
   }
 };
 
-/// Split `split` of `tiles` tiles: floor(tiles·split / splits) up to the next one's; tiles·splits <
-/// 2^31.
+/// Split `split` of `tiles` tiles: floor(tiles·split / splits) up to the next one's;
+/// tiles·splits < 2^31.
 __device__ __forceinline__ int2 share_of(int tiles, int split, const Divisor& splits) {
   return make_int2(splits.quotient(tiles * split), splits.quotient(tiles * (split + 1)));
 }

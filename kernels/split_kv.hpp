@@ -12,8 +12,8 @@ namespace kvroof::kernels {
 
 /// What every split-KV kernel is given, whatever its cache.
 ///   q, o [b, s_q, h_q, d] bf16   lse [b, s_q, h_q] fp32 (natural logarithm) or null
-///   part_o [b, s_q, h_q, splits, d] fp32   part_lse2 [b, s_q, h_q, splits] fp32: used if splits >
-///   1
+///   part_o [b, s_q, h_q, splits, d] fp32   part_lse2 [b, s_q, h_q, splits] fp32:
+///     used if splits > 1
 struct SplitParams {
   const __nv_bfloat16* q;
   __nv_bfloat16* o;
@@ -53,8 +53,8 @@ struct PageTable {
 
 /// K and V in pages [num_pages, h_kv, 2^page_shift, d]; token j of a request is token j % page of
 /// the page table[request, j / page]. No request is longer than `max_length`, which engines know on
-/// the host; it is a guess of where splits begin, wrong for shorter requests at the cost of a
-/// look-up.
+/// the host; it is a guess of where splits begin,
+/// wrong for shorter requests at the cost of a look-up.
 struct PagedCache {
   const __nv_bfloat16 *k, *v;
   const int *table, *lengths;  // table [b, max_pages], lengths [b]

@@ -1,6 +1,6 @@
 // A tile of bf16 rows in shared memory, swizzled so that eight neighbouring rows of one 16-byte
-// column lie in eight different bank groups: ldmatrix and 16-byte copies are then free of
-// conflicts.
+// column lie in eight different bank groups:
+// ldmatrix and 16-byte copies are then free of conflicts.
 #pragma once
 #include <cstdint>
 
@@ -29,8 +29,8 @@ struct alignas(1024) SharedTile {
 };
 
 /// Where this lane's ldmatrix row of a tile starts. Steps of 16 columns are an XOR, because the
-/// swizzle is one (in rows of other than 2^n bytes only within 128 bytes); steps of 16 rows are an
-/// addition.
+/// swizzle is one (in rows of other than 2^n bytes only within 128 bytes);
+/// steps of 16 rows are an addition.
 template <class Tile>
 struct FragmentCursor {
   std::uint32_t base;
@@ -53,8 +53,8 @@ __device__ FragmentCursor<Tile> b_cursor(const Tile& tile, int first_row, int la
 }
 
 /// Starts the copy of `kRows` rows; row_pointer(r) gives the r-th row in global memory, rows at or
-/// beyond `valid` become zeros. One 16-byte chunk a thread and step; threads of a row are
-/// neighbours.
+/// beyond `valid` become zeros. One 16-byte chunk a thread and step;
+/// threads of a row are neighbours.
 template <int kThreads, class Tile, class RowPointer>
 __device__ __forceinline__ void load_rows(Tile& tile, int valid, int thread,
                                           RowPointer row_pointer) {

@@ -29,8 +29,8 @@ enum class Kind {
   truth        // yes or no
 };
 
-/// A figure with its unit: "25 GB", "42 ms", "24 tok/s", "147 FLOP/B", "76 %", "4 x", "63
-/// prefills", "yes". `value` is in base units; `scale` is what one printed unit is worth.
+/// A figure with its unit: "25 GB", "42 ms", "24 tok/s", "147 FLOP/B", "76 %", "4 x",
+/// "63 prefills", "yes". `value` is in base units; `scale` is what one printed unit is worth.
 struct Figure {
   using custom_field = void;
   Kind kind = Kind::count;

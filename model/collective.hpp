@@ -19,9 +19,8 @@ Seconds link_floor(const Collective& c, const Link& link);
 ///   one-shot   a + (n−1)·S/bw             every rank reads every peer
 ///   two-shot   2a + 2(n−1)/n·S/bw         reduce-scatter, all-gather through peer memory
 ///   in-switch  2a + (1+1/n)·S/bw          NVLS, where the link has it
-/// plus the base cost of one collective kernel. A send runs at the rate of copies where that is
-/// known. Ring (NCCL) has 2(n−1) hops and never wins in a
-/// node.
+/// plus the base cost of one collective kernel. Ring (NCCL) has 2(n−1) hops and never wins in a
+/// node. A send runs at the rate of copies where that is known.
 Seconds link_time(const Collective& c, const Link& link);
 
 /// Step cost of a pipeline boundary, all-reduce and so on when only one rank takes part is zero.

@@ -56,8 +56,8 @@ inline constexpr std::array<DtypeInfo, 12> kDtypes{{
 constexpr const DtypeInfo& info(Dtype d) { return kDtypes[static_cast<std::size_t>(d)]; }
 constexpr std::string_view name(Dtype d) { return info(d).name; }
 
-/// Bytes per stored element with its share of the scales: nvfp4 0.5625, mxfp4 0.53125, int4
-/// 0.51953.
+/// Bytes per stored element with its share of the scales:
+/// nvfp4 0.5625, mxfp4 0.53125, int4 0.51953.
 constexpr ElementSize element_size(Dtype d) {
   const DtypeInfo& i = info(d);
   return ElementSize{(i.bits + i.scale_bits / i.group) / 8};

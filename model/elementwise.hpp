@@ -30,8 +30,8 @@ struct RopeTable {
   double blocks = 1;
 };
 
-/// Rotates q and k and appends k, v to the cache; `q`, `kv` are elements per token of q and of k +
-/// v together, `cached` the bytes one token adds to the cache. Fused: one pass over q, k, v.
+/// Rotates q and k and appends k, v to the cache; `q`, `kv` are elements per token of q and of
+/// k + v together, `cached` the bytes one token adds to the cache. Fused: one pass over q, k, v.
 /// Unfused: rotate q and k in place (2 passes of q + k), then copy k and v to the cache.
 /// `norm_weights` elements of QK-norm weights, 0 without. The table is left out by default: 4·d
 /// bytes for each distinct position, against 2·(h_q + 2·h_kv)·d a token.
@@ -46,8 +46,8 @@ Work gate(double tokens, double d, ElementSize a);
 /// tokens·channels, and of each request the conv − 1 tokens before, replaced by its newest.
 Work causal_conv(double tokens, double requests, double channels, double conv, ElementSize a);
 
-/// Gathers `tokens` rows of the table; the table itself is not read. `learned`: a position row is
-/// added.
+/// Gathers `tokens` rows of the table; the table itself is not read.
+/// `learned`: a position row is added.
 Work embedding(double tokens, double d, ElementSize table, ElementSize a, bool learned);
 
 /// Converts activations to a narrow format before a quantised product.

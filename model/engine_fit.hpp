@@ -14,9 +14,9 @@ namespace kvroof {
 inline constexpr std::size_t kNumEngineConstants = 27;
 
 /// One constant: a factor on a default that was known before the fit.
-///   of        the default: a time, or "the GPU's" share or time of that kernel class
-///   looseness how far it may go, in units of the prior's standard deviation: host times were
-///             guesses, kernels come from tables
+///   of         the default: a time, or "the GPU's" share or time of that kernel class
+///   looseness  how far it may go, in units of the prior's standard deviation: host times were
+///              guesses, kernels come from tables
 struct EngineConstant {
   std::string_view name, of;
   double looseness = 1;

@@ -3,8 +3,8 @@
 // resolved inputs, --engine-args and the reference page are visitors of that one list.
 //
 //   template <class V> void fields(V& v, Cost& c) {
-//     v("gpu_hour_usd", c.gpu_hour_usd, {.doc = "price of one GPU for an hour, in dollars", .min =
-//     0});
+//     v("gpu_hour_usd", c.gpu_hour_usd,
+//       {.doc = "price of one GPU for an hour, in dollars", .min = 0});
 //   }
 #pragma once
 #include <concepts>

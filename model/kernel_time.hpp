@@ -22,9 +22,8 @@ struct KernelConstants {
 };
 
 /// Time of the thread blocks' work on the pipes of one SM, and of their bytes at HBM and L2:
-///   pipes   tensor, exponentials, FP32 and shared memory:   longest + (1 - overlap)·(sum -
-///   longest) waves   c blocks, K resident on each of S SMs. Full waves keep all pipes busy; of the
-///   rest an
+///   pipes   tensor, exponentials, FP32 and shared memory: longest + (1 - overlap)·(sum - longest)
+///   waves   c blocks, K resident on each of S SMs. Full waves keep all pipes busy; of the rest an
 ///           SM has k = ⌈rest / S⌉. A block alone overlaps with nobody: of k among K, the overlap
 ///           is (1 - 1/k) / (1 - 1/K) of what it is among K.
 ///   order   blocks of unequal work (the longest is l means long) do not march in waves. When the

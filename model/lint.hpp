@@ -34,8 +34,8 @@ struct LintOptions {
 ///   flops.
 /// The floor of a row is the larger of paper FLOPs over the dense datasheet peak and compulsory
 /// bytes over the datasheet bandwidth. Repeated runs may find data in L2: sets up to 4x L2 are
-/// charged only what L2 cannot hold. UserError when the columns are none of these, listing what was
-/// found.
+/// charged only what L2 cannot hold. UserError when the columns are none of these,
+/// listing what was found.
 LintReport lint(const Csv& csv, const LintOptions& options);
 
 }  // namespace kvroof

@@ -158,8 +158,8 @@ Network network(const std::string& model, Dtype weights, Dtype kv) {
   if (!it->second) return {0, 0, 0, "no config of " + model};
   const LlmShape& llm = *it->second;
   const double read = static_cast<double>(active_params(llm)) - 1.0 * llm.vocab * llm.d_model;
-  // Embedding, lm_head and attention may stay wider than the label; a floor takes the label for
-  // all.
+  // Embedding, lm_head and attention may stay wider than the label;
+  // a floor takes the label for all.
   return {read * element_size(weights).value, kv_bytes(llm, kv, 1).value, 2 * read, {}};
 }
 

@@ -1,6 +1,6 @@
 // One row of a measurement table -> the least work it claims to have done. Lower bounds, on purpose
-// simpler than the model: a label may hide a narrower format, so every operand takes the smallest
-// one.
+// simpler than the model: a label may hide a narrower format,
+// so every operand takes the smallest one.
 #pragma once
 #include <fmt/format.h>
 

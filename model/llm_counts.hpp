@@ -8,14 +8,14 @@
 
 namespace kvroof {
 
-/// Parameters of one attention block, by matrix. Biases and norms of the projections are in
-/// `small`.
-///   GQA  qkv = d_model·(h_q·d_qk + h_kv·(d_qk + d_v))            o = h_q·d_v·d_model
-///   MLA  qkv = d_model·q_rank + q_rank·h_q·(d_nope + d_rope)      (or d_model·h_q·(…) without
-///   q_rank)
-///              + d_model·(d_c + d_rope) + d_c·h_q·(d_nope + d_v)  o = h_q·d_v·d_model
-///        with an indexer + q_rank·index_heads·index_dim + d_model·(index_dim + index_heads)
-///   linear qkv = d_model·(2·h_k·d_k + 2·h_v·d_v + 2·h_v)        o = h_v·d_v·d_model
+/// Parameters of one attention block, by matrix.
+/// Biases and norms of the projections are in `small`.
+///   GQA     qkv = d_model·(h_q·d_qk + h_kv·(d_qk + d_v))               o = h_q·d_v·d_model
+///   MLA     qkv = d_model·q_rank + q_rank·h_q·(d_nope + d_rope)
+///                 (or d_model·h_q·(…) without q_rank)
+///                 + d_model·(d_c + d_rope) + d_c·h_q·(d_nope + d_v)  o = h_q·d_v·d_model
+///           with an indexer + q_rank·index_heads·index_dim + d_model·(index_dim + index_heads)
+///   linear  qkv = d_model·(2·h_k·d_k + 2·h_v·d_v + 2·h_v)              o = h_v·d_v·d_model
 /// DeepSeek-V2 (arXiv:2405.04434) appendix C for the MLA matrices.
 struct AttentionParams {
   std::int64_t qkv = 0, o = 0, small = 0;

@@ -5,8 +5,8 @@
 namespace kvroof {
 
 /// `requests` requests, each with `s_q` new tokens after `cached` tokens already in the KV cache.
-/// Decode: s_q = 1. Prefill: cached = 0. A chunk of a prefill: both > 0. Speculative verify: s_q =
-/// k + 1.
+/// Decode: s_q = 1. Prefill: cached = 0. A chunk of a prefill: both > 0. Speculative verify:
+/// s_q = k + 1.
 struct RequestGroup {
   double requests = 1, s_q = 1, cached = 0;
   double logit_rows =

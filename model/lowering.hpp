@@ -33,8 +33,8 @@ struct Lowering {
 
 /// Resolves "auto" kernels by architecture and falls back to BF16 arithmetic where the machine has
 /// no tensor path for a storage format (FP8 weights on an A100 are converted before the product).
-/// Throws std::invalid_argument for an unknown variant or one of the wrong phase, naming the known
-/// ones.
+/// Throws std::invalid_argument for an unknown variant or one of the wrong phase,
+/// naming the known ones.
 Lowering lower(const LlmShape& llm, const Policy& policy, const Machine& machine);
 
 }  // namespace kvroof

@@ -26,8 +26,8 @@ struct Roof {
   bool operator==(const Roof&) const = default;
 };
 
-/// What kernels of one class achieve, as fractions of the datasheet peak, and what each costs on
-/// top.
+/// What kernels of one class achieve, as fractions of the datasheet peak,
+/// and what each costs on top.
 ///   ramp    fill and drain of one kernel (prologue, first loads, epilogue), launch gap excluded
 ///   block   fill and drain of a thread block that its neighbours on the SM do not hide, once a
 ///           wave
@@ -52,8 +52,8 @@ struct FormatFit {
   bool operator==(const FormatFit&) const = default;
 };
 
-/// Per direction and GPU. Times of a collective: latency by algorithm + bytes / (bandwidth *
-/// efficiency).
+/// Per direction and GPU. Times of a collective:
+/// latency by algorithm + bytes / (bandwidth * efficiency).
 struct Link {
   Bandwidth bandwidth;
   double efficiency = 1;   // of collectives

@@ -35,8 +35,8 @@ struct MemoryFit {
 };
 
 /// `weights_format`, `kv` and sharding from the policy. Activations are an estimate: the widest
-/// layer's live tensors for max_num_batched_tokens, and FP32 logits with their softmax for
-/// max_num_seqs.
+/// layer's live tensors for max_num_batched_tokens,
+/// and FP32 logits with their softmax for max_num_seqs.
 MemoryFit memory_fit(const LlmShape& llm, const Policy& policy, const EngineTraits& engine,
                      const Machine& machine, const Demand& demand);
 

@@ -7,8 +7,7 @@
 namespace kvroof {
 
 ///   l2_effective   footprint of which 5 % of random loads miss L2 (kvroof-probe ceilings): 33 MB
-///   of
-///                  an H200's 60 MiB, because each half keeps copies of what the other half owns
+///                  of an H200's 60 MiB, because each half keeps copies of what the other half owns
 struct OnChip {
   int num_sms = 132;
   Bytes l2_effective{33e6};

@@ -21,8 +21,7 @@ constexpr std::string_view name(OpClass c) {
 ///   ctas_per_sm    resident thread blocks; with the SM count it gives the waves
 ///   pipe_overlap   1: exponentials and FP32 work hide under tensor work; 0: they add to it
 ///   sm_cycles      cycles that the busiest SM needs for its tiles, where a model of its pipes and
-///   of
-///                  the order of tiles tells; 0: time() puts them together from Work
+///                  of the order of tiles tells; 0: time() puts them together from Work
 ///   tensor_busy    share of a tile's steps in which the tensor cores work; it sets the clock at
 ///                  which sm_cycles run
 ///   mma_sync       tensor work issued through mma.sync, whose peak is 2/3 of wgmma's on Hopper
@@ -66,8 +65,8 @@ struct Op {
   /// Activations handed from one op of the step to the next: they may stay on chip, so the floor
   /// does not charge them and the expectation charges them only when L2 cannot hold them.
   Bytes handed_over;
-  /// The part of handed_over that comes back within one kernel: rows it rewrites while L2 holds
-  /// them.
+  /// The part of handed_over that comes back within one kernel:
+  /// rows it rewrites while L2 holds them.
   Kept kept;
 };
 

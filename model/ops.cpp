@@ -13,8 +13,8 @@
 namespace kvroof {
 namespace {
 
-/// Totals of a step's load. A request with one new token decodes, one with more prefills (or
-/// verifies).
+/// Totals of a step's load. A request with one new token decodes,
+/// one with more prefills (or verifies).
 struct Rows {
   double tokens = 0, logits = 0;
 };
@@ -34,8 +34,8 @@ bool chooses(const LatentAttention& a, const RequestGroup& g) {
   return a.index_topk > 0 && g.s_kv() > a.index_topk;
 }
 
-/// Details of a linear layer. `separate_input`: no earlier kernel of the layer can quantise the
-/// input.
+/// Details of a linear layer.
+/// `separate_input`: no earlier kernel of the layer can quantise the input.
 struct Linear {
   bool bias = false;
   double batch = 1;
@@ -138,8 +138,8 @@ void Builder::attention_op(const AttentionShape& x, const RequestGroup& g,
   const attention::Cost c = v.cost(x, f, l_.on_chip, options);
   add(single ? "attention" : "prefill_attention",
       single ? OpClass::decode_attention : OpClass::prefill_attention, c.work, f.math, c.execution);
-  // q and o are handed over like any activation; what the variant itself keeps on chip is among
-  // them.
+  // q and o are handed over like any activation;
+  // what the variant itself keeps on chip is among them.
   out_.back().handed_over = max(out_.back().handed_over, c.handed_over);
 }
 

@@ -1,5 +1,5 @@
-// From an LLM on GPUs under a load to times: one prefill, one decode step, TTFT, TPOT, tokens per
-// second.
+// From an LLM on GPUs under a load to times:
+// one prefill, one decode step, TTFT, TPOT, tokens per second.
 #pragma once
 #include <vector>
 
@@ -18,8 +18,7 @@ namespace kvroof {
 ///   context     s_kv of the decode step; 0: the middle of the generation, prompt + output/2
 ///   prefix_hit  share of the prompt found in the prefix cache
 ///   lock_step   the batch is prefilled at once (a static batch); otherwise requests come one by
-///   one
-///               and their prefills share the GPU with the decode steps of the others
+///               one and their prefills share the GPU with the decode steps of the others
 struct OperatingPoint {
   double batch = 1;
   double prompt = 1, output = 1;

@@ -135,8 +135,8 @@ enum class RoofKind { best, datasheet };
 /// such unit"; require_math refuses to guess when a scenario needs it.
 Machine to_machine(const HardwareProfile& profile, RoofKind kind = RoofKind::best);
 
-/// UserError when the profile does not know the peak of this path: neither figure nor an explicit
-/// 0.
+/// UserError when the profile does not know the peak of this path:
+/// neither figure nor an explicit 0.
 void require_math(const HardwareProfile& profile, MathType math);
 
 }  // namespace kvroof

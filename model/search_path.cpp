@@ -110,8 +110,8 @@ std::vector<std::string> parts(std::string_view text) {
   return all;
 }
 
-/// Ids of which each word is a part, or else begins one: h200 is part of h200-sxm-141gb, and not of
-/// gh200-96gb.
+/// Ids of which each word is a part, or else begins one:
+/// h200 is part of h200-sxm-141gb, and not of gh200-96gb.
 std::vector<std::string> meant(const std::vector<std::string>& words,
                                const std::vector<std::string>& ids) {
   const auto having = [&](auto&& is_word) {

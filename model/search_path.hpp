@@ -11,8 +11,8 @@ namespace kvroof {
 /// Roots in order; each holds hw_profiles/ and scenarios/llms/. `extra` comes from --profile-path.
 std::vector<std::string> search_roots(const std::vector<std::string>& extra = {});
 
-/// Whether a name is a path rather than an id: it has a slash with a file behind it, or an
-/// extension.
+/// Whether a name is a path rather than an id:
+/// it has a slash with a file behind it, or an extension.
 bool looks_like_path(const std::string& name);
 
 /// The file of a hardware id, or of a path (relative to `base`, the folder of the scenario, or to

@@ -18,8 +18,7 @@
 namespace kvroof {
 
 /// One attention call over a uniform batch.
-///   q [b, h_q, s_q, d_qk]   k [b, h_kv, s_kv, d_qk]   v [b, h_kv, s_kv, d_v]   o [b, h_q, s_q,
-///   d_v]
+///   q [b, h_q, s_q, d_qk]  k [b, h_kv, s_kv, d_qk]  v [b, h_kv, s_kv, d_v]  o [b, h_q, s_q, d_v]
 struct AttentionShape {
   double b = 1, s_q = 1, s_kv = 1;
   double h_q = 1, h_kv = 1;

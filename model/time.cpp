@@ -11,8 +11,8 @@
 namespace kvroof {
 namespace {
 
-// An SM takes at most 64 bytes a clock from L2, so a grid that fills few SMs cannot draw full HBM
-// rate.
+// An SM takes at most 64 bytes a clock from L2,
+// so a grid that fills few SMs cannot draw full HBM rate.
 constexpr double kSmBytesPerClock = 64;
 
 /// Slots that stay empty: ⌈c/s⌉·s/c for c CTAs on s slots; 1 for kernels that do not say.
@@ -114,8 +114,8 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const Bandwidth hbm = m.hbm.peak,
                   hbm_rate = std::min(1.0, format.memory * fit.memory) * m.hbm.peak;
 
-  // Floor: paper FLOPs and compulsory bytes at datasheet peaks; what is handed over may stay on
-  // chip.
+  // Floor: paper FLOPs and compulsory bytes at datasheet peaks;
+  // what is handed over may stay on chip.
   const Bytes least = w.hbm() - min(op.handed_over, w.hbm());
   const Seconds floor_compute = at(w.flops, m.roof(op.math).peak), floor_hbm = least / hbm;
   const Seconds floor = max(floor_compute, floor_hbm);
@@ -144,8 +144,8 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   if (op.execution.sm_cycles > 0)
     p.counted = Seconds{op.execution.sm_cycles / clock_under(op, m).value};
   const Seconds body = p.body(overlap);
-  // What a decode kernel launches after itself merges its splits: as short as an elementwise
-  // kernel.
+  // What a decode kernel launches after itself merges its splits:
+  // as short as an elementwise kernel.
   const Seconds after =
       op.op_class == OpClass::decode_attention ? m.fit_of(OpClass::elementwise).ramp : fit.ramp;
   const Seconds first = fit.ramp + format.convert;

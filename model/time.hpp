@@ -22,7 +22,8 @@ constexpr std::string_view name(Bound b) {
 ///   bandwidth   achieved instead of datasheet HBM rate           compute   the same for the pipes
 ///   traffic     bytes beyond compulsory: re-reads, activations that leave the chip
 ///   padding     tile padding, masked tiles, part-filled waves and too few CTAs to draw full
-///   bandwidth pipes       exponentials and FP32 work that do not hide under tensor work, L2 limits
+///               bandwidth
+///   pipes       exponentials and FP32 work that do not hide under tensor work, L2 limits
 ///   ramp        fill and drain of each kernel and wave           launch    gaps between kernels
 ///   link        communication that is not hidden
 struct Gap {
@@ -35,9 +36,10 @@ struct Gap {
 Gap operator*(double n, const Gap& g);
 
 /// Times of an op, all its `count` runs together.
-///   floor     speed of light: nothing measured may be faster      expected   what real kernels
-///   take spread    one standard deviation of the expectation           alone      time on each
-///   resource
+///   floor     speed of light: nothing measured may be faster
+///   expected  what real kernels take
+///   spread    one standard deviation of the expectation
+///   alone     time on each resource
 struct OpTime {
   Seconds floor, expected, spread;
   Bound floor_bound = Bound::hbm, bound = Bound::hbm;
@@ -51,9 +53,9 @@ enum class Launch { stream, graph };
 /// Time of one op run op.count times.
 ///   floor    = max(flops / peak, (hbm − handed_over) / hbm peak)
 ///   expected = max over pipes of executed work / (peak · achieved share · wave fill), plus the
-///   part of
-///              the exponentials that does not overlap, plus ramp and launch gap; collectives by
-///              link_time(). See model.md's sections in README, "How time is computed".
+///              part of the exponentials that does not overlap, plus ramp and launch gap;
+///              collectives by link_time(). See model.md's sections in README, "How time is
+///              computed".
 /// Throws std::domain_error naming the unit when the machine lacks it (FP8 on an A100).
 OpTime time(const Op& op, const Machine& m, Launch launch);
 

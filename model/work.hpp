@@ -30,8 +30,7 @@ struct Traffic {
 ///   multicast        received by SMs beyond l2_to_sm: one read delivered to several of a cluster;
 ///                    l2_to_sm + multicast is l1tex__m_xbar2l1tex_read_bytes
 ///   exps             exponentials; of our own kernels all of the XU pipe (32 x its instructions),
-///   so
-///                    also the reciprocals that end rows, idle lanes counted
+///                    so also the reciprocals that end rows, idle lanes counted
 ///   fp32             softmax, scaling, dequantisation on the FP32 pipe, in Flops
 ///   smem             bytes moved through shared memory, tensor operands included
 ///   link_sent        bytes each GPU sends over the interconnect

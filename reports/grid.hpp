@@ -1,5 +1,5 @@
-// A small table: rows of cells, printed aligned, as CSV or as Markdown. The first row is the
-// header.
+// A small table: rows of cells, printed aligned, as CSV or as Markdown.
+// The first row is the header.
 #pragma once
 #include <iosfwd>
 #include <string>

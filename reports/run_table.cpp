@@ -108,8 +108,8 @@ void speed_section(std::ostream& out, const RunReport& r) {
                      number(p.decode.work.intensity().value), number(ridge));
 }
 
-/// Ops of one name together (layer groups of one LLM share names), longest first; small ones summed
-/// up.
+/// Ops of one name together (layer groups of one LLM share names), longest first;
+/// small ones summed up.
 void ops_section(std::ostream& out, const char* title, const PhaseResult& p, bool unicode) {
   struct Line {
     Seconds expected, floor;

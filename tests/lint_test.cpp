@@ -17,8 +17,8 @@ LintReport check(const char* text, LintOptions options = {}) {
 }  // namespace
 
 TEST_CASE("decode attention above HBM bandwidth is impossible") {
-  // 32 · 8 · 32768 · 2 · 128 · 2 B = 4.29 GB: 1282 us at 3.35 TB/s. A public table once said 741
-  // us.
+  // 32 · 8 · 32768 · 2 · 128 · 2 B = 4.29 GB: 1282 us at 3.35 TB/s.
+  // A public table once said 741 us.
   const LintReport r = check(
       "op_name,device,batch_size,isl,num_heads,num_key_value_heads,head_dim,attn_dtype,kv_cache_"
       "dtype,step,latency\n"

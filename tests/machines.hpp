@@ -1,12 +1,12 @@
-// Machines for tests, by hand from datasheets; every fit is ideal so that expectations can be
-// computed.
+// Machines for tests, by hand from datasheets;
+// every fit is ideal so that expectations can be computed.
 #pragma once
 #include "model/machine.hpp"
 
 namespace kvroof::test {
 
-/// H100 SXM datasheet: 132 SMs, 989.4 TFLOP/s dense BF16, 3.35 TB/s, 80 GB, NVLink 450 GB/s a
-/// direction.
+/// H100 SXM datasheet: 132 SMs, 989.4 TFLOP/s dense BF16, 3.35 TB/s, 80 GB,
+/// NVLink 450 GB/s a direction.
 inline Machine h100() {
   Machine m;
   m.id = "h100-test";

@@ -27,9 +27,9 @@ Setup llama70b(double batch, double context, int tp = 8) {
 }  // namespace
 
 TEST_CASE("Llama-3.1-70B BF16 on 8 x H100: decode and prefill floors") {
-  // Decode: (139.0 GB of weights + b·s·327,680 B)/8/3.35 TB/s. Prefill: (2·68.45e9·b·s +
-  // 2·80·64·128·s²·b
-  // + lm_head rows)/8/989.4 TFLOP/s, causal. 139.0 GB = (70,553,706,496 - 128,256·8,192)·2 B.
+  // Decode: (139.0 GB of weights + b·s·327,680 B)/8/3.35 TB/s.
+  // Prefill: (2·68.45e9·b·s + 2·80·64·128·s²·b + lm_head rows)/8/989.4 TFLOP/s, causal.
+  // 139.0 GB = (70,553,706,496 - 128,256·8,192)·2 B.
   struct Row {
     double batch, context, decode_ms, prefill_s;
   };

@@ -2,7 +2,7 @@
 //   O = softmax(scale · Q·K^T + mask) · V over the key tiles that a head's mask keeps
 //   q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16   lse [b, h_q, s_q] fp32
 //   first [b·h_q·row blocks + 1], live [kept tiles] int32: key tiles of each (request, head, block
-//   of kM query rows), newest first: flash_loop takes a list from its end
+//     of kM query rows), newest first: flash_loop takes a list from its end
 // The loop of flash_v2 (kernels/flash_loop.cuh); instead of a band it walks a list. The mask is as
 // coarse as the kernel's tiles, so a tile is live or it is neither loaded nor computed; scores are
 // masked only on the causal diagonal and past the last key. Rows without a live tile yield zeros.

@@ -1,5 +1,5 @@
-// Portable attention kernels: each file <name>.cu defines `Entry <name>_entry()`; entries.cpp lists
-// them.
+// Portable attention kernels: each file <name>.cu defines `Entry <name>_entry()`;
+// entries.cpp lists them.
 #pragma once
 #include <vector>
 

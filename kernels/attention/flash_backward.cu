@@ -234,8 +234,8 @@ __global__ __launch_bounds__(T::kThreads, 1) void backward(const BackwardParams 
 }
 
 /// Kernel 3, the grid of kernel 1. A lane takes the four neighbouring results of a row and of the
-/// row 8 further down, 8 columns each, and writes 16 bytes of both; lanes side by side fill
-/// sectors.
+/// row 8 further down, 8 columns each, and writes 16 bytes of both;
+/// lanes side by side fill sectors.
 template <class T>
 __global__ __launch_bounds__(T::kThreads) void finish_dq(const BackwardParams p) {
   constexpr int kGroups = 2 * T::kDqColSteps, kQuads = T::kM * T::kD / 16;

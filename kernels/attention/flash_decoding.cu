@@ -1,12 +1,11 @@
-// Flash-Decoding: gqa_decode with the cache cut into splits.  model:
-// model/attention/flash_decoding.cpp
-//   split s:  o_s, lse_s = attention over its range of keys          one block per (split, K/V
-//   head) combine:  o = sum_s 2^(lse_s - L)·o_s / sum_s 2^(lse_s - L)      L = max_s lse_s; one
-//   block a row
+// Flash-Decoding: gqa_decode with the cache cut into splits.
+//                                                        model: model/attention/flash_decoding.cpp
+//   split s:  o_s, lse_s = attention over its range of keys       one block per (split, K/V head)
+//   combine:  o = sum_s 2^(lse_s - L)·o_s / sum_s 2^(lse_s - L)   L = max_s lse_s; one block a row
 // so that few requests with long caches fill all SMs. Partial results are fp32 and stay in L2; the
 // combine kernel is set up while the splits still run. Loops: kernels/split_kv.cuh, combine.cuh.
-//   q, o [b, s_q, h_q, d]   k, v [b, h_kv, s_kv, d] bf16      HBM read K and V once, q; written o,
-//   lse
+//   q, o [b, s_q, h_q, d]   k, v [b, h_kv, s_kv, d]   bf16
+//   HBM read   K and V once, q      written   o, lse
 #include "kernels/attention/entries.hpp"
 #include "kernels/attention_op.hpp"
 #include "kernels/split_kv.hpp"

@@ -7,7 +7,7 @@
 //       O = (e^(m - m')·l·O + P·V) / l'             O, m', l' -> memory
 // O and its statistics cross the memory bus once per key block, which is what FlashAttention-2
 // ended. The first key block starts from zeros in registers. Blocks above the diagonal are skipped.
-//   read   k, v once; per pass q, o, 8 bytes of state a row (o and state not in the first)
+//   read      k, v once; per pass q, o, 8 bytes of state a row (o and state not in the first)
 //   written   o and state per pass; all of it stays in L2 where the resident heads' rows fit
 #include <cmath>
 #include <stdexcept>

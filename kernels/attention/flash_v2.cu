@@ -1,12 +1,13 @@
 // FlashAttention-2 forward with mma.sync: runs on sm_80 and everything newer.
 //                                                    model: model/attention/flash_v2.cpp
-//   O = softmax(scale · Q·K^T + mask) · V    q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]
-//   bf16 or fp16
+//   O = softmax(scale · Q·K^T + mask) · V
+//   q, o [b, h_q, s_q, d]   k, v [b, h_kv, s_kv, d]   bf16 or fp16
 // One block per (kM query rows, head, request); the blocks of one head run side by side, so its K
 // and V are read from HBM about once and by the other blocks from L2. h_q / h_kv heads share K and
 // V. Causal blocks skip the tiles above the diagonal; the longest blocks of a head start first.
-//   HBM read   q once, k and v once per K/V head (while a head's K + V fits in L2)   written   o,
-//   lse L2 to SM   kM·d + tiles·2·kN·d elements per block
+//   HBM read   q once, k and v once per K/V head (while a head's K + V fits in L2)
+//   written    o, lse
+//   L2 to SM   kM·d + tiles·2·kN·d elements per block
 #include "kernels/attention_op.hpp"
 #include "kernels/flash_prefill.hpp"
 

@@ -1,8 +1,8 @@
 // FlashAttention-3 forward on Hopper, 16-bit.              model: model/attention/flash_v3.cpp
 //   S = scale · Q · K^T      P = softmax(S) by rows      O = P · V      LSE = log sum exp S
 //   q [b, h_q, s_q, kDqk]   k [b, h_kv, s_kv, kDqk]   v [b, h_kv, s_kv, kDv]   o [b, h_q, s_q, kDv]
-//   lse [b, h_q, s_q] fp32, optional; fp32 accumulation; causal: query i sees keys <= i + s_kv -
-//   s_q
+//   lse [b, h_q, s_q] fp32, optional
+//   fp32 accumulation; causal: query i sees keys <= i + s_kv - s_q
 // Shah et al., FlashAttention-3 (arXiv:2407.08608), Algorithms 1 and 2.
 //
 // Who does what: one block per SM stays resident and takes tiles of kRows queries of one head,
@@ -10,8 +10,8 @@
 // shared memory; each consumer warpgroup owns 64 query rows, whose S, P and O live in its
 // registers. The h_q / h_kv heads of a group read the same K/V tiles, one after another, out of L2.
 //
-// What overlaps: named barriers let one warpgroup issue its products, S_j = Q·K_j and O +=
-// P_{j-1}·V_{j-1}, while the other is in its softmax (ping_pong). `overlap` also runs O += P·V
+// What overlaps: named barriers let one warpgroup issue its products, S_j = Q·K_j and
+// O += P_{j-1}·V_{j-1}, while the other is in its softmax (ping_pong). `overlap` also runs O += P·V
 // under the softmax of the same warpgroup; on an H200 that costs 4 %
 // (reports/h200-sxm-141gb/ladder.csv), because packing P and rescaling O then follow the
 // exponentials instead of hiding under them, and FMA instructions displace wgmma; so it is off.

@@ -8,8 +8,8 @@
 // the contraction along their rows only, so V is needed transposed; and the accumulator of Q·K^T
 // does not have its columns where the 8-bit A operand wants them. One pass over V mends both: it
 // writes V^T [D, s_kv] with the keys of every 16 in the order in which P comes out of the softmax.
-// The pass reads and writes V once (the paper does it in shared memory, by the producer); at s_q =
-// 16K it is 1 % of the time. P starts at 2^4, clear of E4M3's subnormals, and may grow to 2^8
+// The pass reads and writes V once (the paper does it in shared memory, by the producer); at
+// s_q = 16K it is 1 % of the time. P starts at 2^4, clear of E4M3's subnormals, and may grow to 2^8
 // before O is rescaled.
 #include <cstddef>
 #include <stdexcept>

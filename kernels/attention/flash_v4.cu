@@ -1,5 +1,5 @@
-// FlashAttention-4's ideas on Hopper, each on a switch, d 128, bf16.  model:
-// model/attention/flash_v4.cpp
+// FlashAttention-4's ideas on Hopper, each on a switch, d 128, bf16.
+//                                                              model: model/attention/flash_v4.cpp
 //   poly            of every 16 exponentials, how many are polynomials on the FMA pipe: 0, 2, 4
 //   lazy            O is rescaled only when a row's maximum grows by more than 2^8
 //   longest_first   long causal tiles are handed out before short ones

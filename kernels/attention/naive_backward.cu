@@ -81,8 +81,8 @@ __global__ __launch_bounds__(128) void transposed_product(const NaiveParams p, c
   }
 }
 
-/// dS of one row in the place of dP. Both rows stay in shared memory between the sum and the
-/// result.
+/// dS of one row in the place of dP. Both rows stay in shared memory between the sum
+/// and the result.
 __global__ __launch_bounds__(256) void row_gradient(const bf16* p, bf16* dp, int columns,
                                                     float scale) {
   extern __shared__ __align__(1024) unsigned char shared[];

@@ -1,7 +1,8 @@
 // PagedAttention decode: the cache lies in pages, found through a block table.
 //                                                          model: model/attention/paged_decode.cpp
-//   k, v [pages, h_kv, page, d] bf16   table [b, max_pages], lengths [b] int32   q, o [b, s_q, h_q,
-//   d] token j of request r is token j % page of page table[r, j / page]; pages lie in any order
+//   q, o [b, s_q, h_q, d]   k, v [pages, h_kv, page, d]   bf16
+//   table [b, max_pages], lengths [b] int32
+//   token j of request r is token j % page of page table[r, j / page]; pages lie in any order
 // Version 1: one block per (request, K/V head) walks the whole cache. Version 2: partitions and a
 // combine kernel. Unlike vLLM's own kernels both pack the group, so K and V are read once, and use
 // the tensor cores. A warp reads the table for 32 of its tiles at once, 32 tiles ahead, and the

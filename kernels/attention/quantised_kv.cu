@@ -7,8 +7,7 @@
 //          4  nvfp4   E2M1, an E4M3 scale for 16 columns, one fp32 scale              1/2 + 1/16
 //          5  mixed   K as format 0, V as format 3
 //   recent n  the newest n tokens are bf16, as KIVI keeps them (arXiv:2402.02750): a launch of
-//   their
-//             own writes one more partial result
+//             their own writes one more partial result
 //   S = scale · q·k_j      O = sum_j softmax(S)_j · v_j       k, v: codes times their scales
 // One block per (split, request, K/V head); the loop is in kernels/narrow_kv.cuh, the widening in
 // kernels/narrow_codes.cuh.

@@ -1,5 +1,4 @@
-// Requests of different lengths in one launch, nothing padded.       model:
-// model/attention/ragged.cpp
+// Requests of different lengths in one launch, nothing padded.  model: model/attention/ragged.cpp
 //   O = softmax(scale · Q·K^T + mask) · V for whole prompts, chunks of prompts over what the cache
 //   already holds, drafted tokens to verify, single decode tokens: request r brings
 //   q_first[r + 1] - q_first[r] new tokens, the newest of its kv_first[r + 1] - kv_first[r] keys
@@ -100,8 +99,8 @@ struct CacheRows {
   __device__ const bf16* v_row(int j) const { return p.v + first + std::int64_t{j} * stride; }
 };
 
-/// Packed rows of q and o: row r of the block is head kv_head·G + i % G of token i / G, i = first +
-/// r.
+/// Packed rows of q and o: row r of the block is head kv_head·G + i % G of token i / G,
+/// i = first + r.
 struct PackedRows {
   const RaggedParams& p;
   int q_first, kv_head, first;
@@ -173,8 +172,9 @@ struct Lengths {
   std::vector<int> fresh, keys;
 };
 
-/// The first `decodes` requests bring one token each. ragged: 1 .. s_q new tokens over 0 .. s_kv -
-/// s_q cached ones, spread by a fixed sequence, so that a shape is the same in every run.
+/// The first `decodes` requests bring one token each. ragged: 1 .. s_q new tokens over
+/// 0 .. s_kv - s_q cached ones, spread by a fixed sequence,
+/// so that a shape is the same in every run.
 Lengths lengths_of(const AttentionShape& x, const Args& args) {
   Lengths l;
   std::mt19937_64 random(17);

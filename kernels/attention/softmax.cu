@@ -1,5 +1,4 @@
-// Standalone softmax over rows of scores, safe and online.        model:
-// model/attention/softmax.cpp
+// Standalone softmax over rows of scores, safe and online.     model: model/attention/softmax.cpp
 //   y[r, c] = exp(x[r, c] - max_r) / sum_c exp(x[r, c] - max_r)     x, y [rows, columns]  bf16
 // One block per row; a row is walked from memory again for every pass, as rows too long for
 // registers must be. A row without a finite score yields zeros: an attention row that sees no key.
@@ -68,8 +67,8 @@ __device__ __forceinline__ float block_reduce(float x, float (&shared)[kThreads 
   return x;
 }
 
-/// The exponent's argument is taken from the difference, so that scores of any size cannot
-/// overflow.
+/// The exponent's argument is taken from the difference,
+/// so that scores of any size cannot overflow.
 __device__ __forceinline__ float exp_of(float difference) {
   return exp2_approx(difference * kLog2e);
 }
@@ -128,8 +127,8 @@ __global__ __launch_bounds__(kThreads,
 /// Elements per load: 16 bytes where rows start on 16-byte boundaries.
 int width_of(int columns) { return columns % 8 == 0 ? 8 : columns % 2 == 0 ? 2 : 1; }
 
-/// Threads of a row: more for long rows, so that fewer rows are at work and more of each is in
-/// flight.
+/// Threads of a row: more for long rows, so that fewer rows are at work and more
+/// of each is in flight.
 int threads_of(int columns) { return columns < 16384 ? 128 : 512; }
 
 void launch_softmax(const SoftmaxParams& p, int rows, bool online, cudaStream_t stream) {

@@ -1,5 +1,5 @@
-// Measured ceilings: what this GPU's units really deliver, each by a micro-kernel that does nothing
-// else.
+// Measured ceilings: what this GPU's units really deliver,
+// each by a micro-kernel that does nothing else.
 #pragma once
 #include <functional>
 #include <string>

@@ -1,13 +1,11 @@
-// Copy bandwidth: to[i] = from[i].                                                     entry:
-// hbm_copy
+// Copy bandwidth: to[i] = from[i].                                                 entry: hbm_copy
 //
 //   once   a block of 256 threads for every 4 KiB, each thread moves 16 bytes: the driver's way,
-//   and the
-//          fastest on H200; the order in which blocks finish mixes reads and writes best
+//          and the fastest on H200; the order in which blocks finish mixes reads and writes best
 //   ldg    a block per 512 threads that fit, every thread loads kUnroll x 16 bytes, then stores
-//   them bulk   one thread per block: a ring of `stages` tiles, loaded by the copy engine, stored
-//   by it as
-//          soon as they have landed, and loaded again once the store has read them (sm_90)
+//          them
+//   bulk   one thread per block: a ring of `stages` tiles, loaded by the copy engine, stored by it
+//          as soon as they have landed, and loaded again once the store has read them (sm_90)
 #include "kernels/ceilings/bulk.cuh"
 #include "kernels/ceilings/loads.hpp"
 #include "kernels/ceilings/walk.hpp"

@@ -1,5 +1,5 @@
 // Exponentials: ex2.approx on the MUFU (XU) pipe, 16 lanes per clock and SM on sm_80 … sm_100.
-// entry: ex2
+//                                                                                       entry: ex2
 #include "kernels/ceilings/loads.hpp"
 #include "kernels/check.hpp"
 

@@ -1,5 +1,4 @@
-// FP32 rate: chains of fused multiply-adds, nothing else.                             entry:
-// fp32_fma
+// FP32 rate: chains of fused multiply-adds, nothing else.                          entry: fp32_fma
 //
 // 512 FMAs per loop iteration, so that counter and branch cost half a percent of the issue slots;
 // 16 independent chains per thread cover the latency of four cycles.

@@ -86,8 +86,8 @@ constexpr Type kTypes[] = {{"bf16", Dtype::bf16, MathType::bf16, 2},
                            {"int8", Dtype::int8, MathType::int8, 1}};
 
 /// One fragment as a [rows, k] matrix. Word w of lane l: row l/4 (+ 8 for odd w of A), the 4 bytes
-/// of k at 4·(l mod 4) (+ 16 for the upper half of the words). PTX ISA, "Matrix fragments for
-/// m16n8k…".
+/// of k at 4·(l mod 4) (+ 16 for the upper half of the words).
+/// PTX ISA, "Matrix fragments for m16n8k…".
 std::vector<float> matrix(const float* fragment, int rows, int bytes, bool tf32) {
   const int k = 32 / bytes, per_word = 4 / bytes;
   std::vector<float> m(static_cast<std::size_t>(rows * k));

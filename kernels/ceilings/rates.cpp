@@ -189,8 +189,8 @@ std::vector<Ceiling> measure_math() {
 }
 
 // Tensor loads draw so much power that the clock falls within milliseconds. The ceiling is a burst:
-// one launch of about 2 ms after a pause; "sustained" runs for a second, on random data and on
-// zeros.
+// one launch of about 2 ms after a pause; "sustained" runs for a second,
+// on random data and on zeros.
 std::vector<Ceiling> measure_tensor() {
   std::vector<Ceiling> rows;
   const auto limit = per_clock();

@@ -1,10 +1,9 @@
-// Read bandwidth: data -> registers or shared memory, nothing written.        entries: hbm_read,
-// l2_read
+// Read bandwidth: data -> registers or shared memory, nothing written.  entries: hbm_read, l2_read
 //
-//   ldg    every thread keeps kUnroll 16-byte loads in flight
-//   bulk   one thread per block keeps a ring of `stages` copies of `tile` bytes in flight (sm_90)
-//   tensor the same ring through a tensor map: boxes [tile / 128][128] of bytes, as kernels fetch
-//          operands; `promotion` is what L2 fetches at a miss, 128 or 256 bytes
+//   ldg     every thread keeps kUnroll 16-byte loads in flight
+//   bulk    one thread per block keeps a ring of `stages` copies of `tile` bytes in flight (sm_90)
+//   tensor  the same ring through a tensor map: boxes [tile / 128][128] of bytes, as kernels fetch
+//           operands; `promotion` is what L2 fetches at a miss, 128 or 256 bytes
 //
 // hbm_read streams through far more data than L2 holds, once. l2_read goes around a footprint until
 // the same number of bytes has been read; the footprint at which the rate falls is what L2 can

@@ -1,5 +1,5 @@
-// Shared-memory read bandwidth through ordinary loads: 128 bytes per clock and SM.    entry:
-// smem_read
+// Shared-memory read bandwidth through ordinary loads: 128 bytes per clock and SM.
+//                                                                                 entry: smem_read
 //
 // Each warp reads 512 contiguous bytes per instruction (no bank conflicts, four wavefronts). The
 // loads are volatile and their base moves every iteration: identical plain loads would be merged

@@ -1,5 +1,5 @@
-// Which tile of the data a block touches at each of its steps, shared by the loads that read and
-// write.
+// Which tile of the data a block touches at each of its steps,
+// shared by the loads that read and write.
 #pragma once
 #include "kernels/case.hpp"
 
@@ -15,8 +15,8 @@ namespace kvroof::kernels {
 ///   interleaved   first = i, stride = blocks: neighbouring blocks touch neighbouring tiles
 ///   blocked       first = i·steps, stride = 1: each block walks its own stretch
 ///   shared        first = i·tiles/blocks, stride = 1, over all tiles: every block reads
-///   everything,
-///                 each from another start, so that a line's reuse distance is the footprint
+///                 everything, each from another start, so that a line's reuse distance is the
+///                 footprint
 enum class Order { interleaved, blocked, shared };
 
 struct Walk {

@@ -6,8 +6,7 @@
 // different data.
 //   args  type  0 bf16, 1 fp16, 2 tf32, 3 fp8 (E4M3), 4 int8
 //         n     256: tensor bound (80 of 128 cycles of shared memory); bf16 also 64 (32 of 32) and
-//         32
-//               (24 of 16), which makes it the probe of shared memory as operand feed
+//               32 (24 of 16), which makes it the probe of shared memory as operand feed
 //         zeros 1: operands of zeros, which cost the least power
 // With N = 256 an instruction of 64·256·32 bytes of k takes 128 cycles for every type.
 // PTX ISA, "Asynchronous warpgroup level matrix instructions".
@@ -94,8 +93,8 @@ Kernel kernel(int type, int n) {
 }
 
 /// Rows of one operand as a [rows, k] matrix of floats: undoes blocks of 128 bytes and the swizzle
-/// (16-byte chunk c of row r lies at chunk c ^ (r mod 8)). tf32 drops the low 13 bits of the
-/// mantissa.
+/// (16-byte chunk c of row r lies at chunk c ^ (r mod 8)).
+/// tf32 drops the low 13 bits of the mantissa.
 std::vector<float> matrix(const std::vector<float>& stored, int rows, int bytes, bool tf32) {
   const int columns = kRowBytes / bytes, per_block = kBlockBytes / bytes, per_chunk = 16 / bytes;
   std::vector<float> out(stored.size());

@@ -1,9 +1,8 @@
-// Write bandwidth: registers or shared memory -> data, nothing read.                  entry:
-// hbm_write
+// Write bandwidth: registers or shared memory -> data, nothing read.              entry: hbm_write
 //
 //   stg    every thread stores 16 bytes kUnroll times per step
 //   bulk   one thread per block sends the same `tile` bytes of shared memory again and again
-//   (sm_90)
+//          (sm_90)
 //
 // Whole lines are written, so L2 never reads them from HBM first. Up to an L2 of dirty lines is
 // still on the chip when the kernel ends: the figure holds for launches that follow one another.

@@ -38,10 +38,10 @@ void launch_swiglu(const SwigluParams&, cudaStream_t);
 void launch_swiglu_unfused(const SwigluParams&, cudaStream_t);
 
 /// q_out = rope(q); the cache rows of each token = rope(k), v.
-///   qkv      [tokens, (h_q + 2·h_kv)·d]       q_out [tokens, h_q, d]
-///   turns    [positions, d / 2] (cos, sin) of position·theta^(-2i/d)
+///   qkv               [tokens, (h_q + 2·h_kv)·d]       q_out [tokens, h_q, d]
+///   turns             [positions, d / 2] (cos, sin) of position·theta^(-2i/d)
 ///   k_cache, v_cache  [pages, h_kv, page, d]; token t goes to row slots[t] % page of page
-///   slots[t] / page
+///                     slots[t] / page
 struct RopeAppendParams {
   const __nv_bfloat16* qkv;
   const float2* turns;

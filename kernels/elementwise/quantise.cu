@@ -199,8 +199,8 @@ void launch_quantise_whole(const QuantiseParams& p, float* maxima, const Signs* 
 
 namespace {
 
-/// Row `row` of x, turned by the textbook matrix: element j = sum_i (-1)^popcount(i & j) s_i x_i /
-/// sqrt(d).
+/// Row `row` of x, turned by the textbook matrix:
+/// element j = sum_i (-1)^popcount(i & j) s_i x_i / sqrt(d).
 std::vector<double> expected_row(const float* x, std::size_t d, const Signs* signs) {
   std::vector<double> out(x, x + d);
   if (signs == nullptr) return out;

@@ -31,8 +31,8 @@ void launch_quantise(const QuantiseParams&, const Signs* signs, cudaStream_t);
 /// XU instructions of it, per lane.
 double quantise_xu_lanes(const QuantiseParams&);
 
-/// One scale a group, in two passes over x: scales is [groups]; `maxima` is room for a float per
-/// block.
+/// One scale a group, in two passes over x: scales is [groups];
+/// `maxima` is room for a float per block.
 void launch_quantise_whole(const QuantiseParams&, float* maxima, const Signs* signs, cudaStream_t);
 
 }  // namespace kvroof::kernels

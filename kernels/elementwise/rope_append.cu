@@ -2,8 +2,8 @@
 // kernels.                                                            model: model/elementwise.cpp
 //   (a, b) -> (a·cos - b·sin, b·cos + a·sin)    a, b = elements i and i + d/2 of a head,
 //                                               angle = position·theta^(-2i/d), from a table
-//   qkv [tokens, (h_q + 2·h_kv)·d] -> q_out [tokens, h_q, d], k_cache, v_cache [pages, h_kv, page,
-//   d]
+//   qkv [tokens, (h_q + 2·h_kv)·d] -> q_out [tokens, h_q, d],
+//                                     k_cache, v_cache [pages, h_kv, page, d]
 // A block or two a token. A thread turns two heads by one read of the table, whose latency hides
 // behind theirs: 173 instead of 200 us for 16384 tokens of 64 / 8 heads on an H200.
 //   HBM fused   read qkv, table rows, slots    written q, k, v     unfused   + k written and read

@@ -1,9 +1,8 @@
-// out [m, n] = x [m, k] · w [n, k]^T, both K-major: a linear layer.            model:
-// model/gemm.cpp
+// out [m, n] = x [m, k] · w [n, k]^T, both K-major: a linear layer.          model: model/gemm.cpp
 //
 // cuBLASLt counts columns first, so it is given out^T [n, m] = w^T · x: its tile rows are our n.
-// The first algorithm of its heuristic runs; the tile it reports is the tile the model predicts
-// with.
+// The first algorithm of its heuristic runs;
+// the tile it reports is the tile the model predicts with.
 #include "kernels/gemm/entries.hpp"
 
 #include <memory>

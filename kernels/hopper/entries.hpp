@@ -1,5 +1,5 @@
-// Kernels that need sm_90a: each file <name>.cu defines `Entry <name>_entry()`; entries.cpp lists
-// them.
+// Kernels that need sm_90a: each file <name>.cu defines `Entry <name>_entry()`;
+// entries.cpp lists them.
 #pragma once
 #include "kernels/case.hpp"
 

@@ -6,8 +6,8 @@
 
 namespace kvroof::kernels::hopper {
 
-/// Codes in data.q, data.k, data.v; one scale for `block` rows of a head. Empty `wide`: no BF16
-/// tensor.
+/// Codes in data.q, data.k, data.v; one scale for `block` rows of a head.
+/// Empty `wide`: no BF16 tensor.
 struct BlockScaled {
   Buffer codes, scales, wide;
   int groups, rows, d, block;

@@ -2,8 +2,8 @@
 // done with it.
 //
 //   warp w, lane l holds rows r = 16w + l/4 and r + 8; for the column group g of 8:
-//   d[4g], d[4g+1] = (r, 8g + 2(l%4)), (r, +1)      d[4g+2], d[4g+3] = the same columns of row r +
-//   8
+//   d[4g], d[4g+1] = (r, 8g + 2(l%4)), (r, +1)
+//   d[4g+2], d[4g+3] = the same columns of row r + 8
 // Four neighbouring lanes share a row. PTX ISA, "Register fragments for wgmma.mma_async.m64nNk16".
 #pragma once
 #include <cuda_bf16.h>
@@ -49,8 +49,8 @@ __device__ __forceinline__ std::uint32_t pack4_e4m3(float a, float b, float c, f
   return packed;
 }
 
-/// Accumulator -> 8-bit A operand. A thread's four columns of 16 are 2q, 2q+1, 8+2q, 8+2q+1 (q =
-/// lane mod 4) but wgmma reads them as 4q .. 4q+3, so the contraction runs over columns in the
+/// Accumulator -> 8-bit A operand. A thread's four columns of 16 are 2q, 2q+1, 8+2q, 8+2q+1
+/// (q = lane mod 4) but wgmma reads them as 4q .. 4q+3, so the contraction runs over columns in the
 /// order of e4m3_key_order(); the other operand has to be stored in that order.
 template <int kCount>
 __device__ __forceinline__ void to_e4m3_operand(std::uint32_t (&a)[kCount / 4],

@@ -1,5 +1,5 @@
-// The rungs between FlashAttention-2 and -3 as kernels of their own, d 128, bf16, tiles of 128 x
-// 128:
+// The rungs between FlashAttention-2 and -3 as kernels of their own, d 128, bf16,
+// tiles of 128 x 128:
 //   step 1  wgmma and TMA, all warps in step (together.cuh)
 //   step 2  + warp specialisation: a producer warpgroup, registers moved to the others
 //   step 3  + ping-pong: the warpgroups take turns at issuing products

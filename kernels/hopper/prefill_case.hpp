@@ -1,6 +1,6 @@
 // A prefill call of the Hopper kernels as a Case: data on the device and the check against the
-// oracle. Arguments: b h_q h_kv s_q s_kv d_qk d_v causal; sigma (of q: large values make few keys
-// win).
+// oracle. Arguments: b h_q h_kv s_q s_kv d_qk d_v causal;
+// sigma (of q: large values make few keys win).
 #pragma once
 #include <span>
 

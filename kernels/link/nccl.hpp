@@ -8,8 +8,8 @@
 
 namespace kvroof::kernels {
 
-/// One communicator a GPU, all in this process. NVLink SHARP stays off unless NCCL_NVLS_ENABLE says
-/// otherwise.
+/// One communicator a GPU, all in this process.
+/// NVLink SHARP stays off unless NCCL_NVLS_ENABLE says otherwise.
 class Nccl {
  public:
   /// nullptr where libnccl.so.2 is not found. Throws std::runtime_error where it fails.

@@ -3,10 +3,10 @@
 // prefill step whole prompts.
 //
 //   per layer  x [tokens, d_model] -> norm -> qkv -> rope, append -> attention over the paged
-//   cache,
-//              or over the prompts -> o_proj -> + residual, norm -> gate_up -> swiglu -> down
-//   then a last norm and, if `vocab` is given, lm_head on each request's last token. Left out: the
-//   embedding's gather, sampling.
+//              cache, or over the prompts -> o_proj -> + residual, norm
+//              -> gate_up -> swiglu -> down
+//   then       a last norm and, if `vocab` is given, lm_head on each request's last token
+// Left out: the embedding's gather, sampling.
 #pragma once
 #include <vector>
 

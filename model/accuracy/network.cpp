@@ -1,5 +1,5 @@
-// Vidur's network profile: all-reduce and send/receive between GPUs of one machine, NCCL through
-// PyTorch.
+// Vidur's network profile: all-reduce and send/receive between GPUs of one machine,
+// NCCL through PyTorch.
 #include "model/accuracy/answers.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/published.hpp"

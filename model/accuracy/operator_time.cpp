@@ -165,8 +165,7 @@ Seconds collective_time(const OperatorRow& r, const Machine& m) {
 /// 8 B200, checked on H200 and GB200:
 ///   low latency  a copy for every expert, through NVLink at half of its rate: FP8 there, BF16 back
 ///   normal       a copy for every rank that holds a chosen expert, through staging buffers: each
-///   SM
-///                copies 26 GB/s on the way there and 16 GB/s back, where the sums are made
+///                SM copies 26 GB/s on the way there and 16 GB/s back, where the sums are made
 Seconds exchange_time(const OperatorRow& r, const Machine& m) {
   constexpr Seconds kNormalStart{26e-6}, kNormalReturn{40e-6}, kLowLatencyStart{9.5e-6};
   constexpr Bandwidth kDispatchOfSm{26e9}, kCombineOfSm{16e9};

@@ -11,16 +11,16 @@ namespace {
 constexpr Seconds kEagerOperator{40e-6};
 // The same from C++: DeepSpeed-MII at batch 1 in LLM-Inference-Bench.
 constexpr Seconds kCompiledOperator{20e-6};
-// Host time per sequence and step: LLM-Inference-Bench's vLLM rows at batch 64 over those at batch
-// 1.
+// Host time per sequence and step: LLM-Inference-Bench's vLLM rows at batch 64
+// over those at batch 1.
 constexpr Seconds kPythonSequence{80e-6};
 
 // Per sequence and step of TensorRT-LLM's executor: bookkeeping and sampling. In-flight batching
 // rows v0.11 to v0.15.
 constexpr Seconds kExecutorSequence{8e-6};
 // FP8: TensorRT-LLM's tables of H100 and B200, products of at least 16 MB of weights. NVFP4:
-// between those tables (0.68, 0.65, conversion included) and the B200 rows of MLPerf and v0.17 to
-// v1.1.
+// between those tables (0.68, 0.65, conversion included) and the B200 rows of MLPerf
+// and v0.17 to v1.1.
 constexpr FormatFit kFp8{.compute = 0.85}, kFp4{.compute = 0.8, .memory = 0.75};
 
 }  // namespace

@@ -38,9 +38,9 @@ std::vector<serving::StepShare> closed_loop_steps(const Setup& setup, const Meas
 /// Requests in step on an engine that computes prompts alone are always a first wave.
 std::variant<ServedTimes, std::string> closed_loop_times(Context& context, const Measurement& m);
 
-/// Prefill and decode pools. The decode batch is what the closed loop leaves to it: c = X (ttft +
-/// output · tpot) with X at most what the prefill pool sustains. A pool whose workers are not
-/// recorded is cut as its operator would: into the layout with the least TPOT.
+/// Prefill and decode pools. The decode batch is what the closed loop leaves to it:
+/// c = X (ttft + output · tpot) with X at most what the prefill pool sustains. A pool whose workers
+/// are not recorded is cut as its operator would: into the layout with the least TPOT.
 std::variant<ServedTimes, std::string> disaggregated_times(Context& context, const Measurement& m);
 
 }  // namespace kvroof::accuracy

@@ -1,6 +1,6 @@
 // inference_engines_silicon.csv: mean TTFT and TPOT of vLLM, SGLang and TensorRT-LLM, aggregated
-// and disaggregated, collected by ai-dynamo/aiconfigurator (Apache-2.0) from public nightly
-// benchmarks.
+// and disaggregated, collected by ai-dynamo/aiconfigurator (Apache-2.0)
+// from public nightly benchmarks.
 #include <charconv>
 #include <cmath>
 

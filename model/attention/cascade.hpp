@@ -1,5 +1,5 @@
-// Cascade decode: the prefix that all requests of a batch share is attended to once for all of
-// them.
+// Cascade decode: the prefix that all requests of a batch share is attended to once
+// for all of them.
 #pragma once
 #include "model/attention/split_kv.hpp"
 

@@ -19,9 +19,9 @@ Cost flash_v3(const AttentionShape& x, const Formats& f, const OnChip& chip, con
 /// Rows of a block with a scale of its own.
 inline constexpr double kQueryBlock = 64, kKeyBlock = 128;
 
-/// The E4M3 kernel as it runs here: V is transposed by a pass of its own (V read, V^T [b, h_kv,
-/// d_v, s_kv rounded up to 64] written and read) and O comes out in bf16. Options beside
-/// flash_v3's:
+/// The E4M3 kernel as it runs here: V is transposed by a pass of its own (V read,
+/// V^T [b, h_kv, d_v, s_kv rounded up to 64] written and read) and O comes out in bf16. Options
+/// beside flash_v3's:
 ///   block_scales  fp32 scales of blocks of Q are read by the kernel; those of K and V by the pass
 ///                 that transposes V, which writes 16 bytes a block of keys for the kernel
 ///   from_bf16     elementwise::quantise of Q, K and V, a kernel each, ahead of it

@@ -1,5 +1,5 @@
-// FlashAttention-4: Blackwell, where tensor cores doubled but exponentials and shared memory did
-// not.
+// FlashAttention-4: Blackwell, where tensor cores doubled but exponentials
+// and shared memory did not.
 #pragma once
 #include "model/attention/forward.hpp"
 #include "model/attention/pipes.hpp"
@@ -14,8 +14,8 @@ Tile flash_v4_tile();
 /// fraction, three FMA of the degree-3 polynomial, shift and add of the exponent.
 /// Dao-AILab/flash-attention flash_attn/cute/utils.py.
 inline constexpr double kPolySlots = 9;
-/// The same where one instruction does two FP32 lanes (Blackwell): clamp, shift and exponent stay
-/// single.
+/// The same where one instruction does two FP32 lanes (Blackwell):
+/// clamp, shift and exponent stay single.
 inline constexpr double kPackedPolySlots = 6;
 
 /// See forward(), with

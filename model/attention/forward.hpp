@@ -20,12 +20,13 @@ struct ForwardPlan {
 };
 
 /// Attention of s_q new tokens, key tiles skipped where the mask hides all of them.
-///   q [b, h_q, s_q, d_qk]   k [b, h_kv, s_kv, d_qk]   v [b, h_kv, s_kv, d_v]   o [b, h_q, s_q,
-///   d_v] flops     = 2·b·h_q·pairs·(d_qk + d_v)                     pairs: paper_pairs executed  =
-///   2·heads·visited·m·n·(d_qk + d_v), padded       heads: b·h_q, packed b·h_kv read      =
-///   b·h_kv·visible·(d_qk + d_v)·kv + b·h_q·s_q·d_qk·act written   = b·h_q·s_q·(d_v·act + 4·lse)
-///   [byte] l2_to_sm  = heads·keys·(d_qk + d_v)·kv + q reread    = K/V·max(wave_refetches,
-///   kv_reread of a masked head that exceeds L2)
+///   q [b, h_q, s_q, d_qk]  k [b, h_kv, s_kv, d_qk]  v [b, h_kv, s_kv, d_v]  o [b, h_q, s_q, d_v]
+///   flops     = 2·b·h_q·pairs·(d_qk + d_v)                     pairs: paper_pairs
+///   executed  = 2·heads·visited·m·n·(d_qk + d_v), padded       heads: b·h_q, packed b·h_kv
+///   read      = b·h_kv·visible·(d_qk + d_v)·kv + b·h_q·s_q·d_qk·act
+///   written   = b·h_q·s_q·(d_v·act + 4·lse)                    [byte]
+///   l2_to_sm  = heads·keys·(d_qk + d_v)·kv + q
+///   reread    = K/V·max(wave_refetches, kv_reread of a masked head that exceeds L2)
 /// Dao 2023 (arXiv:2307.08691) Algorithm 1. Left out: masks and positional bias read from memory,
 /// and the write of new K/V into the cache, which is an op of its own.
 Cost forward(const AttentionShape& x, const Formats& f, const OnChip& chip,

@@ -22,8 +22,8 @@ Tensors tensors(const AttentionShape& x, const Formats& f) {
           .scores = Elements{rows * x.s_kv} * f.act_size()};
 }
 
-// One batched product of `batch` matrices [m, k]·[k, n] in tiles: flops_executed, smem, ctas,
-// launch.
+// One batched product of `batch` matrices [m, k]·[k, n] in tiles:
+// flops_executed, smem, ctas, launch.
 Work batched_product(double batch, double m, double n, double k, const Tile& t, MathType math) {
   const double e = operand_bytes(math), depth = round_up(k, 32 / e);
   const double rows = round_up(m, t.m), columns = round_up(n, std::min(1.0 * t.n, round_up(n, 8)));

@@ -5,8 +5,8 @@
 
 namespace kvroof::attention {
 
-// q [b, h_q, s_q, d_qk], k -> S [b, h_q, s_q, s_kv] -> P = softmax(S) -> P·v -> o [b, h_q, s_q,
-// d_v]
+// q [b, h_q, s_q, d_qk], k -> S [b, h_q, s_q, s_kv] -> P = softmax(S) -> P·v
+//                                                                     -> o [b, h_q, s_q, d_v]
 
 /// S = Q·K^T.   read q, k    written S = b·h_q·s_q·s_kv·act    executed 2·S·d_qk, the whole square
 Cost naive_scores(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t);

@@ -15,8 +15,8 @@ struct PipeRates {
   double fp32_lanes = 128;
 };
 /// Comparisons, subtraction and scaling, sums, packing and waiting, a score of a warp: fitted on
-/// the shapes of reports/h200-sxm-141gb/flash_v3_model.csv with s 512, 2048 and 8192, judged on the
-/// rest.
+/// the shapes of reports/h200-sxm-141gb/flash_v3_model.csv with s 512, 2048 and 8192,
+/// judged on the rest.
 inline constexpr double kOwnCycles = 5.5;
 
 inline constexpr PipeRates kHopperPipes{};

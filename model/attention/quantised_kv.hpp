@@ -14,8 +14,7 @@ namespace kvroof::attention {
 /// Bytes per element against bf16: fp8 1/2, int8 with a scale a token 1.03, int4 group 128 0.52,
 /// nvfp4 0.5625 (4.5 bits), mxfp4 0.53. Left out: quantising new tokens (part of the cache append).
 /// KIVI (arXiv:2402.02750) for recent tokens in high precision; format sizes from their vendors'
-/// definitions. Options: tile, splits, packed_group, high_precision,
-/// recent_tile, v_format.
+/// definitions. Options: tile, splits, packed_group, high_precision, recent_tile, v_format.
 Cost quantised_kv(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 
 }  // namespace kvroof::attention

@@ -27,8 +27,8 @@ Cost ragged(std::span<const RequestGroup> groups, const AttentionShape& heads, c
 
 /// One group: x.b requests of x.s_q new tokens after x.s_kv - x.s_q cached ones.
 /// options.tree_mask (speculative verify of a token tree, arXiv:2305.09781): one bit per pair of
-/// new tokens is read per request; which ancestors a node sees changes neither tiles nor cache
-/// bytes.
+/// new tokens is read per request; which ancestors a node sees changes neither tiles
+/// nor cache bytes.
 Cost ragged(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);
 
 /// Cached and new tokens read over all chunks of a prompt of s tokens: the sum of min(i·chunk, s),

@@ -37,8 +37,8 @@ double longest_block(const AttentionShape& x, const TileCount& c, double rows_pe
 /// s_q·s_kv; causal s_q·(s_kv - s_q / 2).
 double paper_pairs(const AttentionShape& x, double sinks = 0);
 
-/// Cached tokens of one request that at least one new token sees: min(s_kv, window + s_q - 1 +
-/// sinks).
+/// Cached tokens of one request that at least one new token sees:
+/// min(s_kv, window + s_q - 1 + sinks).
 double visible_tokens(const AttentionShape& x, double sinks = 0);
 
 /// 2·b·h_q·pairs·(d_qk + d_v): both products, an FMA counted as two.
@@ -60,8 +60,7 @@ Work tile_work(double tiles, const Tile& t, double d_qk, double d_v, const Forma
 ///   8·ceil(rows / 8)·row_ends                 rows that stay in their warp's registers, eight to a
 ///                                             warp instruction, as mma holds them
 ///   32·ceil(r·d_v / 128)·(merged_warps + 1)   r rows of a tile whose warps merge: a weight for
-///   each
-///                                             partial result and 1 / l, 4 columns a lane
+///                                             each partial result and 1 / l, 4 columns a lane
 double row_end_exps(double rows, const Tile& t, double d_v);
 
 /// FP32-pipe work that widens `elements` of K/V to the operand format; zero when the tensor cores
@@ -77,8 +76,8 @@ Flops dequant_work(Elements elements, Dtype kv, MathType math);
 Bytes kv_reread(Bytes stream, double ctas, double share, const Tile& t, const OnChip& chip);
 
 /// What a written byte of O takes of L2 until the next wave reads: less than in products, whose
-/// waves end with a burst of writes. Fitted on the DRAM reads of flash_v2 and flash_v3 without a
-/// mask.
+/// waves end with a burst of writes. Fitted on the DRAM reads of flash_v2
+/// and flash_v3 without a mask.
 inline constexpr double kOutputCopies = 1.25;
 
 /// Streams fetched again where blocks are about equally long, so that waves of them start together:

@@ -25,8 +25,8 @@ struct BenchmarkFile {
 /// `vllm bench serve --save-result` (SGLang's bench_serving writes the same keys), or AIPerf's and
 /// genai-perf's profile export. UserError for anything else, a run without a completed request, or
 /// a figure that is no finite number > 0.
-///   vLLM: docs.vllm.ai, vllm/benchmarks/serve.py; AIPerf: docs.nvidia.com/aiperf, JSON export
-///   schema
+///   vLLM: docs.vllm.ai, vllm/benchmarks/serve.py
+///   AIPerf: docs.nvidia.com/aiperf, JSON export schema
 BenchmarkFile read_benchmark(const std::string& text, const std::string& name);
 
 }  // namespace kvroof::plan

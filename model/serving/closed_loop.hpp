@@ -1,5 +1,5 @@
-// The steps of an engine that serves a closed loop: `requests` in flight, each replaced when it
-// ends.
+// The steps of an engine that serves a closed loop:
+// `requests` in flight, each replaced when it ends.
 #pragma once
 #include <vector>
 
@@ -28,8 +28,8 @@ struct StepShare {
 };
 
 /// While a request generates `output` tokens each of the requests − 1 others prefills once:
-///   a = (requests − 1)/output prompts per step; each takes ⌈prompt/room⌉ chunks, or k = min(a,
-///   room/prompt) of them share a step when several arrive per step
+///   a = (requests − 1)/output prompts per step; each takes ⌈prompt/room⌉ chunks, or
+///       k = min(a, room/prompt) of them share a step when several arrive per step
 ///   mixed  steps with prompt tokens beside the decodes: w = a·chunks/k of them, the rest decode
 ///          only
 ///   alone  decode steps, and w steps of prompt tokens between them. Requests that run in step all

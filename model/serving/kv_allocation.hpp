@@ -7,10 +7,11 @@
 
 namespace kvroof::serving {
 
-/// reserved_max    every request gets room for the longest one allowed (FasterTransformer, Orca
-/// max) reserved_exact  room for its own final length, known by an oracle (Orca oracle) buddy the
-/// next power of two above its final length (Orca pow2) paged           whole blocks, as it grows
-/// (Kwon et al., PagedAttention, arXiv:2309.06180)
+/// reserved_max    every request gets room for the longest one allowed (FasterTransformer,
+///                 Orca max)
+/// reserved_exact  room for its own final length, known by an oracle (Orca oracle)
+/// buddy           the next power of two above its final length (Orca pow2)
+/// paged           whole blocks, as it grows (Kwon et al., PagedAttention, arXiv:2309.06180)
 enum class Allocation { paged, reserved_max, reserved_exact, buddy };
 
 struct AllocationRule {

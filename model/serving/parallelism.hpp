@@ -19,8 +19,8 @@ Bytes expert_bytes_per_token(double top_k, double d_model, ElementSize dispatch,
 
 /// Fullest rank over the mean with T tokens on R ranks, uniform independent routing. Tokens on one
 /// rank are a sum of T hypergeometric draws (k of E, E/R of them here); the maximum of R such sums,
-///   E[max] = Σ_x (1 − F(x)^R), its excess over the mean times √(R/(R − 1)) since the ranks' loads
-/// add up to a constant.
+///   E[max] = Σ_x (1 − F(x)^R),
+/// its excess over the mean times √(R/(R − 1)) since the ranks' loads add up to a constant.
 double rank_imbalance(int num_experts, int top_k, int ranks, int tokens);
 
 /// Copies of each KV head when tp ranks exceed them: the cache grows by this factor.

@@ -10,8 +10,7 @@ namespace kvroof::serving {
 Seconds recompute_time(double params, double tokens, Throughput effective);
 
 /// Swap: out and in again over the host link; it can overlap with other steps.
-///   t = 2·s·K_t / BW_host                              PagedAttention (arXiv:2309.06180)
-///   section 4.5
+///   t = 2·s·K_t / BW_host                          PagedAttention (arXiv:2309.06180) section 4.5
 Seconds swap_time(BytesPerToken kv, Tokens tokens, Bandwidth host);
 
 /// Swap with one transfer per block and its latency, which is what makes small blocks slow.

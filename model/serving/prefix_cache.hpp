@@ -18,8 +18,8 @@ std::int64_t prefix_hit_tokens(std::int64_t common, std::int64_t prompt, std::in
 Flops saved_flops(double params, double n_layers, double h_q, double d_qk, double cached);
 
 /// Bandwidth from which loading a stored prefix beats computing it.
-/// Mooncake (Qin et al., FAST'25) eq. 1-2: flops(n) = l·(a·n²·d + b·n·d²), bytes(n) =
-/// l·n·2·d·e/gqa:
+/// Mooncake (Qin et al., FAST'25) eq. 1-2: flops(n) = l·(a·n²·d + b·n·d²),
+/// bytes(n) = l·n·2·d·e/gqa:
 ///   B > G · 2·d·e / (gqa · (a·p·d + b·d²))
 /// G FLOP/s achieved, d d_model, e bytes per cached element, p prefix tokens, gqa = h_q/h_kv. The
 /// paper takes a = 4 (the full square; causal is 2) and b = 22.
@@ -32,8 +32,8 @@ bool worth_storing(double queries, Seconds prefill, Seconds load, double gpu_usd
                    double storage_usd_per_second, Seconds lifetime);
 
 /// Least recently used cache of block hashes. A hash stands for a block and everything before it,
-/// so a prefix is never kept without its start: of blocks used together the later are evicted
-/// first.
+/// so a prefix is never kept without its start:
+/// of blocks used together the later are evicted first.
 class LruBlocks {
  public:
   explicit LruBlocks(std::size_t capacity) : capacity_(capacity) {}

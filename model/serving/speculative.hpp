@@ -59,8 +59,8 @@ struct TreeNode {
 /// Medusa (Cai et al., arXiv:2401.10774) section 2.1, EAGLE-2 (arXiv:2406.16858).
 double tree_tokens(std::span<const TreeNode> tree);
 
-/// Cartesian tree of Medusa: `accuracy[d][i]` is head d's probability that its i-th choice is
-/// right.
+/// Cartesian tree of Medusa: `accuracy[d][i]` is head d's probability that
+/// its i-th choice is right.
 std::vector<TreeNode> medusa_tree(const std::vector<std::vector<double>>& accuracy);
 
 /// Ways to guess: what a draft token costs in target steps, and what else it takes.

@@ -14,8 +14,8 @@ double harmonic(int n);
 ///   E[Σ o] / (B · E[max o]) = 1/H_B            (the maximum of B exponentials has mean H_B)
 double static_utilisation_exponential(int batch);
 
-/// The same from recorded lengths, batches filled in arrival order; a last, partial batch is left
-/// out:
+/// The same from recorded lengths, batches filled in arrival order; a last, partial batch is
+/// left out:
 ///   U_B = Σ o / (B · Σ over batches of max o)
 /// The waste is Orca's argument for iteration-level scheduling (Yu et al., OSDI'22, section 3).
 double static_utilisation(std::span<const Lengths> requests, int batch);

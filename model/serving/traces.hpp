@@ -1,11 +1,11 @@
 // Recorded traffic. Formats:
 //   Azure     CSV   TIMESTAMP,ContextTokens,GeneratedTokens
 //                   (github.com/Azure/AzurePublicDataset)
-//   Mooncake  JSONL {"timestamp": ms, "input_length", "output_length", "hash_ids": 512-token
-//   blocks}
+//   Mooncake  JSONL {"timestamp": ms, "input_length", "output_length",
+//                   "hash_ids": 512-token blocks}
 //                   (github.com/kvcache-ai/Mooncake)
-//   ShareGPT  JSONL {"timestamp_ms", "input_length", "output_length", "hash_ids_16": 16-token
-//   blocks}
+//   ShareGPT  JSONL {"timestamp_ms", "input_length", "output_length",
+//                   "hash_ids_16": 16-token blocks}
 #pragma once
 #include <istream>
 #include <string>

@@ -21,8 +21,8 @@ struct GridAxis {
 };
 
 /// Axes of deployments in their order first, then those of workloads, the longest of them last: it
-/// is the row that is evaluated kLanes points at a time. Point = digits, the first axis the
-/// highest.
+/// is the row that is evaluated kLanes points at a time.
+/// Point = digits, the first axis the highest.
 struct Grid {
   std::vector<GridAxis> axes;
   std::size_t num_outer = 0;  // axes of deployments
@@ -37,8 +37,8 @@ struct Grid {
 /// prediction itself). UserError for more than 10^15 points.
 Grid make_grid(const std::vector<Axis>& axes, bool vary_workloads);
 
-/// "serving.block_size=16,32", "workload.max_concurrency=1..256x2" or
-/// "workload.input_len=128..4096+128".
+/// "serving.block_size=16,32", "workload.max_concurrency=1..256x2"
+/// or "workload.input_len=128..4096+128".
 Axis parse_axis(const std::string& text);
 
 /// A value as YAML that reads back to the same.

@@ -1,6 +1,6 @@
 // What is kept of a sweep: counts, ranges, histograms, marginals, the best points and Pareto
-// fronts. Nothing depends on the order in which points come, so threads and shards cannot change
-// it.
+// fronts. Nothing depends on the order in which points come,
+// so threads and shards cannot change it.
 #pragma once
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// kvroof completion SHELL: one line for the shell's start-up file; and the hidden __complete behind
-// it.
+// kvroof completion SHELL: one line for the shell's start-up file;
+// and the hidden __complete behind it.
 #include <CLI/CLI.hpp>
 #include <iostream>
 

@@ -5,8 +5,8 @@
 
 namespace kvroof::cli {
 
-/// UserError for an unknown variant. A format without a tensor path on this GPU is computed in
-/// BF16.
+/// UserError for an unknown variant. A format without a tensor path on this GPU
+/// is computed in BF16.
 Op kernel_op(const KernelCall& call, const Machine& m);
 
 }  // namespace kvroof::cli

@@ -25,8 +25,8 @@ struct Inputs {
   bool datasheet_roof = false;  // --roof datasheet
 };
 
-/// Declares the scenario argument, a flag for every field of `serving` and `workload`, and the
-/// rest.
+/// Declares the scenario argument, a flag for every field of `serving` and `workload`,
+/// and the rest.
 std::shared_ptr<Inputs> add_inputs(CLI::App& verb);
 
 /// A scenario with everything it names.

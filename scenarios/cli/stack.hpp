@@ -12,8 +12,8 @@ namespace kvroof::cli {
 /// The first one's caption; tips of the later ones keep pointing at their own.
 reports::Scene stacked(std::span<const reports::Scene> scenes);
 
-/// SVG, PNG, PDF or a self-contained HTML page, by the file's ending; an exit code, its reason on
-/// stderr.
+/// SVG, PNG, PDF or a self-contained HTML page, by the file's ending;
+/// an exit code, its reason on stderr.
 int write_figures(const std::vector<reports::Figure>& figures, const std::string& file);
 
 }  // namespace kvroof::cli

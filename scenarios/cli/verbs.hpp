@@ -5,8 +5,8 @@
 
 namespace kvroof::cli {
 
-/// 0 fine · 1 the answer is no · 2 bad usage or input · 70 internal error · 77 nothing to measure
-/// with
+/// 0 fine · 1 the answer is no · 2 bad usage or input · 70 internal error ·
+/// 77 nothing to measure with
 enum ExitCode { kOk = 0, kNo = 1, kUsage = 2, kInternal = 70, kSkipped = 77 };
 
 void add_run(CLI::App& app, int& exit_code);

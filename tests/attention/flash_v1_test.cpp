@@ -57,8 +57,8 @@ TEST_CASE("Fig. 2: 40.3 GB naive against 4.4 GB Flash, forward and backward") {
       (standard.value - 12 * 2. * 64 * 16 * 1024 * 64) / (2. * 64 * 16 * 1024 * 1024);
   CHECK(passes == 19);
   CHECK(standard.value == doctest::Approx(40.3e9).epsilon(0.06));
-  // "up to 9x fewer HBM accesses": printed 40.3 / 4.4 = 9.2 and, in v1 of the paper, 35.3 / 4.4
-  // = 8.0
+  // "up to 9x fewer HBM accesses": printed 40.3 / 4.4 = 9.2 and, in v1 of the paper,
+  // 35.3 / 4.4 = 8.0
   CHECK(standard / flash >= 8);
   CHECK(standard / flash <= 11);
 }

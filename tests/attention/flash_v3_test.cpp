@@ -47,8 +47,8 @@ TEST_CASE("smem bytes of a launch are the pipe model's cycles times 128") {
 }
 
 TEST_CASE("overlap 0.3 reproduces the published full-mask peaks at 1830 MHz within 5 %") {
-  // arXiv:2407.08608 Fig. 5 at 16K: 497, 648, 756 TFLOP/s; cycles = mma + 0.7·(exp + fp32 / 128
-  // lanes).
+  // arXiv:2407.08608 Fig. 5 at 16K: 497, 648, 756 TFLOP/s;
+  // cycles = mma + 0.7·(exp + fp32 / 128 lanes).
   struct Row {
     double d, tflops;
   };

@@ -14,8 +14,8 @@ TEST_CASE("GQA cuts KV bytes by h_q / h_kv and leaves the FLOPs") {
     AttentionShape x;
     double flops, kv_bytes, flop_per_byte;
   };
-  // 2·b·h_q·s_q·s_kv·(d_qk + d_v) and b·h_kv·s_kv·(d_qk + d_v)·2 by hand; arXiv:2305.13245 section
-  // 2
+  // 2·b·h_q·s_q·s_kv·(d_qk + d_v) and b·h_kv·s_kv·(d_qk + d_v)·2 by hand;
+  // arXiv:2305.13245 section 2
   const Row rows[] = {
       {{.s_kv = 8192, .h_q = 64, .h_kv = 8}, 268435456., 33554432., 8},
       {{.s_kv = 8192, .h_q = 64, .h_kv = 64}, 268435456., 268435456., 1},

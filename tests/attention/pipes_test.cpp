@@ -12,8 +12,8 @@ TEST_CASE("Hopper pipe cycles of the shipped FlashAttention-3 tiles") {
     int m, n;
     double mma, exp, p_in_registers, p_in_smem;
   };
-  // By hand: 4·m·n·d/4096, m·n/16, m·d·(64 + 2n)/4096, and m·n/64 twice for P through shared
-  // memory.
+  // By hand: 4·m·n·d/4096, m·n/16, m·d·(64 + 2n)/4096,
+  // and m·n/64 twice for P through shared memory.
   constexpr Row rows[] = {
       {64, 192, 128, 1536, 1536, 960, 1728},   {64, 192, 192, 2304, 2304, 1344, 2496},
       {96, 192, 144, 2592, 1728, 1584, 2448},  {128, 128, 128, 2048, 1024, 1280, 1792},
@@ -30,16 +30,16 @@ TEST_CASE("Hopper pipe cycles of the shipped FlashAttention-3 tiles") {
 }
 
 TEST_CASE("wgmma from shared memory feeds 32 wavefronts at m64n64k16") {
-  // Counted on an H200: 16 wavefronts of 128 B for A and 16 for B, so both limits are met at n
-  // = 64.
+  // Counted on an H200: 16 wavefronts of 128 B for A and 16 for B, so both limits are met at
+  // n = 64.
   const Tile t{.m = 64, .n = 64};
   const double qk = tile_smem_bytes(t, 16, 0, 2);
   CHECK(qk / 128 == 32);
 }
 
 TEST_CASE("FP8 halves tensor and operand cycles and leaves the exponentials") {
-  // arXiv:2407.08608 section 3.3 / 4.1: with FP8 exponentials take as long as the products at d
-  // 128.
+  // arXiv:2407.08608 section 3.3 / 4.1: with FP8 exponentials take as long as the products at
+  // d 128.
   const PipeCycles c = pipe_cycles({.m = 128, .n = 128}, 128, kHopperFp8Pipes, false, 1);
   CHECK(c == PipeCycles{1024, 1024, 640});
 }

@@ -41,8 +41,8 @@ TEST_CASE("a ragged launch costs the sum of its requests, in one kernel") {
 }
 
 TEST_CASE("verifying k + 1 drafted tokens reads the cache once") {
-  // arXiv:2211.17192: the verify step's bytes are those of one decode step, its products k + 1
-  // times
+  // arXiv:2211.17192: the verify step's bytes are those of one decode step,
+  // its products k + 1 times
   const std::array verify{RequestGroup{.s_q = 5, .cached = 8187}};
   const Work w = ragged(verify, kHeads, {}, {}, {}).work;
   const Work one = gqa_decode({.s_kv = 8192, .h_q = 32, .h_kv = 8}, {}, {}, {}).work;
@@ -70,8 +70,8 @@ TEST_CASE("row tiles that start a wave later read the cache again") {
   };
   CHECK(reread(16, 15872) == doctest::Approx(14 / 264. * 16 * 8 * 16384 * 512));
   CHECK(reread(2, 15872) == 0);  // 256 blocks: one wave
-  // 64 drafted tokens of 4 heads are two tiles, one pair: DRAM reads on an H200 are 1107.4 MB, all
-  // compulsory.
+  // 64 drafted tokens of 4 heads are two tiles, one pair:
+  // DRAM reads on an H200 are 1107.4 MB, all compulsory.
   const std::array drafts{RequestGroup{.requests = 64, .s_q = 64, .cached = 4032}};
   CHECK(ragged(drafts, kHeads, {}, {.num_sms = 132}, {.tile = tile}).work.reread == Bytes{});
   CHECK(reread(16, 1536) < 1000);  // 1 MB each: L2 holds those at work

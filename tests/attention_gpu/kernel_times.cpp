@@ -2,8 +2,8 @@
 // graph; the median of the samples.
 //   kvroof_kernel_times NAME...   the default shapes of these entries
 //   kvroof_kernel_times -         asks for "NAME key=value ..." line by line on standard input, so
-//   that
-//                                 another program can take turns with it (compare_with_sdpa.py)
+//                                 that another program can take turns with it
+//                                 (compare_with_sdpa.py)
 #include <cstdio>
 #include <exception>
 #include <iostream>

@@ -1,5 +1,5 @@
-// Every attention kernel against the double-precision oracle: the corners by name, then random
-// shapes.
+// Every attention kernel against the double-precision oracle:
+// the corners by name, then random shapes.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

@@ -99,8 +99,8 @@ TEST_CASE("flash_v3_fp8: tiles cut by keys") {
 }
 
 // P in E4M3 has 3 mantissa bits: rounding errors of up to 1/16, 3.6 % rms, independent of each
-// other; the norm of their weighted sum over the norm of the output is as large, less what P²
-// weighs.
+// other; the norm of their weighted sum over the norm of the output is as large,
+// less what P² weighs.
 TEST_CASE("flash_v3_fp8: against the oracle on the E4M3 values") {
   for (const double d : {128., 256.})
     for (const double causal : {0., 1.}) {

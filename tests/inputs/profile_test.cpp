@@ -63,8 +63,8 @@ TEST_CASE("dense peaks of the datasheets") {
 
 TEST_CASE(
     "tensor peak = SMs x FLOP per SM and clock x clock, where the datasheet gives all three") {
-  // Dense BF16 FLOP per SM and clock: A100 2048, H100/H200 4096, B200 8192, Ada AD102 512 with FP32
-  // sums
+  // Dense BF16 FLOP per SM and clock: A100 2048, H100/H200 4096, B200 8192,
+  // Ada AD102 512 with FP32 sums
   struct Row {
     const char* id;
     double flop_per_sm_clock;

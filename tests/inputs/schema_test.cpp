@@ -1,5 +1,5 @@
-// The committed schemas are the emitted ones; to renew them: KVROOF_WRITE_SCHEMAS=1 kvroof_tests
-// -tc='*schemas*'
+// The committed schemas are the emitted ones; to renew them:
+// KVROOF_WRITE_SCHEMAS=1 kvroof_tests -tc='*schemas*'
 #include "model/schema.hpp"
 
 #include <doctest/doctest.h>

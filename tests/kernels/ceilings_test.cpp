@@ -1,6 +1,6 @@
 // Runs the ceilings on the GPU and holds each against physics. Skipped (77) without a GPU.
-// `--print` prints every row as CSV, `--gemm` every product of the catalogue, `--run ENTRY
-// key=value …` launches one kernel twice, for a profiler beside it.
+// `--print` prints every row as CSV, `--gemm` every product of the catalogue,
+// `--run ENTRY key=value …` launches one kernel twice, for a profiler beside it.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "kernels/ceilings/ceilings.hpp"
 

@@ -1,5 +1,5 @@
-// A profile against measured ceilings: planted errors are found, and their consequence is
-// arithmetic.
+// A profile against measured ceilings: planted errors are found,
+// and their consequence is arithmetic.
 #include "cupti_probe/compare.hpp"
 
 #include <doctest/doctest.h>

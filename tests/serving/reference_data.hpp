@@ -7,8 +7,8 @@
 
 namespace kvroof {
 
-/// Path of a reference file under $KVROOF_REFERENCE_DATA, or beside the checkout in
-/// ../shared/data.
+/// Path of a reference file under $KVROOF_REFERENCE_DATA,
+/// or beside the checkout in ../shared/data.
 inline std::optional<std::string> reference_data(const std::string& file) {
   const char* set = std::getenv("KVROOF_REFERENCE_DATA");
   const std::filesystem::path folder =

@@ -43,8 +43,8 @@ __device__ __forceinline__ void produce(Smem<Tile>& smem, const Params& p) {
     q.advance();
     for (int j = first + 1; j < at.key_tiles; ++j) load_k(j), load_v(j - 1);
     // Drawn late, so that blocks take tiles in the order in which they get free: long and short
-    // tiles even out, and few heads are at work at a time. The loads ahead hide the answer's way
-    // back.
+    // tiles even out, and few heads are at work at a time.
+    // The loads ahead hide the answer's way back.
     const unsigned ticket = Tile::kOptions.persistent ? atomicAdd(p.ticket, 1u) : 0;
     load_v(at.key_tiles - 1);
     if constexpr (!Tile::kOptions.persistent) break;

@@ -1,7 +1,6 @@
 // The forward kernel before warp specialisation: TMA and wgmma, but every warp does everything in
 // step. One block per tile; thread 0 asks for the next K and V while all warps work on this one,
-// and
-// __syncthreads parts the tiles. The lowest wgmma rung of the ladder.
+// and __syncthreads parts the tiles. The lowest wgmma rung of the ladder.
 #pragma once
 #include "kernels/hopper/forward/consume.cuh"
 #include "kernels/hopper/forward/schedule.cuh"

@@ -48,8 +48,8 @@ struct Feed {
     if (++tile == end) {
       if (walk.done()) return;
       const Rows rows = next_piece();
-      // Its q into L2, a row or two a warp: in the full queue to HBM it would wait for
-      // microseconds.
+      // Its q into L2, a row or two a warp:
+      // in the full queue to HBM it would wait for microseconds.
       for (int r = warp; r < rows.count; r += T::kWarps)
         hopper::prefetch_l2(p.q + rows.row(p, r) * T::kD, T::kD * 2);
     }

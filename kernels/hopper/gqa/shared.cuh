@@ -1,5 +1,5 @@
-// GQA decode: what its warps share in shared memory, what a launch is given, whose rows a stream
-// holds.
+// GQA decode: what its warps share in shared memory, what a launch is given,
+// whose rows a stream holds.
 #pragma once
 #include <cstdint>
 
