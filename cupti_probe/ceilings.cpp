@@ -60,12 +60,6 @@ void print_confirmations(const CeilingRun& run) {
     }
 }
 
-Record record_of(const std::string& path) {
-  return Record(path, {"ceiling", "variant", "unit", "median", "p5", "p95", "min", "max", "repeats",
-                       "bound", "bound_rule", "sm_clock_hz", "entry", "args", "intended",
-                       "counted_quantity", "counted", "fault"});
-}
-
 void fill(Record& record, const CeilingRun& run) {
   for (const kernels::Ceiling& c : run.rows) {
     std::string quantity, counted;
@@ -121,8 +115,10 @@ std::vector<MeasuredLine> measured_lines(const CeilingRun& run, const Environmen
 }  // namespace
 
 int ceilings(const CeilingsOptions& options, const std::string& command) {
-  std::unique_ptr<Record> record;
-  if (!options.csv.empty()) record = std::make_unique<Record>(record_of(options.csv));
+  const std::unique_ptr<Record> record =
+      open_record(options.csv, {"ceiling", "variant", "unit", "median", "p5", "p95", "min", "max",
+                                "repeats", "bound", "bound_rule", "sm_clock_hz", "entry", "args",
+                                "intended", "counted_quantity", "counted", "fault"});
   const std::string profile = options.write.empty() ? "" : read_text(options.write);
   if (!options.write.empty()) {  // refused now, not after a minute of measuring
     load_profile(options.write);

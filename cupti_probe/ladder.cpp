@@ -129,12 +129,10 @@ reports::OpTimes figure_of(const std::vector<Row>& rows, bool causal, const Ladd
 int ladder(const LadderOptions& options, const std::string& command) {
   const Machine machine = to_machine(load_profile(profile_file(options.profile)));
   const std::vector<KernelFit> fits = read_fits(fits_file(options.fits, machine.id));
-  std::unique_ptr<Record> record;
-  if (!options.csv.empty())
-    record = std::make_unique<Record>(
-        options.csv, std::vector<std::string>{"mask", "rung", "predicted_s", "measured_s", "error",
-                                              "predicted_gain", "measured_gain", "tflop_s",
-                                              "tensor", "xu", "fma", "alu", "smem", "sm_clock_hz"});
+  const std::unique_ptr<Record> record =
+      open_record(options.csv, {"mask", "rung", "predicted_s", "measured_s", "error",
+                                "predicted_gain", "measured_gain", "tflop_s", "tensor", "xu", "fma",
+                                "alu", "smem", "sm_clock_hz"});
   require_gpu();
   SensorWatch watch(0);
   std::vector<reports::Figure> figures;

@@ -94,11 +94,8 @@ void print(const Row& r) {
 
 int link(const LinkOptions& options, const std::string& command) {
   const Link nvlink = to_machine(load_profile(profile_file(options.profile))).nvlink;
-  std::unique_ptr<Record> record;
-  if (!options.csv.empty())
-    record = std::make_unique<Record>(
-        options.csv, std::vector<std::string>{"figure", "bytes", "way", "unit", "predicted",
-                                              "measured", "p5", "p95"});
+  const std::unique_ptr<Record> record = open_record(
+      options.csv, {"figure", "bytes", "way", "unit", "predicted", "measured", "p5", "p95"});
   require_gpu();
   const int ranks = options.gpus > 0 ? options.gpus : std::min(gpus(), kernels::kMostRanks);
   if (ranks < 2 || ranks > gpus())

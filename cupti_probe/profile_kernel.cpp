@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <memory>
 #include <optional>
 
 #include "cupti_probe/count.hpp"
@@ -44,11 +45,9 @@ int profile_kernel(const ProfileKernelOptions& options, const std::string& comma
   const kernels::Entry& entry = entry_named(options.kernel);
   const kernels::Args args = args_with(entry, options.set);
   const Group group = load_group(options.group);
-  std::optional<Record> record;
-  if (!options.csv.empty())
-    record.emplace(options.csv,
-                   std::vector<std::string>{"kernel", "args", "l2", "scope", "group", "figure",
-                                            "unit", "median", "min", "max", "launches", "passes"});
+  const std::unique_ptr<Record> record =
+      open_record(options.csv, {"kernel", "args", "l2", "scope", "group", "figure", "unit",
+                                "median", "min", "max", "launches", "passes"});
   require_gpu();
   const Environment env = environment(command, options.counters);
   const kernels::Case c = entry.make(args);

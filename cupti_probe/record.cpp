@@ -50,7 +50,15 @@ Record::Record(std::string path, const std::vector<std::string>& columns,
   part_ << rows_ << std::flush;
 }
 
+Record::~Record() {
+  if (!empty_) return;
+  part_.close();
+  std::error_code ignored;
+  std::filesystem::remove(part_of(path_), ignored);
+}
+
 void Record::row(const std::vector<std::string>& fields) {
+  empty_ = false;
   const std::string line = csv_row(fields);
   rows_ += line;
   part_ << line << std::flush;
@@ -63,6 +71,12 @@ void Record::close(const std::vector<std::string>& head) {
   part_.close();
   std::error_code ignored;  // a part that stays behind does no harm
   std::filesystem::remove(part_of(path_), ignored);
+}
+
+std::unique_ptr<Record> open_record(const std::string& path,
+                                    const std::vector<std::string>& columns,
+                                    const std::vector<std::string>& head) {
+  return path.empty() ? nullptr : std::make_unique<Record>(path, columns, head);
 }
 
 std::string with_prefix(double value, std::string_view unit) {

@@ -1,6 +1,7 @@
 // CSV records: a head of "# key: value" lines, then columns. Fields are quoted where they must be.
 #pragma once
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,13 +15,17 @@ std::string csv_row(const std::vector<std::string>& fields);
 std::string csv_number(std::optional<double> value);
 
 /// A CSV file, complete or not there. Until close() the rows stand in `<path>.part`, each on disk
-/// as soon as it is known, so that a run that is stopped leaves what it measured.
+/// as soon as it is known, so that a run that is stopped leaves what it measured; a part without a
+/// row is removed.
 class Record {
  public:
   ///   head   lines above the rows of the part, as far as they are known at the start
   /// Throws UserError where the folder cannot be written.
   Record(std::string path, const std::vector<std::string>& columns,
          const std::vector<std::string>& head = {});
+  ~Record();
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
   void row(const std::vector<std::string>& fields);
   /// Puts the head above the rows (sensors are known only at the end), renames,
   /// and removes the part.
@@ -29,8 +34,14 @@ class Record {
  private:
   std::string path_;
   std::string rows_;
+  bool empty_ = true;
   std::ofstream part_;
 };
+
+/// The record of a verb; nullptr without a path.
+std::unique_ptr<Record> open_record(const std::string& path,
+                                    const std::vector<std::string>& columns,
+                                    const std::vector<std::string>& head = {});
 
 /// 3.1994e9, "Hz" -> "3.199 GHz"; bytes decimal; plain units (1, op, flop) get k M G T P as well.
 std::string with_prefix(double value, std::string_view unit);

@@ -220,13 +220,9 @@ std::vector<std::string> row_of(const Outcome& o) {
 
 int seeds(const SeedsOptions& options, const std::string& command) {
   require_gpu();
-  std::unique_ptr<Record> record;
-  if (!options.csv.empty())
-    record = std::make_unique<Record>(
-        options.csv,
-        std::vector<std::string>{"seed", "said", "before", "after", "before_s", "after_s",
-                                 "time_ratio", "before_bytes", "after_bytes", "bytes_ratio",
-                                 "predicted_bytes_ratio", "note"});
+  const std::unique_ptr<Record> record = open_record(
+      options.csv, {"seed", "said", "before", "after", "before_s", "after_s", "time_ratio",
+                    "before_bytes", "after_bytes", "bytes_ratio", "predicted_bytes_ratio", "note"});
   SensorWatch watch(0);
   // All times first: once CUPTI has counted in a process, launches stay slower.
   std::vector<Outcome> outcomes;

@@ -155,12 +155,9 @@ int step(const StepOptions& options, const std::string& command) {
   const Machine machine = to_machine(load_profile(profile_file(options.profile)));
   const std::vector<KernelFit> fits = read_fits(fits_file(options.fits, machine.id));
   const StepShape shape = step_shape(load_llm(options.llm).shape, options);
-  std::unique_ptr<Record> record;
-  if (!options.csv.empty())
-    record = std::make_unique<Record>(
-        options.csv,
-        std::vector<std::string>{"llm", "phase", "batch", "context", "layers", "figure", "unit",
-                                 "kernels", "predicted", "measured", "error"});
+  const std::unique_ptr<Record> record =
+      open_record(options.csv, {"llm", "phase", "batch", "context", "layers", "figure", "unit",
+                                "kernels", "predicted", "measured", "error"});
   require_gpu();
   check_memory(shape);
   const Environment env = environment(command, options.counters);

@@ -14,16 +14,10 @@
 namespace kvroof::probe {
 namespace {
 
-std::unique_ptr<Record> open_record(const std::string& path, const Environment& env) {
-  if (path.empty()) return nullptr;
+std::vector<std::string> unfinished(const Environment& env) {
   std::vector<std::string> head = header_lines(env, {});
   head.push_back("# unfinished: stopped before its end");
-  return std::make_unique<Record>(
-      path,
-      std::vector<std::string>{"part", "name", "args", "quantity", "unit", "predicted", "measured",
-                               "ratio", "tolerance", "verdict", "sm_clock_hz", "dram_clock_hz",
-                               "note"},
-      head);
+  return head;
 }
 
 }  // namespace
@@ -39,7 +33,11 @@ int validate(const ValidateOptions& options, const std::string& command) {
       if (!is_load(entry.name)) entries.push_back(&entry);
   require_gpu();
   const Environment env = environment(command, options.counters);
-  const std::unique_ptr<Record> record = open_record(options.csv, env);
+  const std::unique_ptr<Record> record =
+      open_record(options.csv,
+                  {"part", "name", "args", "quantity", "unit", "predicted", "measured", "ratio",
+                   "tolerance", "verdict", "sm_clock_hz", "dram_clock_hz", "note"},
+                  unfinished(env));
 
   Tally tally;
   SensorWatch watch(0);

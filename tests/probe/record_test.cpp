@@ -36,6 +36,13 @@ std::string text_of(const std::filesystem::path& path) {
 }
 }  // namespace
 
+TEST_CASE("a record that never got a row leaves nothing") {
+  const auto path = std::filesystem::temp_directory_path() / "kvroof_record_empty.csv";
+  { const Record record(path.string(), {"x", "y"}); }
+  CHECK_FALSE(std::filesystem::exists(path));
+  CHECK_FALSE(std::filesystem::exists(path.string() + ".part"));
+}
+
 TEST_CASE("a record is whole or not there and its part holds every row so far") {
   const auto path = std::filesystem::temp_directory_path() / "kvroof_record_test.csv";
   const auto part = path.string() + ".part";
