@@ -9,6 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "model/profile.hpp"
+#include "model/search_path.hpp"
 #include "model/user_error.hpp"
 #include "reports/html.hpp"
 #include "reports/svg.hpp"
@@ -206,4 +208,39 @@ TEST_CASE("kvroof plot: every kind draws two GPUs; what cannot be drawn is refus
   CHECK(run("run " + kernel) == 0);
   CHECK(run("plot roofline " + kernel) == 2);
   std::filesystem::remove_all(folder);
+}
+
+TEST_CASE(
+    "a record of validate becomes a roofline of what was counted, and dots of what was chosen") {
+  const auto path = std::filesystem::temp_directory_path() / "kvroof_records_test.csv";
+  std::ofstream(path) << "# gpu: none\n"
+                         "part,name,args,quantity,unit,predicted,measured\n"
+                         "work,a,s=1,work,,,\n"
+                         "kernel,a,s=1,executed FLOP,flop,1e12,1e12\n"
+                         "kernel,a,s=1,HBM read,byte,1.1e9,1e9\n"
+                         "kernel,a,s=1,HBM written,byte,1e9,1e9\n"
+                         "kernel,a,s=1,time,s,0.001,0.002\n"
+                         "kernel,b,s=1,HBM read,byte,2e6,1e6\n"
+                         "kernel,b,s=1,time,s,0.001,0.001\n";
+  const Machine machine = to_machine(load_profile(find_profile("h200-sxm-141gb", search_roots())));
+  const std::vector<std::string> files{path.string()};
+
+  const cli::RecordFigures all = cli::read_records(files, machine);
+  REQUIRE(all.roofline);
+  REQUIRE(all.roofline->points.size() == 1);  // b has no FLOPs
+  const reports::Roofline::Point& point = all.roofline->points.front();
+  CHECK(point.intensity.value == doctest::Approx(500));    // 1e12 / (1e9 + 1e9), as counted
+  CHECK(point.predicted.value == doctest::Approx(1e15));   // 1e12 / 1 ms
+  CHECK(point.measured.value == doctest::Approx(0.5e15));  // 1e12 / 2 ms
+  CHECK(all.scatters.size() == 4);
+
+  const cli::RecordFigures some =
+      cli::read_records(files, machine, {.quantities = {"HBM read"}, .kernels = {"b"}});
+  CHECK_FALSE(some.roofline);
+  REQUIRE(some.scatters.size() == 1);
+  REQUIRE(some.scatters.front().groups.size() == 1);
+  CHECK(some.scatters.front().groups.front().at.front().predicted == doctest::Approx(2));  // MB
+  CHECK_THROWS_AS(cli::read_records(files, machine, {.quantities = {}, .kernels = {"c"}}),
+                  UserError);
+  std::filesystem::remove(path);
 }

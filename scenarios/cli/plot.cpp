@@ -21,6 +21,7 @@ namespace {
 struct Options {
   std::string kind, file, phase = "decode";
   std::vector<std::string> more;
+  RecordChoice records;
 };
 
 /// A step that does not fit has no times to draw.
@@ -81,7 +82,7 @@ int plot(const Inputs& in, const Options& o) {
   if (o.kind == "validation") {
     std::vector<std::string> files = o.more;
     files.insert(files.begin(), in.file);
-    const std::vector<reports::Figure> f = record_figures(files, in);
+    const std::vector<reports::Figure> f = record_figures(files, in, o.records);
     return o.file.empty() ? (print(f), kOk) : write_figures(f, o.file);
   }
   const std::vector<Subject> all = subjects(cases(in, o.more));
@@ -120,6 +121,11 @@ void add_plot(CLI::App& app, int& exit_code) {
   verb->add_option("-o,--output", o->file, ".svg | .png | .pdf | .html; without: the terminal");
   verb->add_option("--phase", o->phase, "decode | prefill")
       ->check(CLI::IsMember({"decode", "prefill"}));
+  verb->add_option("--quantities", o->records.quantities,
+                   "of records: time, \"HBM read\", roofline, … (all)")
+      ->delimiter(',');
+  verb->add_option("--kernels", o->records.kernels, "of records: these kernels (all)")
+      ->delimiter(',');
   verb->callback([in, o, &exit_code] {
     try {
       exit_code = plot(*in, *o);

@@ -36,34 +36,6 @@ Validation& scatter_of(RecordFigures& f, const std::string& quantity, const std:
   return f.scatters.emplace_back(std::move(v));
 }
 
-void read_validate(const Csv& csv, RecordFigures& f) {
-  const auto column = [&](const char* name) {
-    return static_cast<std::size_t>(csv.column({name}));
-  };
-  const std::size_t part = column("part"), kernel = column("name"), args = column("args"),
-                    quantity = column("quantity"), unit = column("unit"),
-                    predicted = column("predicted"), measured = column("measured");
-  for (const CsvRow& row : csv.rows) {
-    if (row.cells[part] != "kernel") continue;
-    const std::optional<double> p = to_number(row.cells[predicted]),
-                                m = to_number(row.cells[measured]);
-    if (!p || !m || *p <= 0 || *m <= 0) {
-      ++f.left_out;
-      continue;
-    }
-    // Times read better in µs, bytes in MB; the ratio does not care.
-    const bool seconds = row.cells[unit] == "s",
-               bytes = row.cells[unit] == "B" || row.cells[unit] == "byte";
-    const double scale = seconds ? micro : bytes ? mega : 1;
-    Validation& v = scatter_of(f, row.cells[quantity],
-                               seconds ? "µs"
-                               : bytes ? "MB"
-                                       : row.cells[unit]);
-    group_of(v, row.cells[kernel])
-        .at.push_back({*p / scale, *m / scale, row.cells[kernel] + " " + row.cells[args], {}});
-  }
-}
-
 reports::Roofline::Gpu roofs(const Machine& m) {
   const Roof<Throughput>& bf16 = m.roof(MathType::bf16);
   return {
@@ -72,7 +44,76 @@ reports::Roofline::Gpu roofs(const Machine& m) {
       {{"bf16", "BF16 tensor", bf16.peak, bf16.achieved, true, std::string(name(bf16.source))}}};
 }
 
-void read_times(const Csv& csv, const Machine& machine, RecordFigures& f) {
+bool chosen(const std::vector<std::string>& of, const std::string& name) {
+  return of.empty() || std::find(of.begin(), of.end(), name) != of.end();
+}
+
+/// What a roofline needs of one shape of a kernel: as counted, and the time as predicted.
+struct Shape {
+  std::string kernel, args;
+  double flops = 0, bytes = 0, predicted = 0, measured = 0;
+};
+
+void add_point(const Shape& s, const Machine& machine, RecordFigures& f) {
+  if (!(s.flops > 0 && s.bytes > 0 && s.predicted > 0 && s.measured > 0)) return;
+  if (!f.roofline) f.roofline = reports::Roofline{{}, {roofs(machine)}, {}, {}};
+  f.roofline->points.push_back({.name = s.kernel,
+                                .kind = s.kernel,
+                                .intensity = Flops{s.flops} / Bytes{s.bytes},
+                                .predicted = Flops{s.flops} / Seconds{s.predicted},
+                                .measured = Flops{s.flops} / Seconds{s.measured},
+                                .details = {{{"shape", s.args},
+                                             {"expected", reports::text(Seconds{s.predicted})},
+                                             {"measured", reports::text(Seconds{s.measured})}},
+                                            ""}});
+}
+
+/// Times read better in µs, bytes in MB, FLOPs in G; the ratio does not care.
+std::pair<std::string, double> shown_in(const std::string& unit) {
+  if (unit == "s") return {"µs", micro};
+  if (unit == "B" || unit == "byte") return {"MB", mega};
+  if (unit == "flop") return {"GFLOP", giga};
+  if (unit == "op") return {"Mop", mega};
+  return {unit, 1};
+}
+
+void read_validate(const Csv& csv, const Machine& machine, const RecordChoice& choice,
+                   RecordFigures& f) {
+  const auto column = [&](const char* name) {
+    return static_cast<std::size_t>(csv.column({name}));
+  };
+  const std::size_t part = column("part"), kernel = column("name"), args = column("args"),
+                    quantity = column("quantity"), unit = column("unit"),
+                    predicted = column("predicted"), measured = column("measured");
+  Shape shape;
+  const auto finish = [&] {
+    if (chosen(choice.quantities, "roofline")) add_point(shape, machine, f);
+  };
+  for (const CsvRow& row : csv.rows) {
+    const std::vector<std::string>& c = row.cells;
+    if (c[part] != "kernel" || !chosen(choice.kernels, c[kernel])) continue;
+    if (c[kernel] != shape.kernel || c[args] != shape.args) {
+      finish();
+      shape = {.kernel = c[kernel], .args = c[args]};
+    }
+    const std::optional<double> p = to_number(c[predicted]), m = to_number(c[measured]);
+    if (c[quantity] == "executed FLOP") shape.flops = m.value_or(0);
+    if (c[quantity] == "HBM read" || c[quantity] == "HBM written") shape.bytes += m.value_or(0);
+    if (c[quantity] == "time") shape.predicted = p.value_or(0), shape.measured = m.value_or(0);
+    if (!chosen(choice.quantities, c[quantity])) continue;
+    if (!p || !m || *p <= 0 || *m <= 0) {
+      ++f.left_out;
+      continue;
+    }
+    const auto [in, scale] = shown_in(c[unit]);
+    group_of(scatter_of(f, c[quantity], in), c[kernel])
+        .at.push_back({*p / scale, *m / scale, c[kernel] + " " + c[args], {}});
+  }
+  finish();
+}
+
+void read_times(const Csv& csv, const Machine& machine, const RecordChoice& choice,
+                RecordFigures& f) {
   const auto column = [&](const char* name) {
     return static_cast<std::size_t>(csv.column({name}));
   };
@@ -80,6 +121,7 @@ void read_times(const Csv& csv, const Machine& machine, RecordFigures& f) {
                     p5 = column("p5_us"), p95 = column("p95_us");
   if (!f.roofline) f.roofline = reports::Roofline{{}, {roofs(machine)}, {}, {}};
   for (const CsvRow& row : csv.rows) {
+    if (!chosen(choice.kernels, row.cells[kernel])) continue;
     const std::optional<KernelCall> call = parse_case(row.cells[kernel], row.cells[which]);
     const std::optional<double> measured = to_number(row.cells[us]);
     if (!call || !measured) {
@@ -137,26 +179,30 @@ std::optional<KernelCall> parse_case(const std::string& kernel, const std::strin
   return call;
 }
 
-RecordFigures read_records(const std::vector<std::string>& files, const Machine& machine) {
+RecordFigures read_records(const std::vector<std::string>& files, const Machine& machine,
+                           const RecordChoice& choice) {
   RecordFigures f;
   for (const std::string& file : files) {
     const Csv csv = read_csv(file);
     if (csv.has({"part", "name", "args", "quantity", "unit", "predicted", "measured"}))
-      read_validate(csv, f);
-    else if (csv.has({"kernel", "case", "us", "p5_us", "p95_us"})) read_times(csv, machine, f);
+      read_validate(csv, machine, choice, f);
+    else if (csv.has({"kernel", "case", "us", "p5_us", "p95_us"}))
+      read_times(csv, machine, choice, f);
     else
       throw UserError(file +
                       ": expected columns part,name,args,quantity,unit,predicted,measured "
                       "(kvroof-probe validate) or kernel,case,us,p5_us,p95_us");
   }
-  if (f.scatters.empty())
-    throw UserError(files.front() +
-                    ": expected rows with a prediction and a measurement, got none");
+  if (f.scatters.empty() && !f.roofline)
+    throw UserError(files.front() + ": expected rows with a prediction and a measurement" +
+                    (choice.kernels.empty() && choice.quantities.empty()
+                         ? ", got none"
+                         : " of the chosen kernels and quantities, got none"));
   return f;
 }
 
 std::vector<reports::Figure> record_figures(const std::vector<std::string>& files,
-                                            const Inputs& inputs) {
+                                            const Inputs& inputs, const RecordChoice& choice) {
   if (files.front().empty()) throw UserError("kvroof plot validation: expected CSV records");
   const auto hardware = inputs.flags.find("hardware");
   const HardwareProfile profile = load_profile(
@@ -164,7 +210,7 @@ std::vector<reports::Figure> record_figures(const std::vector<std::string>& file
                    search_roots(inputs.profile_path)));
   const Machine machine =
       to_machine(profile, inputs.datasheet_roof ? RoofKind::datasheet : RoofKind::best);
-  RecordFigures f = read_records(files, machine);
+  RecordFigures f = read_records(files, machine, choice);
   std::string sources;
   for (const std::string& file : files)
     sources += (sources.empty() ? "" : ", ") + file.substr(file.rfind('/') + 1);
@@ -174,7 +220,7 @@ std::vector<reports::Figure> record_figures(const std::vector<std::string>& file
                                          sources, machine.id, f.left_out);
   std::vector<reports::Figure> out;
   if (f.roofline) {
-    f.roofline->caption = {machine.id + " · attention kernels, measured against predicted",
+    f.roofline->caption = {machine.id + " · kernels, measured against predicted",
                            "solid: measured, hollow: predicted; bands from achieved to datasheet",
                            footer};
     out.push_back(reports::figure("measured-roofline", *f.roofline));
