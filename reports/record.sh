@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything a GPU has to say, recorded into one folder: about six minutes on an H200.
+# Validation, tests, whole steps, ladder, ceilings, comparisons with PyTorch, seeds and sanitizers of
+# one GPU, recorded into one folder.
 #
 #   reports/record.sh PROFILE_ID [OUT]     e.g. reports/record.sh h200-sxm-141gb
 #
