@@ -4,9 +4,10 @@
 //   warp w of a warpgroup reaches lanes 32 (w mod 4) … + 31 alone             9.7.16.8.1
 //   D [128, n] fp32: row = lane, column n = column                9.7.16.10.5 "Layout D"
 //   A [128, k] of 16 bits: row = lane, elements 2c and 2c + 1 in the low and the high half of
-//   column c, so 16 of contraction are 8 columns                  9.7.16.10.4 "Packing formats"
-// The same layouts: gau-nernst/learn-cuda 02e_matmul_sm100/_matmul_tmem.cu (A) and matmul_v4.cu
-// (D), run on a B200; Dao-AILab/flash-attention flash_attn/cute/flash_fwd_sm100.py.
+//   column c, so 16 of contraction are 8 columns
+// The ISA's section on packing (9.7.16.10.4) does not show the last one. It is what two kernels
+// that ran on a B200 store: gau-nernst/learn-cuda 02e_matmul_sm100/_matmul_tmem.cu, and flashinfer
+// csrc/blackwell_msa/sm100a (9f50517). Layout D as in the former's matmul_v4.cu.
 #pragma once
 #include <cstdint>
 
