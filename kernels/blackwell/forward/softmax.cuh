@@ -85,7 +85,7 @@ struct SoftmaxEngine : Block<kCausal> {
         }
         words[i] = hopper::pack2<Bf16>(pair[0], pair[1]);
       }
-      store_columns(mine.columns(probabilities_column(t) + 32 * half), words);
+      store_columns(mine.columns(probability_column(t, 64 * half)), words);
     }
     sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
     wait_stores();

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/blackwell/forward/products.hpp"
 #include "kernels/blackwell/forward/protocol.hpp"
 #include "kernels/blackwell/synchronise.cuh"
 #include "kernels/blackwell/tensor_memory.cuh"
@@ -14,12 +15,9 @@
 namespace kvroof::kernels::blackwell::forward {
 
 using Bf16 = __nv_bfloat16;
-inline constexpr int kRows = 128, kKeys = 128, kD = 128;  // of a query tile, a key tile, a head
 inline constexpr int kPairRows = kTiles * kRows;
-inline constexpr int kBlockColumns = 64;  // in 128 bytes
-/// A tile [d / 64][128 rows][64], 128-byte swizzled, as TMA writes it.
 using TileBits = Bf16[kD / kBlockColumns][kRows][kBlockColumns];
-inline constexpr int kTileBytes = sizeof(TileBits);
+static_assert(sizeof(TileBits) == kTileBytes);
 
 struct Smem {
   alignas(1024) TileBits q[kTiles];
