@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <set>
+#include <string_view>
 #include <tuple>
 
 namespace kvroof::test {
@@ -15,11 +15,11 @@ using forward::kWarps;
 
 /// One copy of a barrier, or a piece of data.
 struct Name {
-  std::string what;
+  std::string_view what;  // a literal
   int i = 0, warp = 0;
   auto operator<=>(const Name&) const = default;
   std::string text() const {
-    return what + "[" + std::to_string(i) + "]" +
+    return std::string(what) + "[" + std::to_string(i) + "]" +
            (warp >= 0 ? " of warp " + std::to_string(warp) : "");
   }
 };
@@ -29,6 +29,9 @@ struct Access {
   bool write;
   std::string value;  // what is written, or expected
 };
+Access reads(Name data, std::string expected) { return {data, false, std::move(expected)}; }
+Access writes(Name data, std::string value) { return {data, true, std::move(value)}; }
+
 struct Arrival {
   int actor, event;
 };
@@ -105,15 +108,15 @@ struct Recorder {
   }
 
   void load_q(int t) {
-    arrives(Barrier::q_full, t,
-            start("TMA Q", {{{"Q", t, -1}, true, "Q(" + std::to_string(w) + ")"}}));
+    arrives(Barrier::q_full, t, start("TMA Q", {writes({"Q", t, -1}, q_value())}));
   }
   void load_k(int stage, int j) { load_kv("K", stage, j); }
   void load_v(int stage, int j) { load_kv("V", stage, j); }
   void load_kv(const std::string& what, int stage, int j) {
     arrives(Barrier::kv_full, stage,
-            start("TMA " + what, {{{"KV", stage, -1}, true, what + at(w, j)}}));
+            start("TMA " + what, {writes({"KV", stage, -1}, what + at(w, j))}));
   }
+  std::string q_value() const { return "Q" + at(w, 0); }
 
   void product(const std::string& accumulator, std::string text, std::vector<Access> accesses) {
     const int e = start(std::move(text), std::move(accesses));
@@ -127,44 +130,47 @@ struct Recorder {
   }
   void scores(int t, int stage) {
     const int j = scored[t]++;
-    std::vector<Access> a{{{"Q", t, -1}, false, "Q(" + std::to_string(w) + ")"},
-                          {{"KV", stage, -1}, false, "K" + at(w, j)}};
+    std::vector<Access> a;
+    a.push_back(reads({"Q", t, -1}, q_value()));
+    a.push_back(reads({"KV", stage, -1}, "K" + at(w, j)));
     for (int p = 0; p < kWarps; ++p)
-      for (const char* half : {"S low", "S high"})
-        a.push_back({{half, t, p}, true, "S" + at(w, j)});
+      for (const std::string_view half : {"S low", "S high"})
+        a.push_back(writes({half, t, p}, "S" + at(w, j)));
     product("S" + std::to_string(t), "S" + at(w, j), a);
   }
   void output(int t, int stage, bool accumulate) {
     const int j = added[t]++;
-    std::vector<Access> a{{{"KV", stage, -1}, false, "V" + at(w, j)}};
+    std::vector<Access> a;
+    a.push_back(reads({"KV", stage, -1}, "V" + at(w, j)));
     for (int p = 0; p < kWarps; ++p) {
-      a.push_back({{"S high", t, p}, false, "P" + at(w, j)});
-      if (accumulate) a.push_back({{"O", t, p}, false, "rescaled O" + at(w, j)});
-      a.push_back({{"O", t, p}, true, "O" + at(w, j)});
+      a.push_back(reads({"S high", t, p}, "P" + at(w, j)));
+      if (accumulate) a.push_back(reads({"O", t, p}, "rescaled O" + at(w, j)));
+      a.push_back(writes({"O", t, p}, "O" + at(w, j)));
     }
     product("O" + std::to_string(t), "P·V" + at(w, j), a);
   }
 
   void read_scores(int t, int j) {
-    step("read S", {{{"S low", t, warp}, false, "S" + at(w, j)},
-                    {{"S high", t, warp}, false, "S" + at(w, j)}});
+    step("read S",
+         {reads({"S low", t, warp}, "S" + at(w, j)), reads({"S high", t, warp}, "S" + at(w, j))});
   }
-  void write_growth(int t) { note(t, true, "growth" + at(w, growths[t]++)); }
-  void write_sums(int t) { note(t, true, "sums" + at(w, 0)); }
-  void read_growth(int t) { note(t, false, "growth" + at(w, growths[t]++)); }
-  void read_sums(int t) { note(t, false, "sums" + at(w, 0)); }
-  void note(int t, bool write, std::string value) {
-    step("note", {{{"note", t, warp}, write, std::move(value)}});
+  void write_growth(int t) {
+    step("note", {writes({"note", t, warp}, "growth" + at(w, growths[t]++))});
   }
+  void read_growth(int t) {
+    step("note", {reads({"note", t, warp}, "growth" + at(w, growths[t]++))});
+  }
+  void write_sums(int t) { step("note", {writes({"note", t, warp}, "sums" + at(w, 0))}); }
+  void read_sums(int t) { step("note", {reads({"note", t, warp}, "sums" + at(w, 0))}); }
   void write_probabilities(int t, int j) {
-    step("write P", {{{"S high", t, warp}, true, "P" + at(w, j)}});
+    step("write P", {writes({"S high", t, warp}, "P" + at(w, j))});
   }
   void rescale(int t) {  // of the j that the growth just read belongs to
     const int j = growths[t] - 1;
-    step("rescale O", {{{"O", t, warp}, false, "O" + at(w, j - 1)},
-                       {{"O", t, warp}, true, "rescaled O" + at(w, j)}});
+    step("rescale O", {reads({"O", t, warp}, "O" + at(w, j - 1)),
+                       writes({"O", t, warp}, "rescaled O" + at(w, j))});
   }
-  void store(int t) { step("store O", {{{"O", t, warp}, false, "O" + at(w, key_tiles() - 1)}}); }
+  void store(int t) { step("store O", {reads({"O", t, warp}, "O" + at(w, key_tiles() - 1))}); }
 };
 
 Graph record(const Setting& setting) {

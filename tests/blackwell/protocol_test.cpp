@@ -20,7 +20,7 @@ bool sound(const Setting& s) { return faults(s).empty(); }
 
 }  // namespace
 
-TEST_CASE("tcgen05 protocol: no deadlock, no race, the right data; full masks") {
+TEST_CASE("tcgen05 protocol: no deadlock, no race and the right data, full masks") {
   for (int pairs = 1; pairs <= 3; ++pairs)
     for (int n = 1; n <= 9; ++n)
       check_sound({.key_tiles = std::vector<int>(static_cast<std::size_t>(pairs), n)});
