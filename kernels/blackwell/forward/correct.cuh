@@ -7,16 +7,11 @@
 namespace kvroof::kernels::blackwell::forward {
 
 template <bool kCausal>
-struct CorrectEngine : Block<kCausal> {
-  using Block<kCausal>::p;
-  TensorAddress mine;  // column 0 of this warp's lanes
-  int lane_row;
-  float growth, sum, base;
+struct CorrectEngine : WarpBlock<kCausal> {
+  using WarpBlock<kCausal>::p, WarpBlock<kCausal>::mine, WarpBlock<kCausal>::lane_row;
+  using WarpBlock<kCausal>::WarpBlock;
 
-  __device__ __forceinline__ CorrectEngine(const Block<kCausal>& block)
-      : Block<kCausal>(block), lane_row(static_cast<int>(threadIdx.x) % kRows) {
-    mine = TensorAddress{block.smem.tensor_memory}.lanes(lane_row / 32 * 32);
-  }
+  float growth, sum, base;
 
   __device__ __forceinline__ void read_growth(int t) { growth = this->smem.note[t][lane_row].x; }
   __device__ __forceinline__ void read_sums(int t) {
@@ -53,11 +48,13 @@ struct CorrectEngine : Block<kCausal> {
 #pragma unroll
       for (int k = 0; k < 16; ++k)
         w[k] = hopper::pack2<Bf16>(x[2 * k] * factor, x[2 * k + 1] * factor);
-      if (!valid) continue;
+      if (valid) {
 #pragma unroll
-      for (int k = 0; k < 16; k += 4)
-        __stcs(reinterpret_cast<uint4*>(out + column + 2 * k),
-               make_uint4(w[k], w[k + 1], w[k + 2], w[k + 3]));
+        for (int k = 0; k < 16; k += 4)
+          __stcs(reinterpret_cast<uint4*>(out + column + 2 * k),
+                 make_uint4(w[k], w[k + 1], w[k + 2], w[k + 3]));
+      }
+      __syncwarp();  // the next load wants all lanes
     }
     wait_loads();  // the next pair's products may overwrite O after the next arrival
     if (valid && p.lse)

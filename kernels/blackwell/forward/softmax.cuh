@@ -13,23 +13,18 @@ inline constexpr float kLazyLog2 = 8;
 
 /// Online softmax in base 2, as flash_v3::Softmax: P = 2^(S · scale_log2 - base).
 template <bool kCausal>
-struct SoftmaxEngine : Block<kCausal> {
-  using Block<kCausal>::p;
-  TensorAddress mine;  // column 0 of this warp's lanes
-  int lane_row;        // this thread's row in a tile
+struct SoftmaxEngine : WarpBlock<kCausal> {
+  using WarpBlock<kCausal>::p, WarpBlock<kCausal>::mine, WarpBlock<kCausal>::lane_row;
+  using WarpBlock<kCausal>::WarpBlock;
 
   float s[kKeys];  // scores of the present tile
   float m, base,
       sum;       // maximum that `base` belongs to; the same in units of the exponent; sum of P
   float growth;  // what O and the sum are to be multiplied with
 
-  __device__ __forceinline__ SoftmaxEngine(const Block<kCausal>& block)
-      : Block<kCausal>(block), lane_row(static_cast<int>(threadIdx.x) % kRows) {
-    mine = TensorAddress{block.smem.tensor_memory}.lanes(lane_row / 32 * 32);
-  }
   __device__ __forceinline__ bool begin(int w) {
     m = base = -INFINITY, sum = 0;
-    return Block<kCausal>::begin(w);
+    return WarpBlock<kCausal>::begin(w);
   }
   /// Tiles at and above it need a mask in some row of tile t.
   __device__ __forceinline__ int first_masked(int t) const {

@@ -39,7 +39,7 @@ struct Params {
   int section;  // heads whose K/V stay in L2 together: flash_v3::section_heads
 };
 
-/// begin(), key_tiles(), wait() and arrive() of a role's engine.
+/// begin(), key_tiles() and wait() of a role's engine.
 template <bool kCausal>
 struct Block {
   const Params& p;
@@ -70,11 +70,29 @@ struct Block {
     wait_bounded(barrier(which, copy), static_cast<std::uint32_t>(phase) & 1);
     fence_after();
   }
+};
+
+/// The same for a role that whole warps play, a row of a tile a thread. Moves from and to tensor
+/// memory want all lanes together: wait() brings them together again.
+template <bool kCausal>
+struct WarpBlock : Block<kCausal> {
+  int lane_row;        // this thread's row in a tile
+  TensorAddress mine;  // column 0 of this warp's lanes
+
+  __device__ __forceinline__ WarpBlock(const Block<kCausal>& block)
+      : Block<kCausal>(block),
+        lane_row(static_cast<int>(threadIdx.x) % kRows),
+        mine(TensorAddress{block.smem.tensor_memory}.lanes(lane_row / 32 * 32)) {}
+
+  __device__ __forceinline__ void wait(Barrier which, int copy, int phase) const {
+    Block<kCausal>::wait(which, copy, phase);
+    __syncwarp();
+  }
   /// Of the warp: what all its lanes did before is done.
   __device__ __forceinline__ void arrive(Barrier which, int copy) const {
     fence_before();
     __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier(which, copy).arrive();
+    if (threadIdx.x % 32 == 0) this->barrier(which, copy).arrive();
   }
 };
 
