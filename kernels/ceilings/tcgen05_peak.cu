@@ -45,6 +45,9 @@ struct Shared {
   std::uint32_t tensor_memory;
 };
 constexpr std::size_t kOperandBytes = offsetof(Shared, done);
+/// More than half of what an SM has: a second block there would wait for tensor memory.
+constexpr int kSharedBytes = 120 * 1024;
+static_assert(sizeof(Shared) <= kSharedBytes);
 
 template <mma::Kind kKind, Format kFormat>
 __global__ void __launch_bounds__(kThreads, 1)
@@ -52,19 +55,19 @@ __global__ void __launch_bounds__(kThreads, 1)
   extern __shared__ __align__(1024) char raw[];
   auto& shared = *reinterpret_cast<Shared*>(raw);
   if (hopper::shared_address(raw) % 1024 != 0) __trap();  // swizzled tiles need it
+  const int warp = __shfl_sync(0xFFFFFFFF, static_cast<int>(threadIdx.x) / 32, 0);
+  if (warp == 1) allocate_all(&shared.tensor_memory);
   for (unsigned i = threadIdx.x; i < kOperandBytes / 16; i += blockDim.x)
     reinterpret_cast<uint4*>(raw)[i] = operands[i];
   if (threadIdx.x == 0) {
     shared.done[0].init(1), shared.done[1].init(1);
     hopper::fence_barrier_init();
   }
-  if (threadIdx.x < 32) allocate_all(&shared.tensor_memory);
   hopper::fence_proxy_async();
   fence_before();
   __syncthreads();
   fence_after();
   const TensorAddress d{shared.tensor_memory};
-  const int warp = __shfl_sync(0xFFFFFFFF, static_cast<int>(threadIdx.x) / 32, 0);
 
   const Stopwatch watch = Stopwatch::start();
   if (warp == 0 && elected()) {
@@ -85,10 +88,12 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   }
   __syncwarp();
-  for (int last = ::max(0, iterations - 2); last < iterations; ++last)  // all threads see them end
-    wait_bounded(shared.done[last % 2], static_cast<std::uint32_t>(last / 2) % 2);
-  fence_after();
+  if (warp == 0)  // it alone knows which phases have passed; the others follow at the next barrier
+    for (int last = ::max(0, iterations - 2); last < iterations; ++last)
+      wait_bounded(shared.done[last % 2], static_cast<std::uint32_t>(last / 2) % 2);
+  fence_before();
   watch.stop(clock);
+  fence_after();
   if (blockIdx.x == 0) {
     const TensorAddress mine = d.lanes(32 * warp);
 #pragma unroll 1
@@ -102,7 +107,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   fence_before();
   __syncthreads();
-  if (warp == 0) free_all(d);
+  if (warp == 1) free_all(d);
 }
 
 struct Type {
@@ -133,9 +138,8 @@ Load tcgen05_load(const Args& args) {
   const Type type = type_of(arg(args, "type", 0));
   const auto iterations = static_cast<int>(arg(args, "iterations", 4000));
   const bool zeros = arg(args, "zeros", 0) != 0;
-  constexpr int kShared = sizeof(Shared);
   CUDA_CHECK(
-      cudaFuncSetAttribute(type.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
+      cudaFuncSetAttribute(type.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
 
   const Buffer operands(kOperandBytes), clock = clock_buffer();
   const Buffer out(std::size_t{kRows} * kColumns * sizeof(float));
@@ -152,7 +156,7 @@ Load tcgen05_load(const Args& args) {
   c.op.work.ctas = gpu().num_sms;
   c.op.work.launches = 1;
   const auto launch = [=](int count, cudaStream_t stream) {
-    type.kernel<<<gpu().num_sms, kThreads, kShared, stream>>>(
+    type.kernel<<<gpu().num_sms, kThreads, kSharedBytes, stream>>>(
         operands.as<uint4>(), count, out.as<float>(), clock.as<ClockSample>());
     CUDA_CHECK(cudaGetLastError());
   };
