@@ -30,7 +30,7 @@ struct OperatorRow {
   std::string operation;  // op_name
   std::string kernel;     // kernel_source, for what the name alone does not say
   Dtype weights = Dtype::bf16, cache = Dtype::bf16;
-  std::array<double, 7> shape{};
+  std::array<double, 10> shape{};
   std::string problem;  // why it cannot be read
 
   std::string group() const;   // "gemm fp8", "decode attention bf16"

@@ -3,6 +3,8 @@
 #include <span>
 #include <stdexcept>
 
+#include "model/accuracy/context_attention.hpp"
+#include "model/accuracy/moe_operator.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/operator_row.hpp"
 #include "model/collective.hpp"
@@ -81,14 +83,11 @@ Seconds attention_time(const OperatorRow& r, const Machine& m) {
   const double b = r.shape[0], isl = r.shape[1], step = r.shape[2];
   const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
                              : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
-  constexpr std::string_view kNames[] = {"attention", "prefill_attention"};
-  // The tables' prefill call computes the sequences' offsets, rotates q and k and fills the cache
-  // before it attends.
-  constexpr std::string_view kWithAppend[] = {"prefill_attention", "rope_append"};
-  const LlmShape s = one_layer(a, 1024, Dtype::bf16);
-  if (decode) return sum_of(s, p, m, load, kNames);
-  return m.fit_of(OpClass::elementwise).ramp + m.launch.graph_node +
-         sum_of(s, p, m, load, kWithAppend);
+  if (!decode)
+    return context_attention_time(a, {.requests = b, .tokens = isl, .past = step, .cache = r.cache},
+                                  m);
+  constexpr std::string_view kNames[] = {"attention"};
+  return sum_of(one_layer(a, 1024, Dtype::bf16), p, m, load, kNames);
 }
 
 Seconds latent_time(const OperatorRow& r, const Machine& m) {
@@ -109,6 +108,9 @@ Seconds latent_time(const OperatorRow& r, const Machine& m) {
   constexpr std::string_view kModule[] = {
       "qkv_a_proj", "q_a_norm", "q_b_proj",          "kv_a_norm", "q_absorb",    "kv_b_proj",
       "attention",  "v_absorb", "prefill_attention", "o_proj",    "rope_append", "quantise"};
+  if (!decode && !module)
+    return context_attention_time(a, {.requests = b, .tokens = isl, .past = step, .cache = r.cache},
+                                  m);
   const LlmShape s = one_layer(a, static_cast<int>(kDeepSeekWidth), r.weights);
   return module ? sum_of(s, p, m, load, kModule) : sum_of(s, p, m, load, kKernel);
 }
@@ -125,22 +127,20 @@ Seconds bmm_time(const OperatorRow& r, const Machine& machine) {
 }
 
 Seconds moe_time(const OperatorRow& r, const Machine& m) {
-  const auto [tokens, hidden, inter, top_k, experts, tp, ep] = r.shape;
+  const auto [tokens, hidden, inter, top_k, experts, tp, ep, exponent, here, slots] = r.shape;
   if (ep > experts || tp < 1 || ep < 1) throw std::runtime_error("more expert ranks than experts");
-  // A rank holds experts/ep experts of inter/tp columns; tokens routed elsewhere cost it nothing.
-  // Expert parallelism with `ep` replicas of the tokens' owners is one data-parallel step.
-  LlmShape s = one_layer(GroupedAttention{.h_q = 1, .h_kv = 1, .d_qk = 64, .d_v = 64},
-                         static_cast<int>(hidden), r.weights);
-  s.layers[0].mlp = MoeMlp{.num_experts = static_cast<int>(experts),
-                           .top_k = static_cast<int>(top_k),
-                           .d_ff_expert = static_cast<int>(std::max(1.0, inter / tp)),
-                           .gated = !contains(r.kernel, "nongated")};
-  Policy p;
-  p.parallel.data = static_cast<int>(ep), p.parallel.expert = ep > 1;
-  const StepLoad load{{.requests = tokens / ep, .s_q = 1, .cached = 1, .logit_rows = 0}};
-  constexpr std::string_view kNames[] = {"moe_route",          "moe_permute",  "experts_gate_up",
-                                         "experts_activation", "experts_down", "moe_finalize"};
-  return sum_of(s, p, m, load, kNames);
+  return moe_operator_time({.routing = {.tokens = tokens,
+                                        .top_k = top_k,
+                                        .experts = experts,
+                                        .ranks = ep,
+                                        .exponent = exponent,
+                                        .slots = slots},
+                            .here = here > 0 ? here : tokens,
+                            .hidden = hidden,
+                            .inter = std::max(1.0, inter / tp),
+                            .gated = !contains(r.kernel, "nongated"),
+                            .weights = r.weights},
+                           m);
 }
 
 Seconds collective_time(const OperatorRow& r, const Machine& m) {
@@ -156,7 +156,8 @@ Seconds collective_time(const OperatorRow& r, const Machine& m) {
   // reduce-scatter sends as much as an all-gather of the result.
   if (contains(r.operation, "reduce_scatter")) c.kind = CollectiveKind::all_gather;
   if (c.kind == CollectiveKind::all_gather) c.payload = payload / ranks;
-  if (contains(r.kernel, "NCCL") || contains(r.kernel, "nccl")) return nccl_time(m, c);
+  if (contains(r.kernel, "NCCL") || contains(r.kernel, "nccl"))
+    return nccl_time(m, c, info(r.weights).math != MathType::int8);
   const Seconds in_graph = link_time(c, m.nvlink);
   return contains(r.kernel, "eager") ? in_graph + eager_call() : in_graph;
 }
@@ -170,7 +171,7 @@ Seconds exchange_time(const OperatorRow& r, const Machine& m) {
   constexpr Seconds kNormalStart{26e-6}, kNormalReturn{40e-6}, kLowLatencyStart{9.5e-6};
   constexpr Bandwidth kDispatchOfSm{26e9}, kCombineOfSm{16e9};
   constexpr double kLinkShare = 0.5;
-  const auto [tokens, hidden, top_k, ranks, sms, a, b] = r.shape;
+  const auto [tokens, hidden, top_k, ranks, sms, a, b, c, d, e] = r.shape;
   if (contains(r.operation, "prepare"))
     throw std::runtime_error("the preparation of an exchange is not modelled");
   if (ranks > m.nvlink.domain) throw std::runtime_error("GPUs of more than one link domain");
