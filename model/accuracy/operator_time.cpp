@@ -7,8 +7,9 @@
 #include "model/accuracy/moe_operator.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/operator_row.hpp"
+#include "model/accuracy/pass.hpp"
+#include "model/attention/variant.hpp"
 #include "model/collective.hpp"
-#include "model/elementwise.hpp"
 #include "model/gemm.hpp"
 #include "model/lowering.hpp"
 #include "model/ops.hpp"
@@ -44,8 +45,9 @@ Seconds sum_of(const LlmShape& shape, const Policy& policy, const Machine& m, co
   return t;
 }
 
-/// A product, with the kernel that converts its input where the format asks for one: the tables'
-/// FP8 rows never go below the time of two kernels.
+/// A product of TensorRT-LLM's Linear with the kernels that convert its input. FP8 with one scale a
+/// tensor finds the scale first: a fill, a maximum over the input and the conversion, three launches
+/// (Linear's FP8QDQLinearMethod without a static input scale); the other formats convert in one.
 Seconds gemm_time(const OperatorRow& r, const Machine& machine) {
   const double m = r.shape[0], n = r.shape[1], k = r.shape[2];
   const OnChip chip = on_chip(machine);
@@ -59,14 +61,15 @@ Seconds gemm_time(const OperatorRow& r, const Machine& machine) {
   op.work = gemm(m, n, k, {.weight = element_size(r.weights), .in = in, .out = act},
                  gemm_tile(m, n, k, chip), chip);
   op.handed_over = op.work.read.activations + op.work.written.activations;
+  // The benchmark goes round in up to five copies of the weights, as many as fill L2.
+  constexpr double kMostCopies = 5;
+  const Bytes weights = op.work.read.weights;
+  if (std::min(kMostCopies, std::ceil(machine.l2_effective / weights)) * weights <=
+      machine.l2_effective)
+    op.handed_over += weights;
   Seconds t = time(op, machine, Launch::graph).expected;
-  if (narrow) {
-    Op convert;
-    convert.name = "quantise", convert.op_class = OpClass::elementwise;
-    convert.work = elementwise::quantise(m, k, act, in);
-    convert.handed_over = convert.work.read.activations + convert.work.written.activations;
-    t += time(convert, machine, Launch::graph).expected;
-  }
+  if (r.weights == Dtype::fp8) t += pass_time(machine, Bytes{m * k * (2 + 2 + 1)}, 3);
+  else if (narrow) t += pass_time(machine, Bytes{m * k * (2 + in.value)});
   return t;
 }
 
@@ -90,28 +93,59 @@ Seconds attention_time(const OperatorRow& r, const Machine& m) {
   return sum_of(one_layer(a, 1024, Dtype::bf16), p, m, load, kNames);
 }
 
+constexpr LatentAttention kDeepSeek{
+    .d_nope = 128, .d_rope = 64, .d_v = 128, .d_c = 512, .q_rank = 1536};
+
+/// Without FlashMLA, which is for Hopper, decoding is a FMHA whose rows are the heads: one thread
+/// block for 64 of them walks a request's whole cache (attentionOp.cpp, mDecoderFMHARunner).
+Seconds unsplit_latent_time(const LatentAttention& a, double requests, double tokens, Dtype cache,
+                            const Machine& m) {
+  const AttentionShape x{.b = requests,
+                         .s_kv = tokens,
+                         .h_q = 1.0 * a.h_q,
+                         .d_qk = 1.0 * a.d_c + a.d_rope,
+                         .d_v = 1.0 * a.d_c};
+  const attention::Cost c =
+      attention::find_variant("mla_decode")->cost(x, {.kv = cache}, on_chip(m), {.splits = 1});
+  Op op;
+  op.name = "attention", op.op_class = OpClass::decode_attention;
+  op.work = c.work, op.execution = c.execution, op.handed_over = c.handed_over;
+  return time(op, m, Launch::graph).expected;
+}
+
+/// The attention of a prompt and its projections: k's part of the latent product is copied beside
+/// its rotary part, and the latent beside the rotary key, before the attention call.
+Seconds context_module_time(const LlmShape& shape, const LatentAttention& a, const Prompts& x,
+                            const Policy& p, const StepLoad& load, const Machine& m) {
+  constexpr std::string_view kProjections[] = {"qkv_a_proj", "q_a_norm", "q_b_proj", "kv_a_norm",
+                                               "kv_b_proj",  "o_proj",   "quantise"};
+  const double rows = x.requests * x.tokens;
+  return sum_of(shape, p, m, load, kProjections) + context_attention_time(a, x, m) +
+         pass_time(m, Bytes{4 * rows * (a.h_q * a.d_nope + a.d_c + a.d_rope)}, 2);
+}
+
 Seconds latent_time(const OperatorRow& r, const Machine& m) {
   const bool module = r.table == OperatorTable::latent_module;
-  const LatentAttention a{.h_q = static_cast<int>(r.shape[3]),
-                          .d_nope = 128,
-                          .d_rope = 64,
-                          .d_v = 128,
-                          .d_c = 512,
-                          .q_rank = 1536};
+  LatentAttention a = kDeepSeek;
+  a.h_q = static_cast<int>(r.shape[3]);
   Policy p;
   p.kv = r.cache;
   const bool decode = contains(r.operation, "generation");
   const double b = r.shape[0], isl = r.shape[1], step = r.shape[2];
   const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
                              : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
-  constexpr std::string_view kKernel[] = {"attention", "prefill_attention"};
-  constexpr std::string_view kModule[] = {
-      "qkv_a_proj", "q_a_norm", "q_b_proj",          "kv_a_norm", "q_absorb",    "kv_b_proj",
-      "attention",  "v_absorb", "prefill_attention", "o_proj",    "rope_append", "quantise"};
-  if (!decode && !module)
-    return context_attention_time(a, {.requests = b, .tokens = isl, .past = step, .cache = r.cache},
-                                  m);
+  constexpr std::string_view kKernel[] = {"attention"};
+  constexpr std::string_view kModule[] = {"qkv_a_proj",  "q_a_norm",  "q_b_proj", "kv_a_norm",
+                                          "q_absorb",    "attention", "v_absorb", "o_proj",
+                                          "rope_append", "quantise"};
   const LlmShape s = one_layer(a, static_cast<int>(kDeepSeekWidth), r.weights);
+  if (!decode) {
+    const Prompts prompts{.requests = b, .tokens = isl, .past = step, .cache = r.cache};
+    return module ? context_module_time(s, a, prompts, p, load, m)
+                  : context_attention_time(a, prompts, m);
+  }
+  if (!module && m.architecture == "ampere")
+    return unsplit_latent_time(a, b, isl + step, r.cache, m);
   return module ? sum_of(s, p, m, load, kModule) : sum_of(s, p, m, load, kKernel);
 }
 
@@ -123,7 +157,10 @@ Seconds bmm_time(const OperatorRow& r, const Machine& machine) {
   op.name = "bmm", op.math = info(r.weights).math;
   op.work = gemm(t, n, k, {.weight = element_size(r.weights)}, gemm_tile(t, n, k, chip), chip, h);
   op.handed_over = op.work.read.activations + op.work.written.activations;
-  return time(op, machine, Launch::graph).expected;
+  const Seconds product = time(op, machine, Launch::graph).expected;
+  // Hopper's FP8 kernel takes an input with a scale for each 128 values, which a kernel makes first.
+  const bool converts = machine.architecture == "hopper" && op.math == MathType::fp8;
+  return converts ? product + pass_time(machine, Bytes{t * h * k * (2 + 1)}) : product;
 }
 
 Seconds moe_time(const OperatorRow& r, const Machine& m) {
