@@ -3,12 +3,11 @@
 #include <span>
 #include <stdexcept>
 
-#include "model/accuracy/context_attention.hpp"
 #include "model/accuracy/moe_operator.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/operator_row.hpp"
 #include "model/accuracy/pass.hpp"
-#include "model/attention/variant.hpp"
+#include "model/accuracy/trtllm_attention.hpp"
 #include "model/collective.hpp"
 #include "model/gemm.hpp"
 #include "model/lowering.hpp"
@@ -80,38 +79,16 @@ Seconds attention_time(const OperatorRow& r, const Machine& m) {
                            .d_qk = d,
                            .d_v = d,
                            .window = static_cast<int>(r.shape[6])};
-  Policy p;
-  p.kv = r.cache;
-  const bool decode = contains(r.operation, "generation");
   const double b = r.shape[0], isl = r.shape[1], step = r.shape[2];
-  const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
-                             : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
-  if (!decode)
-    return context_attention_time(a, {.requests = b, .tokens = isl, .past = step, .cache = r.cache},
-                                  m);
-  constexpr std::string_view kNames[] = {"attention"};
-  return sum_of(one_layer(a, 1024, Dtype::bf16), p, m, load, kNames);
+  if (contains(r.operation, "generation"))
+    return generation_attention_time(a, {.requests = b, .past = isl + step - 1, .cache = r.cache},
+                                     m);
+  return context_attention_time(a, {.requests = b, .tokens = isl, .past = step, .cache = r.cache},
+                                m);
 }
 
 constexpr LatentAttention kDeepSeek{
     .d_nope = 128, .d_rope = 64, .d_v = 128, .d_c = 512, .q_rank = 1536};
-
-/// Without FlashMLA, which is for Hopper, decoding is a FMHA whose rows are the heads: one thread
-/// block for 64 of them walks a request's whole cache (attentionOp.cpp, mDecoderFMHARunner).
-Seconds unsplit_latent_time(const LatentAttention& a, double requests, double tokens, Dtype cache,
-                            const Machine& m) {
-  const AttentionShape x{.b = requests,
-                         .s_kv = tokens,
-                         .h_q = 1.0 * a.h_q,
-                         .d_qk = 1.0 * a.d_c + a.d_rope,
-                         .d_v = 1.0 * a.d_c};
-  const attention::Cost c =
-      attention::find_variant("mla_decode")->cost(x, {.kv = cache}, on_chip(m), {.splits = 1});
-  Op op;
-  op.name = "attention", op.op_class = OpClass::decode_attention;
-  op.work = c.work, op.execution = c.execution, op.handed_over = c.handed_over;
-  return time(op, m, Launch::graph).expected;
-}
 
 /// The attention of a prompt and its projections: k's part of the latent product is copied beside
 /// its rotary part, and the latent beside the rotary key, before the attention call.
@@ -145,7 +122,7 @@ Seconds latent_time(const OperatorRow& r, const Machine& m) {
                   : context_attention_time(a, prompts, m);
   }
   if (!module && m.architecture == "ampere")
-    return unsplit_latent_time(a, b, isl + step, r.cache, m);
+    return unsplit_latent_time(a, {.requests = b, .past = isl + step - 1, .cache = r.cache}, m);
   return module ? sum_of(s, p, m, load, kModule) : sum_of(s, p, m, load, kKernel);
 }
 

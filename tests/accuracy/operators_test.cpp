@@ -5,11 +5,11 @@
 #include <cmath>
 #include <numeric>
 
-#include "model/accuracy/context_attention.hpp"
 #include "model/accuracy/expert_rows.hpp"
 #include "model/accuracy/moe_operator.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/operator_row.hpp"
+#include "model/accuracy/trtllm_attention.hpp"
 #include "model/profile.hpp"
 #include "model/search_path.hpp"
 
@@ -107,6 +107,19 @@ TEST_CASE("one new token of a request is a prompt too: three kernels in a graph,
     CHECK(t.value > 5e-6);
     CHECK(t.value < 20e-6);
   }
+}
+
+TEST_CASE("decoding with more than 32 query heads a group: every head walks the cache alone") {
+  // 64 heads on one of K/V, 32 x 8192 tokens of 128 in BF16: 134 MB of cache from HBM, 8.6 GB of it
+  // through L2, which gives 4808 bytes a clock at most (arXiv:2402.13499).
+  const Machine m = gpu("h100-sxm-80gb");
+  const auto time = [&](int h_q) {
+    return generation_attention_time({.h_q = h_q, .h_kv = 1, .d_qk = 128, .d_v = 128},
+                                     {.requests = 32, .past = 8191}, m);
+  };
+  CHECK(time(64).value > 8.59e9 / (4808 * 1.98e9));
+  CHECK(time(32) < 1.5 * time(8));
+  CHECK(time(8).value > 134e6 / 3.35e12);
 }
 
 TEST_CASE("latent decoding on Ampere: one thread block walks a request's cache") {

@@ -1,4 +1,4 @@
-#include "model/accuracy/context_attention.hpp"
+#include "model/accuracy/trtllm_attention.hpp"
 
 #include <algorithm>
 
@@ -40,6 +40,24 @@ attention::Tile tile_of(const AttentionShape& x, const Machine& m) {
   return {.m = 64, .n = 64, .mma_rows = 16, .mma_sync = true};
 }
 
+OnChip on_chip(const Machine& m) { return {.num_sms = m.num_sms, .l2_effective = m.l2_effective}; }
+
+/// The fixed time of a class of attention kernels as these tables show it: a launch like any other,
+/// and a fill for each wave of tiles.
+Machine with_fill(Machine m, OpClass of) {
+  ClassFit& fit = m.fit[static_cast<std::size_t>(of)];
+  fit.ramp = m.fit_of(OpClass::elementwise).ramp;
+  fit.block = kernels_of(m).fill;
+  return m;
+}
+
+Op op_of(std::string_view name, OpClass of, const attention::Cost& cost) {
+  Op op;
+  op.name = name, op.op_class = of;
+  op.work = cost.work, op.execution = cost.execution, op.handed_over = cost.handed_over;
+  return op;
+}
+
 bool multiplies_fp8(Dtype cache, const Machine& m) {
   return info(cache).math == MathType::fp8 && m.roof(MathType::fp8).peak > Throughput{};
 }
@@ -52,31 +70,28 @@ double masked_scores(const AttentionShape& x, const attention::Tile& t, const Wo
   return scores * (local ? visited : std::min(visited, w.ctas * std::max(1.0, 1.0 * t.m / t.n)));
 }
 
-Seconds kernel_time(AttentionShape x, bool fp8, const Machine& machine) {
+Seconds prompt_kernel_time(AttentionShape x, bool fp8, const Machine& machine) {
   const Kernels kernels = kernels_of(machine);
   const MathType math = fp8 ? MathType::fp8 : MathType::bf16;
   const attention::Formats formats{
       .act = Dtype::bf16, .kv = fp8 ? Dtype::fp8 : Dtype::bf16, .math = math};
-  const OnChip chip{.num_sms = machine.num_sms, .l2_effective = machine.l2_effective};
   const attention::Tile tile = tile_of(x, machine);
   const double group = x.group();
   x.h_kv = x.h_q;
   attention::Cost cost =
       attention::find_variant(kernels.variant)
-          ->cost(x, formats, chip, {.tile = tile, .lse = false, .poly_share = 0});
+          ->cost(x, formats, on_chip(machine), {.tile = tile, .lse = false, .poly_share = 0});
   cost.work.read.kv = (1 / group) * cost.work.read.kv;
+  cost.handed_over = Bytes{};  // by nothing that runs in the same replay
   const double slots = fp8 ? kernels.mask_fp8 : kernels.mask;
   cost.work.fp32 += Flops{2 * slots * masked_scores(x, tile, cost.work)};
 
-  Machine m = machine;
-  ClassFit& fit = m.fit[static_cast<std::size_t>(OpClass::prefill_attention)];
-  fit.ramp = m.fit_of(OpClass::elementwise).ramp;  // the rest of a launch is the first fill
-  fit.block = kernels.fill;
+  Machine m = with_fill(machine, OpClass::prefill_attention);
   // FP8 products reach as much less of their peak as a GEMM's do.
-  fit.compute *= m.format_of(OpClass::gemm, math).compute;
-  Op op;
-  op.name = "prefill_attention", op.op_class = OpClass::prefill_attention, op.math = math;
-  op.work = cost.work, op.execution = cost.execution;
+  m.fit[static_cast<std::size_t>(OpClass::prefill_attention)].compute *=
+      m.format_of(OpClass::gemm, math).compute;
+  Op op = op_of("prefill_attention", OpClass::prefill_attention, cost);
+  op.math = math;
   return time(op, m, Launch::graph).expected;
 }
 
@@ -106,7 +121,7 @@ Seconds context_attention_time(const GroupedAttention& a, const Prompts& x, cons
                              .d_v = 1.0 * a.d_v,
                              .window = 1.0 * a.window};
   return launches(m) + rotation_time(Bytes{2 * (q + kv)} + written, Bytes{10 * q} + written, m) +
-         kernel_time(shape, fp8, m);
+         prompt_kernel_time(shape, fp8, m);
 }
 
 Seconds context_attention_time(const LatentAttention& a, const Prompts& x, const Machine& m) {
@@ -126,7 +141,47 @@ Seconds context_attention_time(const LatentAttention& a, const Prompts& x, const
                              .d_qk = d_qk,
                              .d_v = 1.0 * a.d_v};
   return launches(m) + rotation + (fp8 ? pass_time(m, converted) : Seconds{}) +
-         kernel_time(shape, fp8, m);
+         prompt_kernel_time(shape, fp8, m);
+}
+
+Seconds generation_attention_time(const GroupedAttention& a, const Prompts& x,
+                                  const Machine& machine) {
+  constexpr double kMostGrouped = 32;
+  const bool alone = a.h_q > kMostGrouped * a.h_kv;
+  const bool rotates = alone || (machine.architecture == "hopper" && info(x.cache).bits == 8);
+  const double tokens = x.past + x.tokens;
+  const AttentionShape shape{.b = x.requests,
+                             .s_kv = tokens,
+                             .h_q = 1.0 * a.h_q,
+                             .h_kv = 1.0 * a.h_kv,
+                             .d_qk = 1.0 * a.d_qk,
+                             .d_v = 1.0 * a.d_v,
+                             .window = 1.0 * a.window};
+  const bool local = a.window > 0 && a.window < tokens;
+  const attention::Cost cost = attention::find_variant(alone   ? "masked_mha"
+                                                       : local ? "sliding_window"
+                                                               : "flash_decoding")
+                                   ->cost(shape, {.kv = x.cache}, on_chip(machine), {});
+  const Seconds kernel = time(op_of("attention", OpClass::decode_attention, cost),
+                              with_fill(machine, OpClass::decode_attention), Launch::graph)
+                             .expected;
+  const double q = x.requests * a.h_q * a.d_qk, kv = x.requests * a.h_kv * (a.d_qk + a.d_v);
+  const Bytes written = Bytes{2 * q} + Elements{kv} * element_size(x.cache);
+  const Seconds rotation =
+      rotates ? Seconds{}
+              : rotation_time(Bytes{2 * (q + kv)} + written, Bytes{10 * q} + written, machine);
+  return machine.launch.graph_launch + rotation + kernel;
+}
+
+Seconds unsplit_latent_time(const LatentAttention& a, const Prompts& x, const Machine& m) {
+  const AttentionShape shape{.b = x.requests,
+                             .s_kv = x.past + x.tokens,
+                             .h_q = 1.0 * a.h_q,
+                             .d_qk = 1.0 * a.d_c + a.d_rope,
+                             .d_v = 1.0 * a.d_c};
+  const attention::Cost cost = attention::find_variant("mla_decode")
+                                   ->cost(shape, {.kv = x.cache}, on_chip(m), {.splits = 1});
+  return time(op_of("attention", OpClass::decode_attention, cost), m, Launch::graph).expected;
 }
 
 }  // namespace kvroof::accuracy

@@ -1,5 +1,5 @@
-// TensorRT-LLM's context attention as its operator tables time it: the attention kernel and what is
-// launched before it.
+// TensorRT-LLM's attention operator as its tables time it: the attention kernel and what is launched
+// before it.
 #pragma once
 #include "model/dtype.hpp"
 #include "model/machine.hpp"
@@ -31,5 +31,14 @@ Seconds context_attention_time(const GroupedAttention& a, const Prompts& x, cons
 /// call: the second kernel (mlaKernels.cu) rotates q's and k's rotary parts into every head and
 /// fills the latent cache; for FP8 products a third converts q, k and v.
 Seconds context_attention_time(const LatentAttention& a, const Prompts& x, const Machine& m);
+
+/// One new token of each request (x.tokens 1), replayed likewise: the rotation as above and a kernel
+/// whose thread blocks hold the query heads of a group (XQA). Hopper's FP8 kernel rotates by itself.
+/// Groups of more than 32 go to the older kernel, a thread block each query head, which does too.
+Seconds generation_attention_time(const GroupedAttention& a, const Prompts& x, const Machine& m);
+
+/// MLA's new token without FlashMLA, which is for Hopper: an FMHA whose rows are the heads, so one
+/// thread block for 64 of them walks a request's whole cache (attentionOp.cpp, mDecoderFMHARunner).
+Seconds unsplit_latent_time(const LatentAttention& a, const Prompts& x, const Machine& m);
 
 }  // namespace kvroof::accuracy
