@@ -26,8 +26,8 @@ struct Tuning {
 };
 
 /// What the rings really take: small messages' start and hop in LL, and the share of NCCL's rate at
-/// 256 MiB and more. Fitted on the public tables of A100, H100 and B200 machines
-/// (ai-dynamo/aiconfigurator, Apache-2.0), every second row; H200 and GB200 were not looked at.
+/// 256 MiB and more. Set by hand on the public tables of A100, H100 and B200 machines
+/// (ai-dynamo/aiconfigurator, Apache-2.0); those of H200 and GB200 judge them.
 struct Ring {
   Seconds start, hop;
   double share;

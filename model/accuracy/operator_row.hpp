@@ -17,7 +17,8 @@ enum class OperatorTable {
   latent,         // DeepSeek's MLA: batch, isl, heads; the kernel
   latent_module,  // the same with its projections
   latent_bmm,     // the absorbed products before and after it
-  moe,            // tokens, hidden and expert sizes, top-k, experts, tensor and expert cuts
+  moe,            // tokens, hidden and expert sizes, top-k, experts, tensor and expert cuts; of
+                  // routing by a power law: exponent, tokens given to the rank, slots to balance
   collective,     // GPUs, elements
   exchange        // MoE dispatch and combine: tokens, hidden size, top-k, ranks, SMs that copy
 };

@@ -60,12 +60,8 @@ Seconds gemm_time(const OperatorRow& r, const Machine& machine) {
   op.work = gemm(m, n, k, {.weight = element_size(r.weights), .in = in, .out = act},
                  gemm_tile(m, n, k, chip), chip);
   op.handed_over = op.work.read.activations + op.work.written.activations;
-  // The benchmark goes round in up to five copies of the weights, as many as fill L2.
-  constexpr double kMostCopies = 5;
-  const Bytes weights = op.work.read.weights;
-  if (std::min(kMostCopies, std::ceil(machine.l2_effective / weights)) * weights <=
-      machine.l2_effective)
-    op.handed_over += weights;
+  // The benchmark goes round in up to five copies of the weights; five small ones stay in L2.
+  if (5 * op.work.read.weights <= machine.l2_effective) op.handed_over += op.work.read.weights;
   Seconds t = time(op, machine, Launch::graph).expected;
   if (r.weights == Dtype::fp8) t += pass_time(machine, Bytes{m * k * (2 + 2 + 1)}, 3);
   else if (narrow) t += pass_time(machine, Bytes{m * k * (2 + in.value)});

@@ -9,11 +9,11 @@
 namespace kvroof::accuracy {
 namespace {
 
-/// A generation's kernels.
-///   fill      a tile's first loads and its last stores, which no other tile of the SM hides: set
-///             on every second row of H100 and B200, judged on the others, H200 and A100
-///   mask      FP32 instructions for each score of a tile that the mask cuts, by format: set on
-///             windows of 128 at d 64, H100 and B200 likewise
+/// A generation's kernels. Both constants were set by hand on the public tables of H100 and B200;
+/// H200, GB200 and A100 judge them.
+///   fill      a tile's first loads and its last stores, which no other tile of the SM hides
+///   mask      FP32 instructions for each score of a tile that the mask cuts, by format: windows of
+///             128 at d 64
 struct Kernels {
   std::string_view variant;
   Seconds fill;
@@ -95,8 +95,8 @@ Seconds prompt_kernel_time(AttentionShape x, bool fp8, const Machine& machine) {
   return time(op, m, Launch::graph).expected;
 }
 
-/// A pass whose thread blocks load the same lines again: L2 gives it about half of its read rate
-/// (set on H100; the same holds on A100 and B200).
+/// A pass whose thread blocks load the same lines again: L2 gives it about half of its read rate (set
+/// by hand on H100).
 Seconds rotation_time(Bytes hbm, Bytes l2, const Machine& m) {
   constexpr double kShareOfL2 = 0.55;
   return pass_time(m, {}) + max(pass_time(m, hbm, 0), l2 / (kShareOfL2 * m.l2.achieved));
