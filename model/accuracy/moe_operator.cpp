@@ -55,15 +55,24 @@ Seconds products_time(const std::vector<double>& rows, double n, double k, const
   return time(op, m, Launch::graph).expected;
 }
 
+/// Radix selection, two bits of a BF16 logit a pass and a barrier after each: eight passes of about a
+/// microsecond. 256 threads a block, so eight blocks an SM.
+Seconds selection_time(double tokens, const Machine& m) {
+  constexpr Seconds kSelection{8e-6};
+  return std::floor(tokens / (8.0 * m.num_sms)) * kSelection;  // the first wave is a launch's ramp
+}
+
 Seconds call_time(const MoeCall& c, const Format& f, const std::vector<double>& rows,
                   const Machine& m) {
   const Routing& r = c.routing;
   const double pairs = sum(rows), wide = (c.gated ? 2 : 1) * c.inter;
-  const double route = r.experts > 512 || r.top_k > 16 ? 5 : 1, sort = c.here <= 256 ? 1 : 3;
+  const bool by_torch = r.experts > c.routed_experts || r.top_k > c.routed_top_k;
+  const double route = by_torch ? 5 : 1, sort = c.here <= 256 ? 1 : 3;
   const bool converts_first =
       f.narrow() && !(m.architecture == "hopper" && f.weights == Dtype::fp8_block128);
   // Logits are read; indices, weights and positions of the pairs go through three passes.
   Seconds t = pass_time(m, Bytes{c.here * (kActivation * r.experts + 24 * r.top_k)}, route + sort);
+  if (by_torch) t += selection_time(c.here, m);
   if (converts_first) t += pass_time(m, Bytes{c.here * c.hidden * (kActivation + f.in)});
   t += pass_time(m, Bytes{c.hidden * (kActivation * std::min(c.here, pairs) + f.in * pairs)});
   if (m.architecture != "ampere") t += pass_time(m, {});

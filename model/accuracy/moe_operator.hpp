@@ -15,10 +15,12 @@ struct MoeCall {
   double here = 1, hidden = 1, inter = 1;
   bool gated = true;
   Dtype weights = Dtype::bf16;
+  double routed_experts = 512, routed_top_k = 16;  // most that the library's own top-k takes
 };
 
 /// Launch of the graph (which holds one call of each draw), then (moe_kernels.cu, runMoe)
-///   route       top-k and softmax: one kernel, five of PyTorch's past 512 experts or top-16
+///   route       top-k and softmax: one kernel, or beyond what it takes five of PyTorch's, whose
+///               top-k gives each token a thread block (TensorTopK.cu, sbtopk)
 ///   sort        pairs by expert: one kernel up to 256 tokens, else three
 ///   convert     tokens to a narrow format (Hopper's block scales: with the expansion)
 ///   expand      tokens to rows of their experts        describe  the tensor maps, from Hopper on

@@ -98,6 +98,9 @@ OperatorRow operator_row(lint_rows::Row& r, OperatorTable table, std::string_vie
       out.shape = {r.number({"num_tokens"}), r.number({"hidden_size"}), r.number({"inter_size"}),
                    r.number({"topk"}),       r.number({"num_experts"}), r.number({"moe_tp_size"}),
                    r.number({"moe_ep_size"})};
+      if (const std::string version = r.text({"version"});
+          version < "1.3" || version.starts_with("1.3.0rc10"))
+        out.kernel += kEarlyRouting;
       if (const std::string d = r.text({"distribution"}); d.starts_with(kPowerLaw)) {
         out.operation += "_power_law";
         out.shape[7] = std::atof(d.substr(kPowerLaw.size()).c_str());

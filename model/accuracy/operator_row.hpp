@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <string>
+#include <string_view>
 
 #include "model/csv.hpp"
 #include "model/dtype.hpp"
@@ -22,6 +23,9 @@ enum class OperatorTable {
   collective,     // GPUs, elements
   exchange        // MoE dispatch and combine: tokens, hidden size, top-k, ranks, SMs that copy
 };
+
+/// Ends the kernel's name of MoE rows up to TensorRT-LLM 1.3.0rc10.
+inline constexpr std::string_view kEarlyRouting = "_early";
 
 OperatorTable operator_table(const Csv& csv);
 

@@ -139,6 +139,9 @@ Seconds bmm_time(const OperatorRow& r, const Machine& machine) {
 Seconds moe_time(const OperatorRow& r, const Machine& m) {
   const auto [tokens, hidden, inter, top_k, experts, tp, ep, exponent, here, slots] = r.shape;
   if (ep > experts || tp < 1 || ep < 1) throw std::runtime_error("more expert ranks than experts");
+  // The kernels of TensorRT-LLM's own generator, min-latency mode and MXFP4 on Blackwell, route too.
+  const bool generated = contains(r.kernel, "min_latency") || r.weights == Dtype::mxfp4;
+  const bool early = r.kernel.ends_with(kEarlyRouting) && !generated;
   return moe_operator_time({.routing = {.tokens = tokens,
                                         .top_k = top_k,
                                         .experts = experts,
@@ -149,7 +152,9 @@ Seconds moe_time(const OperatorRow& r, const Machine& m) {
                             .hidden = hidden,
                             .inter = std::max(1.0, inter / tp),
                             .gated = !contains(r.kernel, "nongated"),
-                            .weights = r.weights},
+                            .weights = r.weights,
+                            .routed_experts = early ? 128.0 : 512.0,
+                            .routed_top_k = early ? 8.0 : 16.0},
                            m);
 }
 

@@ -76,6 +76,21 @@ TEST_CASE("a rank without routed tokens still sorts and writes all tokens of the
         15872 * 7168 * 2 / 3.35e12);
 }
 
+TEST_CASE("more experts than the library's top-k takes: four launches more, and a block a token") {
+  const Machine m = gpu("h100-sxm-80gb");  // 2 us and a node of 1.3 us each
+  const auto extra = [&](double tokens) {
+    MoeCall call{.routing = {.tokens = tokens, .top_k = 8, .experts = 256, .ranks = 8},
+                 .here = tokens,
+                 .hidden = 2048,
+                 .inter = 768};
+    const Seconds own = moe_operator_time(call, m);
+    call.routed_experts = 128;
+    return (moe_operator_time(call, m) - own).value;
+  };
+  CHECK(extra(1) == Approx(4 * 3.3e-6));
+  CHECK(extra(16384) > extra(1) + 50e-6);
+}
+
 TEST_CASE("before a prompt's attention q, k and v are read, rotated, and written to two places") {
   // MHA, 32 heads of 128, 16,384 tokens: 403 MB read, q and k back and k and v to the cache 537 MB:
   // 280 us at 3.35 TB/s.
