@@ -18,7 +18,10 @@ double sum(const Loads& x) { return std::accumulate(x.begin(), x.end(), 0.0); }
 Loads power_law(std::size_t n, double exponent, double low, double high, serving::Rng& rng) {
   const double e = 1 - exponent, a = std::pow(low, e), b = std::pow(high, e);
   Loads out(n);
-  for (double& x : out) x = std::pow((b - a) * rng.uniform() + a, 1 / e);
+  for (double& x : out) {
+    const double u = rng.uniform();
+    x = e == 0 ? low * std::pow(high / low, u) : std::pow((b - a) * u + a, 1 / e);
+  }
   return out;
 }
 

@@ -138,7 +138,10 @@ Seconds bmm_time(const OperatorRow& r, const Machine& machine) {
 
 Seconds moe_time(const OperatorRow& r, const Machine& m) {
   const auto [tokens, hidden, inter, top_k, experts, tp, ep, exponent, here, slots] = r.shape;
+  constexpr double kMostExperts = 4096;
   if (ep > experts || tp < 1 || ep < 1) throw std::runtime_error("more expert ranks than experts");
+  if (experts > kMostExperts || slots > kMostExperts)
+    throw std::runtime_error("more experts than any network has");
   // The kernels of TensorRT-LLM's own generator, min-latency mode and MXFP4 on Blackwell, route too.
   const bool generated = contains(r.kernel, "min_latency") || r.weights == Dtype::mxfp4;
   const bool early = r.kernel.ends_with(kEarlyRouting) && !generated;

@@ -45,8 +45,18 @@ TEST_CASE("tokens by a power law: no expert has a token twice, no pair is lost")
     }
 }
 
-TEST_CASE(
-    "the busiest of 32 ranks has more than its share, a load balancer takes most of it away") {
+TEST_CASE("exponent 1 is log-uniform and next to 1.0001; absurd numbers of experts are refused") {
+  const auto rows = [](double exponent) {
+    return expert_rows({.tokens = 512, .top_k = 4, .experts = 64, .exponent = exponent}, 3);
+  };
+  const auto one = rows(1), beside = rows(1.0001);
+  REQUIRE(one.size() == beside.size());
+  for (std::size_t i = 0; i < one.size(); ++i) CHECK(std::abs(one[i] - beside[i]) <= 2);
+  CHECK_THROWS(operator_time({.table = OperatorTable::moe, .shape = {1, 64, 64, 8, 1e9, 1, 1, 1.2}},
+                             gpu("h100-sxm-80gb")));
+}
+
+TEST_CASE("the busiest of 32 ranks has more than its share, which a load balancer takes away") {
   const Routing as_drawn{.tokens = 4096, .top_k = 8, .experts = 256, .ranks = 32, .exponent = 1.01};
   Routing moved = as_drawn;
   moved.slots = 256;
