@@ -5,14 +5,18 @@
 //            once and never again. mode: what happens to a tile of 16 KiB in each round
 //   chain    one kernel writes or reads `footprint` bytes, a second one reads `beside` others, a
 //            third reads the first ones again, all in the same order. mode: what the first does
-// dram_read: of the launch (cyclic), of the third kernel (chain). dram_written: until a flush
-// behind the launch (cyclic), in the second and third kernel (chain).
-// model/on_chip.hpp takes its laws of dirty lines and of evict-first reads from it.
+//   flash_v1 FlashAttention-1 on shapes whose rows about fill L2; `footprint` rows of Q, O and
+//            statistics at work, `beside` keys that a pass brings, rounds passes
+// dram_read: of the launch (cyclic, flash_v1), of the third kernel (chain). dram_written: until a
+// flush behind the launch (cyclic, flash_v1), in the second and third kernel (chain).
+// model/residence.hpp takes its laws from it.
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cupti_probe/count.hpp"
@@ -117,6 +121,7 @@ void launch_chain(const Chain& c, uint4* data, uint4* stream_data, uint4* out, i
 struct Row {
   std::string experiment, mode;
   double footprint, beside;
+  int rounds;
   Case made;
   double read = 0, written = 0;
 };
@@ -146,6 +151,7 @@ std::vector<Row> rows(uint4* data, uint4* stream_data, uint4* out) {
                      m.name,
                      bytes(1.0 * blocks * tiles),
                      bytes(1.0 * blocks * c.beside),
+                     kRounds,
                      {.name = m.name, .launch = [=](cudaStream_t s) {
                         go_around<<<blocks, kThreads, 0, s>>>(c);
                         CUDA_CHECK(cudaGetLastError());
@@ -157,6 +163,7 @@ std::vector<Row> rows(uint4* data, uint4* stream_data, uint4* out) {
          c.mode,
          bytes(tiles),
          bytes(beside),
+         1,
          {.name = c.mode,
           .launch =
               [=](cudaStream_t s) { launch_chain(c, data, stream_data, out, tiles, beside, s); },
@@ -176,6 +183,18 @@ std::vector<Row> rows(uint4* data, uint4* stream_data, uint4* out) {
           Chain{"written, read and written, evict-first", true, 0, true, true},
           Chain{"written beside 2 read, read and written, evict-first", true, 2, true, true}})
       chain(c, tiles, 0);
+  const auto attention = [&](double b, double h, double s, double d, bool causal) {
+    const Args args{{"b", b}, {"h_q", h}, {"s_q", s}, {"d", d}, {"causal", causal}};
+    Case made = find_entry("flash_v1")->make(args);
+    const double at_work = std::min(b * h, 1.0 * blocks), keys = 128, row = 4 * d + 8;
+    all.push_back({"flash_v1", made.name, at_work * s * row, at_work * keys * 4 * d,
+                   static_cast<int>(std::ceil(s / keys)), std::move(made)});
+  };
+  for (const double s : {384, 448, 512, 576, 640, 768, 1024}) attention(1, 132, s, 128, false);
+  for (const double s : {768, 1024, 1280, 1536, 2048}) attention(1, 132, s, 64, false);
+  attention(64, 16, 1024, 64, false);
+  attention(2, 32, 2048, 128, true);
+  attention(4, 16, 4096, 128, true);
   return all;
 }
 
@@ -196,12 +215,11 @@ void measure() {
   }
   probe::WriteBack written_back;
   for (Row& row : all)
-    if (row.experiment == "cyclic") row.written = written_back(row.made);
+    if (row.experiment != "chain") row.written = written_back(row.made);
   std::printf("experiment,mode,footprint,beside,rounds,dram_read,dram_written\n");
   for (const Row& row : all)
     std::printf("%s,\"%s\",%.0f,%.0f,%d,%.0f,%.0f\n", row.experiment.c_str(), row.mode.c_str(),
-                row.footprint, row.beside, row.experiment == "chain" ? 1 : kRounds, row.read,
-                row.written);
+                row.footprint, row.beside, row.rounds, row.read, row.written);
 }
 
 }  // namespace
