@@ -9,11 +9,12 @@ namespace {
 
 constexpr std::string_view kReads = "HBM read, p90 error";
 
-// flash_spread.csv: 37.8 to 47.7 MB written, 64 to 76 MB read by one shape.
+// flash_spread.csv: eight allocations in one process, 32 to 50 MB written by one shape.
 constexpr std::string_view kPages =
-    "what is at work just fills L2, and which physical pages it got decides how many sets "
-    "overflow: "
-    "up to 13 % from one allocation to the next, 1 % between launches on the same pages";
+    "what is at work just fills L2, and which physical pages it got decides how much of it "
+    "overflows "
+    "its sets: bytes change from one allocation to the next, not from launch to launch "
+    "(flash_spread.csv)";
 
 constexpr Exception kTable[] = {
     {"gemm_bf16", "L2 to SM", "k=4104", 0.25,
@@ -36,7 +37,7 @@ constexpr Exception kTable[] = {
      "walks than eight on short ones"},
     {"flash_v1", kReads, "", 0.04, kPages},
     {"flash_v1", "HBM written", "h_q=132 s_q=512", 0.10, kPages},
-    {"flash_v1", "HBM written", "h_q=132 s_q=1024", 0.15, kPages},
+    {"flash_v1", "HBM written", "h_q=132 s_q=1024", 0.25, kPages},
     {"flash_v1", "HBM written", "b=64 s_q=1024", 0.12, kPages},
     {"rope_append", kReads, "", 0.03,
      "requests at overlapping positions, one after another: rows of the table come from L2 as far "

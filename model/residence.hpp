@@ -39,7 +39,7 @@ constexpr double l2_hit_written(Bytes between, const OnChip& chip, bool evict_fi
 /// back after `between` bytes, its own lines and what others read in between by l2_taken():
 ///   1 / (1 + (between / 1.36·l2_effective)^10)
 /// Less than l2_hit_own_rows(): a line that is only read is lost with its last copy, a written one
-/// leaves when the half that owns it needs room. Fitted on the DRAM writes of nine shapes of
+/// leaves when the half that owns it needs room. Fitted on the DRAM writes of ten shapes of
 /// flash_v1 outside of its catalogue, l2_dirty.csv; there also lines that are only rewritten, half
 /// of which have left at 32 MB because no more than 30 MB of L2 wait to be written.
 constexpr double l2_hit_rewritten(Bytes between, const OnChip& chip) {

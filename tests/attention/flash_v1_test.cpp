@@ -125,16 +125,18 @@ TEST_CASE("DRAM bytes of passes over rows that about fill L2, as counted on an H
   CHECK(read(4, 16, 4096, 128, true) == doctest::Approx(2.091e9).epsilon(0.02));
   CHECK(read(2, 32, 2048, 128, true) == doctest::Approx(0.3957e9).epsilon(0.02));
   CHECK(read(1, 132, 8192, 64, true) == doctest::Approx(9.195e9).epsilon(0.02));
-  // Medians of ten launches; none of these shapes gave the law its constants.
+  // Eight allocations of each in one process, three launches on each (flash_spread.csv): the
+  // physical pages decide. None of these shapes gave the law its constants.
   const auto written = [&](auto... shape) {
     const Cost c = cost(shape...);
     return (c.work.hbm_written() - c.kept.written).value;
   };
-  CHECK(written(1, 132, 512, 128, false) == doctest::Approx(33.7e6).epsilon(0.03));
-  CHECK(written(1, 132, 1024, 64, false) == doctest::Approx(43.2e6).epsilon(0.03));
-  CHECK(written(64, 16, 1024, 64, false) == doctest::Approx(0.3362e9).epsilon(0.03));
+  const auto within = [](double x, double least, double most) { return least <= x && x <= most; };
+  CHECK(within(written(1, 132, 512, 128, false), 33.2e6, 36.7e6));
+  CHECK(within(written(1, 132, 1024, 64, false), 32.1e6, 50.1e6));
+  CHECK(within(written(64, 16, 1024, 64, false), 0.295e9, 0.328e9));
+  CHECK(written(2, 32, 2048, 128, true) == doctest::Approx(0.1962e9).epsilon(0.05));
   CHECK(written(4, 16, 4096, 128, true) == doctest::Approx(1.041e9).epsilon(0.02));
-  CHECK(written(2, 32, 2048, 128, true) == doctest::Approx(0.1936e9).epsilon(0.05));
 }
 
 TEST_CASE("a first pass that starts from registers reads no O, m, l") {
