@@ -128,9 +128,10 @@ std::vector<Line> wall_lines(const Walls& walls, const LaunchCost& launch, const
   return {stream, graph};
 }
 
-std::vector<Line> count_lines(const Op& whole, const Counts& counts) {
+/// l2: what arrives at the SMs, which one read of L2 serves several of.
+std::vector<Line> count_lines(const Op& whole, const Counts& counts, const Counts& l2) {
   std::vector<Line> lines;
-  for (const Check& c : check_kernel(whole, counts, nullptr, std::nullopt, nullptr))
+  for (const Check& c : check_kernel(whole, counts, nullptr, std::nullopt, &l2))
     if (c.quantity == "executed FLOP" || c.quantity == "HBM read" || c.quantity == "L2 to SM")
       lines.push_back({c.quantity, c.unit, c.predicted, c.measured});
   return lines;
@@ -173,19 +174,20 @@ int step(const StepOptions& options, const std::string& command) {
   const kernels::Step run =
       options.prefill ? kernels::prefill_step(shape.args) : kernels::decode_step(shape.args);
   const Walls walls = measure(run);
-  std::optional<Counts> counts;
+  std::optional<Counts> counts, l2;
   std::optional<double> empty;
   if (options.counters) {
     const Group group = load_group("roofline");
     empty = count(kernels::empty_case(), group, {.launches = 20})["time"];
     counts = count(run.whole, group, {.launches = 1});
+    l2 = count(run.whole, load_group("l2"), {.launches = 1});
   }
   std::vector<Line> lines = op_lines(run, machine, fits, counts ? &*counts : nullptr);
   const auto add = [&](const std::vector<Line>& more) {
     lines.insert(lines.end(), more.begin(), more.end());
   };
   add(wall_lines(walls, machine.launch, Line(lines.back()), empty));
-  if (counts) add(count_lines(run.whole.op, *counts));
+  if (counts) add(count_lines(run.whole.op, *counts, *l2));
 
   fmt::print("\n{:<18} {:>7} {:>14} {:>14}\n", "", "kernels", "predicted", "measured");
   for (const Line& line : lines) {
