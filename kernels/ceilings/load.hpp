@@ -6,6 +6,7 @@
 
 #include "kernels/bench.hpp"
 #include "kernels/case.hpp"
+#include "kernels/check.hpp"
 #include "kernels/device.hpp"
 
 namespace kvroof::kernels {
@@ -21,17 +22,17 @@ struct Load {
   Case kernel;
   Buffer clock;  // one ClockSample
 
-  void reset_clock() const { cudaMemset(clock.as(), 0, sizeof(ClockSample)); }
+  void reset_clock() const { CUDA_CHECK(cudaMemset(clock.as(), 0, sizeof(ClockSample))); }
   double sm_clock_hz() const {
     ClockSample s{};
-    cudaMemcpy(&s, clock.as(), sizeof s, cudaMemcpyDeviceToHost);
+    CUDA_CHECK(cudaMemcpy(&s, clock.as(), sizeof s, cudaMemcpyDeviceToHost));
     return s.ns > 0 ? 1e9 * static_cast<double>(s.cycles) / static_cast<double>(s.ns) : 0;
   }
 };
 
 inline Buffer clock_buffer() {
   const Buffer b(sizeof(ClockSample));
-  cudaMemset(b.as(), 0, b.bytes());
+  CUDA_CHECK(cudaMemset(b.as(), 0, b.bytes()));
   return b;
 }
 
