@@ -1,5 +1,6 @@
-// kvroof-probe step: one decode step of a real network with random weights, run by our kernels on a
-// stream and as a CUDA graph; every op predicted by constants that came from its kernel alone.
+// kvroof-probe step: a decode step or a prefill of a real network with random weights, run by our
+// kernels on a stream and as a CUDA graph; every op predicted by constants that came from its kernel
+// alone.
 #include <cuda_runtime.h>
 #include <fmt/core.h>
 
@@ -68,13 +69,10 @@ std::vector<Line> op_lines(const kernels::Step& step, const Machine& machine,
   }
   for (const std::size_t op : step.order) ++lines[op].kernels;
   if (counts != nullptr) {
-    const auto& figures = counts->group.figures;
-    const auto time = std::find_if(figures.begin(), figures.end(),
-                                   [](const FigureDef& f) { return f.name == "time"; });
+    const std::size_t time = figure_index(counts->group, "time").value();
     for (std::size_t k = 0; k < step.order.size() && k < counts->kernels.size(); ++k) {
       auto& sum = lines[step.order[k]].measured;
-      sum = sum.value_or(0) +
-            counts->kernels[k][static_cast<std::size_t>(time - figures.begin())].value_or(0);
+      sum = sum.value_or(0) + counts->kernels[k][time].value_or(0);
     }
   }
   Line sum{.name = "all kernels", .unit = "s", .predicted = 0, .measured = {}};
@@ -184,7 +182,7 @@ int step(const StepOptions& options, const std::string& command) {
   const auto add = [&](const std::vector<Line>& more) {
     lines.insert(lines.end(), more.begin(), more.end());
   };
-  add(wall_lines(walls, machine.launch, Line(lines.back()), empty));
+  add(wall_lines(walls, machine.launch, lines.back(), empty));
   if (counts) add(count_lines(run.whole.op, *counts));
 
   fmt::print("\n{:<18} {:>7} {:>14} {:>14}\n", "", "kernels", "predicted", "measured");
