@@ -182,7 +182,7 @@ int step(const StepOptions& options, const std::string& command) {
   const auto add = [&](const std::vector<Line>& more) {
     lines.insert(lines.end(), more.begin(), more.end());
   };
-  add(wall_lines(walls, machine.launch, lines.back(), empty));
+  add(wall_lines(walls, machine.launch, Line(lines.back()), empty));
   if (counts) add(count_lines(run.whole.op, *counts));
 
   fmt::print("\n{:<18} {:>7} {:>14} {:>14}\n", "", "kernels", "predicted", "measured");
