@@ -18,16 +18,19 @@ struct ClockSample {
   unsigned long long ns;      // of the GPU's wall clock
 };
 
+/// The SM clock over what a ClockSample has summed; 0 for nothing.
+inline double clock_hz_of(const Buffer& clock) {
+  ClockSample s{};
+  CUDA_CHECK(cudaMemcpy(&s, clock.as(), sizeof s, cudaMemcpyDeviceToHost));
+  return s.ns > 0 ? 1e9 * static_cast<double>(s.cycles) / static_cast<double>(s.ns) : 0;
+}
+
 struct Load {
   Case kernel;
   Buffer clock;  // one ClockSample
 
   void reset_clock() const { CUDA_CHECK(cudaMemset(clock.as(), 0, sizeof(ClockSample))); }
-  double sm_clock_hz() const {
-    ClockSample s{};
-    CUDA_CHECK(cudaMemcpy(&s, clock.as(), sizeof s, cudaMemcpyDeviceToHost));
-    return s.ns > 0 ? 1e9 * static_cast<double>(s.cycles) / static_cast<double>(s.ns) : 0;
-  }
+  double sm_clock_hz() const { return clock_hz_of(clock); }
 };
 
 inline Buffer clock_buffer() {
