@@ -25,7 +25,7 @@ std::string text(const char* format, double a, double b = 0, double c = 0) {
 struct PerClock {
   double fp32_flop, ex2, smem_bytes;
   std::array<double, kNumTensorTypes> tensor_flop;  // of kTensorTypes, by the newest instruction
-  double mma_sync_share;                            // of it, through mma.sync
+  double mma_sync_share;                            // of it, through mma.sync; 0: not known
 };
 std::optional<PerClock> per_clock() {
   switch (gpu().major * 10 + gpu().minor) {
@@ -35,6 +35,10 @@ std::optional<PerClock> per_clock() {
     // NVIDIA H100 whitepaper; mma.sync 2/3: the counter library's peak_sustained of HMMA on GH100
     case 90:
       return PerClock{256, 16, 128, {4096, 4096, 2048, 8192, 8192}, 2.0 / 3};
+    // arXiv:2603.05451, section 2.2 (bf16, exponentials, shared memory); NVIDIA's B200 datasheet:
+    // fp8 and int8 twice, tf32 half of bf16. What mma.sync reaches there is not known.
+    case 100:
+      return PerClock{256, 16, 128, {8192, 8192, 4096, 16384, 16384}, 0};
     default:
       return std::nullopt;
   }
@@ -227,6 +231,30 @@ std::vector<Ceiling> measure_tensor() {
   add("wgmma_bf16_sustained", "wgmma_peak", random, wgmma_load, bf16, sustained);
   add("wgmma_bf16_sustained_zeros", "wgmma_peak", zeros, wgmma_load, bf16, sustained);
   add("wgmma_fp8_sustained", "wgmma_peak", {{"type", kFp8}}, wgmma_load, fp8, sustained);
+  return rows;
+}
+
+// tcgen05_peak was written without a GPU to run it on: its first products are held against the CPU
+// here, and where one is wrong there is no rate.
+std::vector<Ceiling> measure_tcgen05() {
+  std::vector<Ceiling> rows;
+  if (gpu().major != 10) return rows;
+  const auto limit = per_clock();
+  for (const int t : {kBf16, kFp16, kFp8}) {
+    const Args args{{"type", static_cast<double>(t)}};
+    const Load load = tcgen05_load(args);
+    const Verdict product = load.kernel.verify();
+    if (!product.ok)
+      throw NotOnThisGpu(
+          load.kernel.name + ": a wrong product, so no rate is reported: " +
+          text("error %.2e of %.0e allowed; ", product.relative_error, product.tolerance) +
+          product.detail);
+    const std::string name = std::string("tcgen05_") + kTensorTypes[t].name;
+    Ceiling c = measure({name, "FLOP/s", "tcgen05_peak", args}, load,
+                        load.kernel.op.work.flops_executed.value, kBurst);
+    if (limit) bound_by_clock(c, limit->tensor_flop[static_cast<std::size_t>(t)], "FLOP");
+    rows.push_back(std::move(c));
+  }
   return rows;
 }
 

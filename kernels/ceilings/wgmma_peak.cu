@@ -10,7 +10,10 @@
 //         zeros 1: operands of zeros, which cost the least power
 // With N = 256 an instruction of 64·256·32 bytes of k takes 128 cycles for every type.
 // PTX ISA, "Asynchronous warpgroup level matrix instructions".
+#include <algorithm>
+
 #include "kernels/ceilings/loads.hpp"
+#include "kernels/ceilings/swizzled.hpp"
 #include "kernels/ceilings/tensor_types.hpp"
 #include "kernels/ceilings/wgmma_types.cuh"
 #include "kernels/check.hpp"
@@ -79,24 +82,6 @@ Kernel kernel(int type, int n) {
   throw std::invalid_argument("wgmma_peak: n is 256, or 64 or 32 with type 0 (bf16)");
 }
 
-/// Rows of one operand as a [rows, k] matrix of floats: undoes blocks of 128 bytes and the swizzle
-/// (16-byte chunk c of row r lies at chunk c ^ (r mod 8)).
-std::vector<float> matrix(const std::vector<float>& stored, int rows, int bytes, bool tf32) {
-  const int columns = kRowBytes / bytes, per_block = kBlockBytes / bytes, per_chunk = 16 / bytes;
-  std::vector<float> out(stored.size());
-  for (int r = 0; r < rows; ++r) {
-    for (int c = 0; c < columns; ++c) {
-      const int block = c / per_block, in_block = c % per_block;
-      const int chunk = in_block / per_chunk ^ r % 8;
-      float x = stored[static_cast<std::size_t>((block * rows + r) * per_block + chunk * per_chunk +
-                                                in_block % per_chunk)];
-      if (tf32) x = as_tf32(x);
-      out[static_cast<std::size_t>(r * columns + c)] = x;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 Load wgmma_load(const Args& args) {
@@ -138,7 +123,9 @@ Load wgmma_load(const Args& args) {
     const int k = kRowBytes / type.bytes;
     const auto part = [&](int first_row, int rows) {
       const auto from = stored.begin() + first_row * k;
-      return matrix({from, from + rows * k}, rows, type.bytes, type.dtype == Dtype::tf32);
+      std::vector<float> x = without_swizzle({from, from + rows * k}, rows, type.bytes);
+      if (type.dtype == Dtype::tf32) std::transform(x.begin(), x.end(), x.begin(), as_tf32);
+      return x;
     };
     const std::vector<float> b = part(kWarpgroups * 64, n);
     std::vector<double> expected;
