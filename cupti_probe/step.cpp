@@ -1,6 +1,5 @@
-// kvroof-probe step: a decode step or a prefill of a real network with random weights, run by our
-// kernels on a stream and as a CUDA graph; every op predicted by constants that came from its kernel
-// alone.
+// kvroof-probe step: one decode step of a real network with random weights, run by our kernels on a
+// stream and as a CUDA graph; every op predicted by constants that came from its kernel alone.
 #include <cuda_runtime.h>
 #include <fmt/core.h>
 

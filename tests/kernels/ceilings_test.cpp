@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "kernels/check.hpp"
 #include "kernels/device.hpp"
 
 using namespace kvroof::kernels;
