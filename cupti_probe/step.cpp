@@ -68,13 +68,10 @@ std::vector<Line> op_lines(const kernels::Step& step, const Machine& machine,
   }
   for (const std::size_t op : step.order) ++lines[op].kernels;
   if (counts != nullptr) {
-    const auto& figures = counts->group.figures;
-    const auto time = std::find_if(figures.begin(), figures.end(),
-                                   [](const FigureDef& f) { return f.name == "time"; });
+    const std::size_t time = figure_index(counts->group, "time").value();
     for (std::size_t k = 0; k < step.order.size() && k < counts->kernels.size(); ++k) {
       auto& sum = lines[step.order[k]].measured;
-      sum = sum.value_or(0) +
-            counts->kernels[k][static_cast<std::size_t>(time - figures.begin())].value_or(0);
+      sum = sum.value_or(0) + counts->kernels[k][time].value_or(0);
     }
   }
   Line sum{.name = "all kernels", .unit = "s", .predicted = 0, .measured = {}};

@@ -12,7 +12,6 @@
 // At 8192 FLOP per clock and SM (bf16; arXiv:2603.05451, section 2.2) an instruction of
 // 128·256·32 bytes of k takes 128 cycles for every type.
 // PTX ISA 9.1, 9.7.16 "TensorCore 5th generation instructions".
-#include <cstring>
 #include <stdexcept>
 
 #include "kernels/blackwell/device.hpp"
@@ -21,6 +20,7 @@
 #include "kernels/blackwell/tensor_memory.cuh"
 #include "kernels/ceilings/loads.hpp"
 #include "kernels/ceilings/swizzled.hpp"
+#include "kernels/ceilings/tensor_types.hpp"
 #include "kernels/check.hpp"
 #include "kernels/data.hpp"
 #include "kernels/reference.hpp"
@@ -117,15 +117,15 @@ struct Type {
   int bytes;
   void (*kernel)(const uint4*, int, float*, ClockSample*);
 };
-Type type_of(double t) {
+Type type_of(int t) {
   using mma::Kind;
-  if (t == 0)
+  if (t == kBf16)
     return {"bf16 m128n256k16", Dtype::bf16, MathType::bf16, 2,
             tcgen05_peak<Kind::f16, Format::bf16>};
-  if (t == 1)
+  if (t == kFp16)
     return {"fp16 m128n256k16", Dtype::fp16, MathType::fp16, 2,
             tcgen05_peak<Kind::f16, Format::fp16>};
-  if (t == 3)
+  if (t == kFp8)
     return {"fp8 m128n256k32", Dtype::fp8, MathType::fp8, 1,
             tcgen05_peak<Kind::f8f6f4, Format::e4m3>};
   throw std::invalid_argument("tcgen05_peak: type is 0 (bf16), 1 (fp16) or 3 (fp8)");
@@ -135,7 +135,7 @@ Type type_of(double t) {
 
 Load tcgen05_load(const Args& args) {
   require_sm100a("tcgen05_peak");
-  const Type type = type_of(arg(args, "type", 0));
+  const Type type = type_of(tensor_type_of(args, "tcgen05_peak"));
   const auto iterations = static_cast<int>(arg(args, "iterations", 4000));
   const bool zeros = arg(args, "zeros", 0) != 0;
   CUDA_CHECK(
