@@ -22,7 +22,8 @@ struct KernelConstants {
 };
 
 /// Time of the thread blocks' work on the pipes of one SM, and of their bytes at HBM and L2:
-///   pipes   tensor, exponentials, FP32 and shared memory: longest + (1 - overlap)·(sum - longest)
+///   pipes   tensor, exponentials, FP32, shared memory and sums that L2 adds up for the blocks:
+///           longest + (1 - overlap)·(sum - longest)
 ///   waves   c blocks, K resident on each of S SMs. Full waves keep all pipes busy; of the rest an
 ///           SM has k = ⌈rest / S⌉. A block alone overlaps with nobody: of k among K, the overlap
 ///           is (1 - 1/k) / (1 - 1/K) of what it is among K.
@@ -33,7 +34,9 @@ struct KernelConstants {
 ///           means, at the speed of a lone block. Nothing where the longest start first. Never
 ///           less than the longest block.
 ///   HBM     reads and writes at `memory` of the peak, but a block draws at most 64 / K bytes a
-///           clock: what its SM takes from L2, shared by as many as were meant to share it
+///           clock: what its SM takes from L2, shared by as many as were meant to share it. What the
+///           kernel before left in L2 is read at L2's rate. What this one leaves there takes as long
+///           as if it went on to HBM: an H200's L2 takes 4.5 TB/s of stores, its HBM 4.4.
 ///   kernel  max(pipes, HBM, L2) + ramp·launches + block·⌈c / (S·K)⌉
 /// Throws std::domain_error naming the unit when the machine lacks it.
 Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k);

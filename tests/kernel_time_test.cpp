@@ -81,14 +81,30 @@ TEST_CASE("few blocks cannot draw all of HBM: 64 bytes a clock and SM, shared by
   CHECK(ms(op, {.memory = 0.8}) == doctest::Approx(1.25));
 }
 
-TEST_CASE("ramp a launch, block a wave; what stays on chip costs no HBM; units must exist") {
+TEST_CASE("sums that blocks add to in L2 are a pipe like the others") {
+  Op op = product(1e12, 0, 1);       // 1 ms of tensor work
+  op.work.l2_added = Bytes{7.74e9};  // 2 ms: 3.87 of the 10 TB/s that L2 is read at
+  CHECK(ms(op, {.overlap = 1}) == doctest::Approx(2));
+  CHECK(ms(op, {.overlap = 0.6}) == doctest::Approx(2.4));
+}
+
+TEST_CASE(
+    "what the kernel before left in L2 is read there; what this one leaves costs its writes") {
+  Op op = product(0, 0, 1);
+  op.work.read.activations = op.work.written.activations = Bytes{1e9};
+  CHECK(ms(op) == doctest::Approx(2));
+  op.handed_over = Bytes{2e9};  // 1 GB from L2 at 10 TB/s, 1 GB into it at HBM's 1 TB/s
+  CHECK(ms(op) == doctest::Approx(1.1));
+  op.handed_over = Bytes{1e9};  // half of both
+  CHECK(ms(op) == doctest::Approx(1.55));
+  op.work.read.activations = Bytes{}, op.handed_over = Bytes{1e9};
+  CHECK(ms(op) == doctest::Approx(1));
+}
+
+TEST_CASE("ramp a launch, block a wave; units must exist") {
   Op op = product(1e12, 30, 1);
   op.work.launches = 2;
   CHECK(ms(op, {.ramp = Seconds{1e-3}, .block = Seconds{1e-4}}) == doctest::Approx(1 + 2 + 0.3));
-  op = product(0, 0, 1);
-  op.work.read.activations = op.work.written.activations = Bytes{1e9};
-  op.handed_over = Bytes{1e9};
-  CHECK(ms(op) == doctest::Approx(1));
   op = product(1, 0, 1);
   op.math = MathType::fp4;
   CHECK_THROWS_AS(ms(op), std::domain_error);

@@ -258,12 +258,17 @@ Case make(const Args& args) {
     launch_combine(merge, d, stream);
   };
   const attention::Cost cost = attention::cascade(x, {}, on_chip(), prefix, page, plan);
+  std::vector<Op> stages;
+  for (const attention::Cost& kernel :
+       attention::cascade_kernels(x, {}, on_chip(), prefix, page, plan))
+    stages.push_back(attention_op("cascade", OpClass::decode_attention, kernel));
   return {.name = "cascade " + shape_name(x) + " prefix" + std::to_string(prefix) + " splits" +
                   std::to_string(first.splits) + "+" + std::to_string(second.splits),
           .op = attention_op("cascade", OpClass::decode_attention, cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); },
-          .kernels_per_launch = 3};
+          .kernels_per_launch = 3,
+          .stages = stages};
 }
 
 }  // namespace

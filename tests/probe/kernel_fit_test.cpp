@@ -84,7 +84,7 @@ TEST_CASE("an op reads back from its record") {
   op.work.read = {Bytes{1}, Bytes{2}, Bytes{3.5}};
   op.work.written.activations = Bytes{7e9};
   op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13};
-  op.work.multicast = Bytes{37}, op.work.exps = 17;
+  op.work.multicast = Bytes{37}, op.work.l2_added = Bytes{41}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
   op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
   op.execution.tensor_busy = 0.75;
