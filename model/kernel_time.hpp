@@ -25,14 +25,14 @@ struct KernelConstants {
 ///   pipes   tensor, exponentials, FP32, shared memory and sums that L2 adds up for the blocks:
 ///           longest + (1 - overlap)·(sum - longest)
 ///   waves   c blocks, K resident on each of S SMs. Full waves keep all pipes busy; of the rest an
-///           SM has k = ⌈rest / S⌉. A block alone overlaps with nobody: of k among K, the overlap
-///           is (1 - 1/k) / (1 - 1/K) of what it is among K.
+///           SM has k = ⌈rest / S⌉. A block alone overlaps only with itself: of k among K, the
+///           overlap is 0.3 + 0.7·(1 - 1/k) / (1 - 1/K) of what it is among K.
 ///   order   blocks of unequal work (the longest is l means long) do not march in waves. When the
 ///           last one starts, those at work have l / (l + 1) means of work left on average (half a
 ///           block if all are alike, 2/3 if lengths run from 0 to 2, 1 if they fall off
 ///           exponentially) and the last of them has l: the SMs idle l - l / (l + 1) = l² / (l + 1)
 ///           means, at the speed of a lone block. Nothing where the longest start first. Never
-///           less than the longest block.
+///           less than the longest block, 3/4 of it beside others.
 ///   HBM     reads and writes at `memory` of the peak, but a block draws at most 64 / K bytes a
 ///           clock: what its SM takes from L2, shared by as many as were meant to share it. What the
 ///           kernel before left in L2 is read at L2's rate. What this one leaves there takes as long

@@ -55,10 +55,11 @@ TEST_CASE("equal blocks: a part-filled wave takes as long as a full one, unless 
   CHECK(ms(product(3e12, 20, 1)) == doctest::Approx(3));
   // Two a SM share its tensor cores; the 10 of the last wave have them alone.
   CHECK(ms(product(3e12, 30, 2)) == doctest::Approx(3));
-  // With exponentials a lone block loses the overlap: 20 blocks at 2 of 3 ms, 10 at 1 + 0.5 ms.
+  // With exponentials a lone block keeps 0.3 of the overlap: 20 blocks at 2 of 3 ms, 10 at 1 ms and
+  // 0.7 of 0.5 ms.
   Op op = product(3e12, 30, 2);
   op.work.exps = 6e9;
-  CHECK(ms(op, {.overlap = 1}) == doctest::Approx(3.5));
+  CHECK(ms(op, {.overlap = 1}) == doctest::Approx(3.35));
 }
 
 TEST_CASE("unequal blocks: the longest is waited for, less where it starts first") {
@@ -70,6 +71,10 @@ TEST_CASE("unequal blocks: the longest is waited for, less where it starts first
   op = product(1e12, 10, 1);  // one block an SM
   op.execution.longest = 1.5;
   CHECK(ms(op) == doctest::Approx(1.5));
+  // Two an SM, 20 blocks of 0.05 ms of all SMs: 0.5 ms alone, 1 ms beside another.
+  op = product(1e12, 20, 2);
+  op.execution.longest = 1.6;
+  CHECK(ms(op) == doctest::Approx(1.6 * (0.75 * 1 + 0.25 * 0.5)));
 }
 
 TEST_CASE("few blocks cannot draw all of HBM: 64 bytes a clock and SM, shared by its blocks") {
