@@ -12,9 +12,18 @@ namespace {
 
 constexpr double kSmBytesPerClock = 64;
 constexpr double kAlike = 1.1;  // blocks this close to the mean run wave by wave
-// L2 adds fp32 sums (red.global.add.v4.f32) at 3.7 TB/s where it is read at 9.57: on an H200, for
-// sums of 4 to 24 MiB, from two or four blocks of 512 threads an SM.
-constexpr double kL2AddShare = 0.387;
+// What L2 does instead of HBM, as shares of the rate it is read at, 9.57 TB/s on an H200: it adds
+// fp32 sums at 3.7 TB/s (red.global.add.v4.f32 to 4 to 24 MiB, two or four blocks of 512 threads an
+// SM), and takes stores beside reads from HBM at 5.4 TB/s (copies of 8 and 16 MiB).
+constexpr double kL2AddShare = 0.387, kL2StoreShare = 0.565;
+// The first 28 MB that a kernel writes stay in L2 (dram__bytes_write of writes and copies of 32 to
+// 512 MiB), of the 33 MB it holds of one half's lines.
+constexpr double kDirtyShare = 0.85;
+// Of what K blocks on an SM overlap, a lone one overlaps 0.3 by itself: its warps sit on all four
+// schedulers and share one pipe to shared memory. Where blocks of unequal length start together, the
+// SM that ends last is one on which two long ones met: the longest has company for 3/4 of its work.
+// Both from shapes 0, 3, 4, 7, … of mla_prefill and ragged, whose grids hardly fill the SMs.
+constexpr double kLone = 0.3, kCompany = 0.75;
 
 struct Grid {
   double ctas, per_sm, sms;
@@ -47,12 +56,6 @@ Seconds together(const Pipes& p, double overlap) {
   return longest + (1 - overlap) * (sum - longest);
 }
 
-// Of what K blocks on an SM overlap, a lone one overlaps 0.3 by itself: its warps sit on all four
-// schedulers and share one pipe to shared memory. Where blocks of unequal length start together, the
-// SM that ends last is one on which two long ones met: the longest has company for 3/4 of its work.
-// Both from shapes 0, 3, 4, 7, … of mla_prefill and ragged, whose grids hardly fill the SMs.
-constexpr double kLone = 0.3, kCompany = 0.75;
-
 /// Time of a mean block among k of its kind on one SM.
 Seconds block_time(const Pipes& p, const Grid& g, double overlap, double k) {
   const double shared = g.per_sm > 1 ? (1 - 1 / k) / (1 - 1 / g.per_sm) : 1;
@@ -68,17 +71,22 @@ Seconds compute_time(const Pipes& p, const Grid& g, const Execution& e, double o
   }
   const Seconds alone = block_time(p, g, overlap, 1);
   const double resident = std::min(g.per_sm, std::ceil(g.ctas / g.sms));
-  const Seconds together_for = kCompany * block_time(p, g, overlap, resident),
-                longest = e.longest * (together_for + (1 - kCompany) * alone);
+  const Seconds beside = block_time(p, g, overlap, resident);
+  const Seconds longest = e.longest * (kCompany * beside + (1 - kCompany) * alone);
   if (g.ctas <= g.slots()) return longest;
   const double l = e.longest_first ? 0 : e.longest;
   return max(longest, together(p, overlap) + l * l / (l + 1) * alone);
 }
 
-/// Activations that are read from L2, of those that L2 keeps between two kernels.
-Bytes found_in_l2(const Op& op) {
-  const Bytes read = op.work.read.activations, both = read + op.work.written.activations;
-  return read > Bytes{} ? read / both * min(op.handed_over, both) : Bytes{};
+/// Reads and writes, as bytes at HBM's `rate`: what the kernel before left in L2 is read there, and
+/// what of the writes L2 keeps it takes at its own rate.
+Bytes memory_bytes(const Op& op, const Machine& m, Bandwidth rate) {
+  const Work& w = op.work;
+  const Bytes read = w.read.activations, handed = read + w.written.activations;
+  const Bytes found = read > Bytes{} ? read / handed * min(op.handed_over, handed) : Bytes{};
+  const Bytes stay = min(w.hbm_written(), kDirtyShare * m.l2_effective);
+  const Seconds in_l2 = found / m.l2.achieved + stay / (kL2StoreShare * m.l2.achieved);
+  return w.hbm() + w.reread - found - stay + min(in_l2 * rate, found + stay);
 }
 
 Seconds memory_time(Bytes bytes, const Grid& g, Bandwidth hbm, const Machine& m) {
@@ -97,10 +105,8 @@ Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k) {
   const Grid grid{w.ctas, 1.0 * op.execution.ctas_per_sm, 1.0 * m.num_sms};
   const double overlap = k.overlap.value_or(1);
   const Seconds compute = compute_time(pipes(op, m, k.compute), grid, op.execution, overlap);
-  const Bytes found = found_in_l2(op);
   const Bandwidth rate = k.memory * m.hbm.peak;
-  const Bytes instead = found / m.l2.achieved * rate;  // of HBM's bytes, in the same time
-  const Seconds memory = memory_time(w.hbm() - found + instead + w.reread, grid, rate, m);
+  const Seconds memory = memory_time(memory_bytes(op, m, rate), grid, rate, m);
   const Seconds body = max(max(compute, memory), w.l2_to_sm / m.l2.achieved);
   return op.count * (body + w.launches * k.ramp + std::ceil(w.ctas / grid.slots()) * k.block);
 }

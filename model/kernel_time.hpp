@@ -35,8 +35,8 @@ struct KernelConstants {
 ///           less than the longest block, 3/4 of it beside others.
 ///   HBM     reads and writes at `memory` of the peak, but a block draws at most 64 / K bytes a
 ///           clock: what its SM takes from L2, shared by as many as were meant to share it. What the
-///           kernel before left in L2 is read at L2's rate. What this one leaves there takes as long
-///           as if it went on to HBM: an H200's L2 takes 4.5 TB/s of stores, its HBM 4.4.
+///           kernel before left in L2 is read at L2's rate. The first of what a kernel writes stays
+///           in L2, which takes it at a little over HBM's rate.
 ///   kernel  max(pipes, HBM, L2) + ramp·launches + block·⌈c / (S·K)⌉
 /// Throws std::domain_error naming the unit when the machine lacks it.
 Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k);
