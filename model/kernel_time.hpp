@@ -9,9 +9,9 @@
 namespace kvroof {
 
 /// What a kernel reaches; at most four of the five are free.
-///   compute   share of the tensor peak that a kernel without exponentials reaches
-///   overlap   of a kernel with exponentials: the share of its shorter pipes that hides under the
-///             longest one, all pipes at their measured rates
+///   compute   share of the tensor peak that a kernel with nothing beside its products reaches
+///   overlap   of a kernel with exponentials, or whose warps load operands of mma.sync: the share of
+///             its shorter pipes that hides under the longest one, all pipes at their measured rates
 ///   memory    share of the HBM peak
 ///   ramp      fill and drain of a launch                block    of a wave of thread blocks
 struct KernelConstants {

@@ -72,6 +72,23 @@ TEST_CASE("where exponentials run beside products, how much of them hides is fit
   CHECK(k.compute == 1);
 }
 
+TEST_CASE("warps that load operands of mma.sync themselves overlap both, wgmma has a share") {
+  Machine machine = h200();
+  machine.mma_sync_share = 0.5, machine.smem = Bandwidth{32e12};
+  std::vector<TimedShape> shapes;
+  for (const double flops : {1e11, 1e11, 3e11, 3e11, 1e12, 1e12, 3e12, 3e12}) {
+    const double smem = flops / 20, products = flops / (0.5 * 989.4e12), beside = smem / 32e12;
+    shapes.push_back(shape(0, flops, products + 0.4 * beside + 3e-6));
+    shapes.back().stages.front().work.smem = Bytes{smem};
+    shapes.back().stages.front().execution.mma_sync = true;
+  }
+  const KernelConstants k = fit_kernel("k", shapes, machine).constants;
+  REQUIRE(k.overlap.has_value());
+  CHECK(*k.overlap == doctest::Approx(0.6).epsilon(0.05));
+  for (TimedShape& s : shapes) s.stages.front().execution.mma_sync = false;
+  CHECK_FALSE(fit_kernel("k", shapes, machine).constants.overlap.has_value());
+}
+
 TEST_CASE("constants that no shape tells stay at what is usual") {
   const std::vector<TimedShape> shapes{shape(1e9, 0, 1e9 / (0.9 * 4.8e12)),
                                        shape(1e9, 0, 1e9 / (0.9 * 4.8e12))};
