@@ -28,7 +28,7 @@ constexpr KernelConstants kUsual{.compute = 0.8,
                                  .block = Seconds{0.5e-6}};
 
 /// Unbounded parameters <-> constants: logarithms, and the logit of the overlap. A kernel with
-/// exponentials has an overlap, and its pipes their measured rates.
+/// several pipes has an overlap, and they their measured rates.
 KernelConstants constants(const VectorXd& p, bool overlap, const Machine& m) {
   KernelConstants k{.memory = std::min(std::exp(p[1]), m.hbm.achieved / m.hbm.peak),
                     .ramp = Seconds{std::exp(p[2])},
@@ -73,9 +73,12 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
   for (std::size_t i = 0; i < shapes.size(); ++i)
     (is_held_out(i) ? test : train).push_back(&shapes[i]);
   if (train.empty()) throw UserError("calibrate: no shapes of " + kernel);
-  const bool overlap = std::any_of(train.begin(), train.end(), [](const TimedShape* s) {
-    return std::any_of(s->stages.begin(), s->stages.end(),
-                       [](const Op& op) { return op.work.exps > 0; });
+  // Warps that issue mma.sync load its operands from shared memory themselves; wgmma reads them.
+  const auto has_pipes = [](const Op& op) {
+    return op.work.exps > 0 || (op.execution.mma_sync && op.work.smem > Bytes{});
+  };
+  const bool overlap = std::any_of(train.begin(), train.end(), [&](const TimedShape* s) {
+    return std::any_of(s->stages.begin(), s->stages.end(), has_pipes);
   });
   VectorXd prior(4), sigma(4);
   prior << (overlap ? 0.0 : std::log(kUsual.compute)), std::log(kUsual.memory),

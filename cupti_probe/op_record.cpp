@@ -24,6 +24,7 @@ void each_number(O& op, const F& f) {
   f("reread", op.work.reread.value, 0);
   f("l2_to_sm", op.work.l2_to_sm.value, 0);
   f("multicast", op.work.multicast.value, 0);
+  f("l2_added", op.work.l2_added.value, 0);
   f("exps", op.work.exps, 0);
   f("fp32", op.work.fp32.value, 0);
   f("smem", op.work.smem.value, 0);

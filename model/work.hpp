@@ -29,6 +29,7 @@ struct Traffic {
 ///   l2_to_sm         what tiles (clusters of tiles) ask of L2, whether it hits or not
 ///   multicast        received by SMs beyond l2_to_sm: one read delivered to several of a cluster;
 ///                    l2_to_sm + multicast is l1tex__m_xbar2l1tex_read_bytes
+///   l2_added         fp32 sums that blocks add to in L2 (red.global.add): bytes of what they add
 ///   exps             exponentials; of our own kernels all of the XU pipe (32 x its instructions),
 ///                    so also the reciprocals that end rows, idle lanes counted
 ///   fp32             softmax, scaling, dequantisation on the FP32 pipe, in Flops
@@ -40,7 +41,7 @@ struct Work {
   Flops flops, flops_executed;
   Traffic read, written;
   Bytes reread;
-  Bytes l2_to_sm, multicast;
+  Bytes l2_to_sm, multicast, l2_added;
   double exps = 0;
   Flops fp32;
   Bytes smem;
@@ -58,7 +59,7 @@ struct Work {
   constexpr Work& operator+=(const Work& o) {
     flops += o.flops, flops_executed += o.flops_executed;
     read += o.read, written += o.written, reread += o.reread, l2_to_sm += o.l2_to_sm;
-    multicast += o.multicast;
+    multicast += o.multicast, l2_added += o.l2_added;
     exps += o.exps, fp32 += o.fp32, smem += o.smem;
     link_sent += o.link_sent, link_hops += o.link_hops;
     ctas += o.ctas, launches += o.launches;
@@ -74,6 +75,7 @@ struct Work {
             .reread = n * w.reread,
             .l2_to_sm = n * w.l2_to_sm,
             .multicast = n * w.multicast,
+            .l2_added = n * w.l2_added,
             .exps = n * w.exps,
             .fp32 = n * w.fp32,
             .smem = n * w.smem,

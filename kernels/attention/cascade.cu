@@ -258,12 +258,25 @@ Case make(const Args& args) {
     launch_combine(merge, d, stream);
   };
   const attention::Cost cost = attention::cascade(x, {}, on_chip(), prefix, page, plan);
+  const auto op_of = [](const attention::Cost& part) {
+    return attention_op("cascade", OpClass::decode_attention, part);
+  };
+  auto [first_level, second_level, last] =
+      attention::cascade_kernels(x, {}, on_chip(), prefix, page, plan);
+  // The prefix's blocks are one wave and end together: nothing hides the stores of their results. A
+  // quad of lanes stores 32 bytes of a row, and a slice of L2 spends a cycle on each such request
+  // that could carry 64.
+  Op stores{.name = "cascade", .op_class = OpClass::decode_attention};
+  std::swap(stores.work.written.activations, first_level.work.written.activations);
+  stores.work.written.activations = 2 * stores.work.written.activations;
+  const std::vector<Op> stages{op_of(first_level), stores, op_of(second_level), op_of(last)};
   return {.name = "cascade " + shape_name(x) + " prefix" + std::to_string(prefix) + " splits" +
                   std::to_string(first.splits) + "+" + std::to_string(second.splits),
-          .op = attention_op("cascade", OpClass::decode_attention, cost),
+          .op = op_of(cost),
           .launch = launch,
           .verify = [=] { return verify_attention(data, launch); },
-          .kernels_per_launch = 3};
+          .kernels_per_launch = 3,
+          .stages = stages};
 }
 
 }  // namespace

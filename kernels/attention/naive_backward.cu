@@ -90,16 +90,16 @@ __global__ __launch_bounds__(256) void row_gradient(const bf16* p, bf16* dp, int
   const std::int64_t row = std::int64_t{blockIdx.x} * (columns / 8);
   float sum = 0;
   for (int i = threadIdx.x; i < columns / 8; i += 256) {
-    kept_p[i] = reinterpret_cast<const uint4*>(p)[row + i];
-    kept_dp[i] = reinterpret_cast<const uint4*>(dp)[row + i];
-    const bf16 *x = reinterpret_cast<const bf16*>(&kept_p[i]),
-               *y = reinterpret_cast<const bf16*>(&kept_dp[i]);
+    const uint4 xs = kept_p[i] = reinterpret_cast<const uint4*>(p)[row + i];
+    const uint4 ys = kept_dp[i] = reinterpret_cast<const uint4*>(dp)[row + i];
+    const bf16 *x = reinterpret_cast<const bf16*>(&xs), *y = reinterpret_cast<const bf16*>(&ys);
     for (int e = 0; e < 8; ++e) sum += __bfloat162float(x[e]) * __bfloat162float(y[e]);
   }
   sum = block_reduce(sum, true);
   for (int i = threadIdx.x; i < columns / 8; i += 256) {
     uint4 result = kept_dp[i];
-    const bf16* x = reinterpret_cast<const bf16*>(&kept_p[i]);
+    const uint4 xs = kept_p[i];
+    const bf16* x = reinterpret_cast<const bf16*>(&xs);
     bf16* y = reinterpret_cast<bf16*>(&result);
     for (int e = 0; e < 8; ++e)
       y[e] = __float2bfloat16(scale * __bfloat162float(x[e]) * (__bfloat162float(y[e]) - sum));
@@ -173,11 +173,25 @@ Case make(const Args& args) {
   };
   const attention::Tile tile{.m = 128, .n = 64, .ctas_per_sm = 2, .mma_rows = 32, .mma_sync = true};
   const attention::Cost cost = attention::naive(x, {}, on_chip(), {.tile = tile, .backward = true});
+  const attention::Tile output{.m = 64, .n = d, .ctas_per_sm = 2, .mma_rows = 16, .mma_sync = true};
+  const auto op_of = [](const attention::Cost& part) {
+    return attention_op("naive_backward", OpClass::prefill_attention, part);
+  };
+  std::vector<Op> stages;
+  for (const attention::Cost& kernel :
+       attention::naive_backward_kernels(x, {}, on_chip(), tile, output)) {
+    Op& op = stages.emplace_back(op_of(kernel));
+    if (kernel.work.flops_executed > Flops{}) continue;
+    const double rows = x.b * x.h_q * x.s_q;
+    op.work.ctas = rows;
+    op.work.smem = Bytes{rows * columns * 8};  // P and dP written and read once
+  }
   return {.name = "naive_backward " + shape_name(x),
-          .op = attention_op("naive_backward", OpClass::prefill_attention, cost),
+          .op = op_of(cost),
           .launch = launch,
           .verify = [=] { return verify_backward(data, launch, forward); },
-          .kernels_per_launch = 5};
+          .kernels_per_launch = 5,
+          .stages = stages};
 }
 
 }  // namespace

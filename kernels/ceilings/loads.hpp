@@ -8,6 +8,7 @@ namespace kvroof::kernels {
 Load read_load(const Args&);      // read.cu
 Load write_load(const Args&);     // write.cu
 Load copy_load(const Args&);      // copy.cu
+Load add_load(const Args&);       // add.cu
 Load smem_load(const Args&);      // smem.cu
 Load fma_load(const Args&);       // fma.cu
 Load ex2_load(const Args&);       // ex2.cu
@@ -19,6 +20,7 @@ Entry hbm_read_entry();
 Entry l2_read_entry();
 Entry hbm_write_entry();
 Entry hbm_copy_entry();
+Entry l2_add_entry();
 Entry smem_read_entry();
 Entry fp32_fma_entry();
 Entry ex2_entry();

@@ -160,6 +160,16 @@ std::vector<Ceiling> measure_l2() {
       rows.push_back(std::move(c));
     }
   }
+  for (const double store : {0, 1})
+    for (const double mib : {4, 8, 16, 24}) {
+      const Args args{{"mib", mib}, {"store", store}, {"total_mib", 8192}};
+      const Load load = add_load(args);
+      Ceiling c =
+          measure({store > 0 ? "l2_store" : "l2_add", "B/s", "l2_add", args}, load,
+                  load.kernel.op.work.l2_added.value, {.repeats = 10, .sample_seconds = 2e-3});
+      c.variant = text("%.0f MiB", mib);
+      rows.push_back(std::move(c));
+    }
   return rows;
 }
 

@@ -10,6 +10,15 @@
 
 namespace kvroof::kernels {
 
+/// Thread blocks of a launch, and how many of them share an SM. A block of these kernels loads all
+/// it needs at once, so that a lone one draws what its SM can: of few blocks none waits for company.
+struct Grid {
+  double blocks = 0;
+  int per_sm = 1;
+};
+/// `threads` of a block.
+Grid grid_of(double blocks, int threads);
+
 /// y = x / sqrt(mean(x²) + epsilon) · weight over rows [tokens, d]; with a residual r,
 /// sum = x + r (rounded) takes the place of x and is written too.
 struct RmsNormParams {
@@ -21,11 +30,11 @@ struct RmsNormParams {
 void launch_rms_norm(const RmsNormParams&, cudaStream_t);
 /// sum = x + residual alone.
 void launch_residual_add(const RmsNormParams&, cudaStream_t);
-/// Thread blocks of launch_rms_norm, each of which loads the weights once.
-double rms_norm_blocks(int tokens, int d);
-/// Lanes it takes on the XU pipe: for each thread of a row a division and rsqrt; with a residual
-/// the rounding of each sum, a value at a time.
-double rms_norm_xu_lanes(int tokens, int d, bool residual);
+Grid rms_norm_grid(int tokens, int d);
+/// How often launch_rms_norm's weights go to an SM: once to each that works; its L1 keeps them.
+double rms_norm_weight_loads(int tokens);
+/// Lanes it takes on the XU pipe: a division and rsqrt for each thread of a row.
+double rms_norm_xu_lanes(int tokens, int d);
 
 /// y [tokens, d_ff] = silu(gate)·up; gate_up [tokens, 2·d_ff] holds both side by side.
 struct SwigluParams {
@@ -36,6 +45,7 @@ struct SwigluParams {
 void launch_swiglu(const SwigluParams&, cudaStream_t);
 /// silu(gate) into memory, then times up: two kernels.
 void launch_swiglu_unfused(const SwigluParams&, cudaStream_t);
+Grid swiglu_grid(int tokens, int d_ff);
 
 /// q_out = rope(q); the cache rows of each token = rope(k), v.
 ///   qkv               [tokens, (h_q + 2·h_kv)·d]       q_out [tokens, h_q, d]
@@ -52,5 +62,7 @@ struct RopeAppendParams {
 void launch_rope_append(const RopeAppendParams&, cudaStream_t);
 /// q and k turned into memory, then k and v copied to the cache: two kernels.
 void launch_rope_append_unfused(const RopeAppendParams&, cudaStream_t);
+/// Of the kernel that turns q and k, and with `fused` appends too.
+Grid rope_append_grid(int tokens, int h_q, int h_kv, int d, bool fused);
 
 }  // namespace kvroof::kernels

@@ -318,11 +318,12 @@ Case make(const Args& args) {
   };
   const double tokens = x.tokens, q = 1.0 * x.h_q * x.d, kv = 2.0 * x.h_kv * x.d;
   const Bytes all{2 * tokens * (2 * q + 2 * kv)};
+  const Grid grid = rope_append_grid(x.tokens, x.h_q, x.h_kv, x.d, fused);
   const elementwise::RopeTable table{
       .rows = all <= on_chip().l2_effective ? distinct_positions(x) : tokens,
       .row = Bytes{4.0 * x.d},
       .indices = Bytes{8},
-      .blocks = 1.0 * Layout(x.h_q + (fused ? 2 : 1) * x.h_kv, x.d, x.page).per_token.divisor};
+      .blocks = grid.blocks / tokens};
   return {
       .name = std::string("rope_append ") + (fused ? "fused" : "unfused") + " tokens" +
               std::to_string(x.tokens) + " h" + std::to_string(x.h_q) + "/" +
@@ -331,6 +332,7 @@ Case make(const Args& args) {
              .op_class = OpClass::elementwise,
              .work = elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, ElementSize{2}, 0,
                                               fused, table),
+             .execution = {.ctas_per_sm = grid.per_sm},
              .handed_over =
                  fused ? Bytes{} : kept_on_chip(Bytes{tokens * kv}, Bytes{tokens * (2 * q + kv)})},
       .launch = launch,
@@ -339,6 +341,11 @@ Case make(const Args& args) {
 }
 
 }  // namespace
+
+Grid rope_append_grid(int tokens, int h_q, int h_kv, int d, bool fused) {
+  const Layout layout(h_q + (fused ? 2 : 1) * h_kv, d, 1);
+  return grid_of(1. * tokens * layout.per_token.divisor, layout.threads);
+}
 
 void launch_rope_append(const RopeAppendParams& p, cudaStream_t stream) {
   launch_heads(rope_append, p.h_q + 2 * p.h_kv, p, stream);

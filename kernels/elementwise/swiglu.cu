@@ -89,13 +89,14 @@ Case make(const Args& args) {
     return compare(expected(gate, up, fused), to_floats(y, Dtype::bf16), 4e-3);
   };
   const auto t = static_cast<double>(tokens), columns = static_cast<double>(d_ff);
+  const Grid grid = swiglu_grid(p.tokens, p.d_ff);
   return {
       .name = std::string("swiglu ") + (fused ? "fused" : "unfused") + " tokens" +
               std::to_string(tokens) + " d_ff" + std::to_string(d_ff),
       .op = {.name = "swiglu",
              .op_class = OpClass::elementwise,
-             .work = elementwise::activation(t, columns, ElementSize{2}, true, fused,
-                                             t * std::ceil(columns / (8 * kThreads))),
+             .work = elementwise::activation(t, columns, ElementSize{2}, true, fused, grid.blocks),
+             .execution = {.ctas_per_sm = grid.per_sm},
              .handed_over =
                  fused ? Bytes{} : kept_on_chip(Bytes{2 * t * columns}, Bytes{2 * t * columns})},
       .launch = launch,
@@ -104,6 +105,10 @@ Case make(const Args& args) {
 }
 
 }  // namespace
+
+Grid swiglu_grid(int tokens, int d_ff) {
+  return grid_of(1. * tokens * ((d_ff / 8 + kThreads - 1) / kThreads), kThreads);
+}
 
 void launch_swiglu(const SwigluParams& p, cudaStream_t stream) {
   launch_part<Part::both>(p, stream);

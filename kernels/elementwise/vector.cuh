@@ -8,9 +8,7 @@ struct Floats8 {
   float x[8];
 };
 
-/// For data that this kernel reads once.
-__device__ __forceinline__ Floats8 load8(const bf16* p) {
-  const uint4 raw = __ldcs(reinterpret_cast<const uint4*>(p));
+__device__ __forceinline__ Floats8 unpack8(const uint4& raw) {
   const std::uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
   Floats8 out;
 #pragma unroll
@@ -20,13 +18,20 @@ __device__ __forceinline__ Floats8 load8(const bf16* p) {
   }
   return out;
 }
-
-__device__ __forceinline__ void store8(bf16* p, const Floats8& v) {
-  *reinterpret_cast<uint4*>(p) = make_uint4(pack_bf16(v.x[0], v.x[1]), pack_bf16(v.x[2], v.x[3]),
-                                            pack_bf16(v.x[4], v.x[5]), pack_bf16(v.x[6], v.x[7]));
+__device__ __forceinline__ uint4 pack8(const Floats8& v) {
+  return make_uint4(pack_bf16(v.x[0], v.x[1]), pack_bf16(v.x[2], v.x[3]), pack_bf16(v.x[4], v.x[5]),
+                    pack_bf16(v.x[6], v.x[7]));
 }
 
-/// What a bf16 in memory would hold.
-__device__ __forceinline__ float rounded(float x) { return __bfloat162float(__float2bfloat16(x)); }
+/// For data that this kernel reads once.
+__device__ __forceinline__ uint4 stream8(const bf16* p) {
+  return __ldcs(reinterpret_cast<const uint4*>(p));
+}
+__device__ __forceinline__ Floats8 load8(const bf16* p) { return unpack8(stream8(p)); }
+
+__device__ __forceinline__ void store8(bf16* p, const uint4& v) {
+  *reinterpret_cast<uint4*>(p) = v;
+}
+__device__ __forceinline__ void store8(bf16* p, const Floats8& v) { store8(p, pack8(v)); }
 
 }  // namespace kvroof::kernels

@@ -82,7 +82,7 @@ std::vector<Op> step_ops(const Network& n, const Products& products, const Op& a
   const ElementSize a{2};
   const double tokens = n.tokens(), d_model = n.d_model, layers = n.layers;
   const double q = 1.0 * n.h_q * n.d, kv = 2.0 * n.h_kv * n.d;
-  const double blocks = rms_norm_blocks(n.tokens(), n.d_model);
+  const double loads = rms_norm_weight_loads(n.tokens());
   const std::vector<Link> links = chain(n, products, attention);
   std::vector<Pass> passes;
   for (const Link& link : links) passes.push_back(link.pass);
@@ -94,21 +94,30 @@ std::vector<Op> step_ops(const Network& n, const Products& products, const Op& a
   };
   const elementwise::RopeTable table{
       .rows = 1.0 * n.s_q, .row = Bytes{4.0 * n.d}, .indices = Bytes{8}};
-  Work norm = elementwise::norm(tokens, d_model, a, false, blocks),
-       residual = elementwise::residual_norm(tokens, d_model, a, false, n.fused, blocks),
+  Work norm = elementwise::norm(tokens, d_model, a, false, loads),
+       residual = elementwise::residual_norm(tokens, d_model, a, false, n.fused, loads),
        rope = elementwise::rope_append(tokens, q, kv, Bytes{2 * kv}, a, 0, rope_fused(n), table);
-  norm.exps = rms_norm_xu_lanes(n.tokens(), n.d_model, false);
-  residual.exps = rms_norm_xu_lanes(n.tokens(), n.d_model, n.fused);
-  add("first_norm", OpClass::elementwise, norm, 1);
+  norm.exps = residual.exps = rms_norm_xu_lanes(n.tokens(), n.d_model);
+  const Grid norm_grid = rms_norm_grid(n.tokens(), n.d_model),
+             rope_grid = rope_append_grid(n.tokens(), n.h_q, n.h_kv, n.d, rope_fused(n)),
+             activation_grid = swiglu_grid(n.tokens(), n.d_ff);
+  norm.ctas = residual.ctas = norm_grid.blocks, rope.ctas = rope_grid.blocks;
+  const auto add_elementwise = [&](std::string_view name, const Work& work, const Grid& grid,
+                                   double count) {
+    add(name, OpClass::elementwise, work, count);
+    ops.back().execution.ctas_per_sm = grid.per_sm;
+  };
+  add_elementwise("first_norm", norm, norm_grid, 1);
   add("qkv_proj", OpClass::gemm, products.qkv.work, layers);
-  add("rope_append", OpClass::elementwise, rope, layers);
+  add_elementwise("rope_append", rope, rope_grid, layers);
   add("attention", attention.op_class, attention.work, layers);
   ops.back().execution = attention.execution;
   add("o_proj", OpClass::gemm, products.o.work, layers);
-  add("residual_norm", OpClass::elementwise, residual, 2 * layers);  // the last norm among them
+  add_elementwise("residual_norm", residual, norm_grid, 2 * layers);  // the last norm among them
   add("gate_up_proj", OpClass::gemm, products.gate_up.work, layers);
-  add("activation", OpClass::elementwise, elementwise::activation(tokens, n.d_ff, a, true, n.fused),
-      layers);
+  add_elementwise("activation",
+                  elementwise::activation(tokens, n.d_ff, a, true, n.fused, activation_grid.blocks),
+                  activation_grid, layers);
   add("down_proj", OpClass::gemm, products.down.work, layers);
   if (products.lm_head) add("lm_head", OpClass::gemm, products.lm_head->work, 1);
   return ops;

@@ -21,39 +21,53 @@ Cost level(const AttentionShape& x, const Formats& f, const OnChip& chip, const 
 
 }  // namespace
 
-Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, double shared,
-             double page, const CascadePlan& plan) {
+std::array<Cost, 3> cascade_kernels(const AttentionShape& x, const Formats& f, const OnChip& chip,
+                                    double shared, double page, const CascadePlan& plan) {
   AttentionShape prefix = x, suffix = x;
   prefix.b = 1, prefix.s_q = x.b * x.s_q, prefix.s_kv = shared;
   suffix.s_kv = x.s_kv - shared;
-  const Cost first = level(prefix, f, chip, plan.prefix, plan.prefix_splits);
-  const Cost second = level(suffix, f, chip, plan.suffix, plan.suffix_splits);
+  Cost first = level(prefix, f, chip, plan.prefix, plan.prefix_splits);
+  Cost second = level(suffix, f, chip, plan.suffix, plan.suffix_splits);
 
   const double rows = x.b * x.h_q * x.s_q, parts = plan.prefix_splits + plan.suffix_splits;
   const Bytes q = Elements{rows * x.d_qk} * f.act_size(),
               out = Elements{rows * x.d_v} * f.act_size();
-  const Bytes partials{parts * rows * 4 * (x.d_v + 1)};
-  Cost c{.work = first.work + second.work, .execution = first.execution};
-  Work& w = c.work;
-  w.read.activations += partials - q;       // q is an input of both levels, once from HBM
-  w.written.activations += partials - out;  // the levels write partials, the merge writes o
-  w.l2_to_sm += partials;
-  w.exps += combine_exps(rows, parts, plan.suffix, x.d_v);
-  w.fp32 += Flops{2 * parts * rows * x.d_v};
-  w.launches += 1;
+  const Bytes part{rows * 4 * (x.d_v + 1)}, of_prefix = plan.prefix_splits * part,
+                                            of_suffix = plan.suffix_splits * part,
+                                            partials = of_prefix + of_suffix;
+  // The levels write partial results and the merge writes o; the second finds q in L2.
+  first.work.written.activations += of_prefix - out;
+  second.work.written.activations += of_suffix - out;
+  second.work.read.activations -= q;
   if (page > 0) {
     const Bytes shared_table{4 * pages(shared, page)};
     const Bytes own_table{4 * x.b * pages(suffix.s_kv, page)};
-    w.read.kv += shared_table + own_table;
-    w.l2_to_sm += first.work.ctas / plan.prefix_splits * shared_table + x.h_kv * own_table;
+    first.work.read.kv += shared_table, second.work.read.kv += own_table;
+    first.work.l2_to_sm += first.work.ctas / plan.prefix_splits * shared_table;
+    second.work.l2_to_sm += x.h_kv * own_table;
   }
+  Cost merge{.work = {.l2_to_sm = partials,
+                      .exps = combine_exps(rows, parts, plan.suffix, x.d_v),
+                      .fp32 = Flops{2 * parts * rows * x.d_v},
+                      .ctas = rows,
+                      .launches = 1},
+             .execution = {.ctas_per_sm = plan.merge_ctas_per_sm}};
+  merge.work.read.activations = partials, merge.work.written.activations = out;
   // The suffixes stream through L2 between the prefix's partial results and the merge, and past the
   // first of their own.
   const Bytes stream = second.work.read.kv;
-  const Bytes of_prefix = plan.prefix_splits / parts * partials, of_suffix = partials - of_prefix;
   const Bytes kept_prefix = l2_hit(stream + partials, chip) * of_prefix;
   const double kept_suffix = std::min(1.0, chip.l2_effective / (stream + of_suffix));
-  c.handed_over = 2 * (kept_prefix + kept_suffix * of_suffix);
+  merge.handed_over = kept_prefix + kept_suffix * of_suffix;
+  return {first, second, merge};
+}
+
+Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, double shared,
+             double page, const CascadePlan& plan) {
+  const auto [first, second, merge] = cascade_kernels(x, f, chip, shared, page, plan);
+  Cost c{.work = first.work + second.work + merge.work, .execution = first.execution};
+  c.work.ctas = first.work.ctas + second.work.ctas;
+  c.handed_over = 2 * merge.handed_over;
   return c;
 }
 

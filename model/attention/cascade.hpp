@@ -1,6 +1,8 @@
 // Cascade decode: the prefix that all requests of a batch share is attended to once
 // for all of them.
 #pragma once
+#include <array>
+
 #include "model/attention/split_kv.hpp"
 
 namespace kvroof::attention {
@@ -9,6 +11,7 @@ namespace kvroof::attention {
 struct CascadePlan {
   Tile prefix, suffix;
   double prefix_splits = 1, suffix_splits = 1;
+  int merge_ctas_per_sm = 8;  // 256 threads each
 };
 
 /// Two levels and a merge: all b·s_q·group query rows of a K/V head form the row tiles of one pass
@@ -24,6 +27,11 @@ struct CascadePlan {
 /// Ye et al. 2025 (arXiv:2501.01005) section 3.1.2.
 Cost cascade(const AttentionShape& x, const Formats& f, const OnChip& chip, double shared,
              double page, const CascadePlan& plan);
+
+/// Its three kernels, which run one after another: the prefix is bound by tensor cores and shared
+/// memory, the suffixes stream from HBM, the merge reads partial results.
+std::array<Cost, 3> cascade_kernels(const AttentionShape& x, const Formats& f, const OnChip& chip,
+                                    double shared, double page, const CascadePlan& plan);
 
 /// The same for options.shared_prefix tokens, with decode_plan's tile and splits for each level.
 /// A window that cuts into the prefix shortens it. Without a prefix this is flash_decoding.

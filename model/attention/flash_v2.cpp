@@ -82,6 +82,7 @@ std::array<Cost, 3> flash_v2_backward_kernels(const AttentionShape& x, const For
   Work main{.flops = 2.5 * product_flops(x, paper_pairs(x)),
             .flops_executed = Flops{2 * scores * (3 * d_qk + 2 * d_v)},
             .l2_to_sm = key_passes * (q + out + 2 * row_scalars) + kv,
+            .l2_added = Bytes{4 * tiles * t.m * d_qk},
             .exps = scores,
             .fp32 = Flops{2 * kBackwardSlots * scores},
             .smem = Bytes{tiles * backward_smem_bytes(t, x.d_qk, x.d_v, e)},

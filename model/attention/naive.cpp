@@ -60,30 +60,45 @@ Cost& operator+=(Cost& a, const Cost& b) {
   return a;
 }
 
-// dV, dP, dS, dQ, dK in this order.
-Cost naive_backward(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o,
-                    const Tile& t) {
+}  // namespace
+
+std::array<Cost, 5> naive_backward_kernels(const AttentionShape& x, const Formats& f,
+                                           const OnChip& chip, const Tile& t, const Tile& output) {
   const Tensors a = tensors(x, f);
   const double batch = x.b * x.h_q;
-  const auto product = [&](double m, double n, double k) {
-    return batched_product(batch, m, n, k, t, f.math);
-  };
-  Cost c{.execution = execution_of(t)};
-  Work& w = c.work;
-  w = product(x.s_kv, x.d_v, x.s_q) + product(x.s_q, x.s_kv, x.d_v) +
-      product(x.s_q, x.d_qk, x.s_kv) + product(x.s_kv, x.d_qk, x.s_q);
-  w.flops = 2 * product_flops(x, paper_pairs(x));
-  w.read = {.kv = a.v + a.k, .activations = 2 * a.o + a.q + 3 * a.scores};
-  w.written.activations = a.v + a.q + a.k + a.scores;
-  // dP in tiles of m x n; blocks of the three other outputs have n rows and the whole head.
+  // An output's blocks have output.m rows and the whole head; dP goes in tiles of t.m by t.n.
   const double key_blocks = ceil_div(x.s_kv, t.n), query_blocks = ceil_div(x.s_q, t.n);
-  w.l2_to_sm = 3 * a.scores + key_blocks * (2 * a.o + a.q) +
-               x.group() * (ceil_div(x.s_q, t.m) * a.v + query_blocks * a.k);
-  c.handed_over = kept(4 * a.scores, a.scores, chip);
-  c.kept.written = overwritten(a.scores, chip);  // dS overwrites dP where it stands
-  c += elementwise_pass(2, 1, a, chip);
-  w.fp32 = Flops{2 * 3 * batch * x.s_q * x.s_kv};  // subtract, multiply, row sum
-  for (int i = 0; i < o.unfused_passes; ++i) c += elementwise_pass(1, 1, a, chip);
+  const auto product = [&](const Tile& tile, double m, double n, double k) {
+    return Cost{.work = batched_product(batch, m, n, k, tile, f.math),
+                .execution = execution_of(tile),
+                .handed_over = kept(a.scores, a.scores, chip)};
+  };
+  Cost dv = product(output, x.s_kv, x.d_v, x.s_q), dp = product(t, x.s_q, x.s_kv, x.d_v),
+       dq = product(output, x.s_q, x.d_qk, x.s_kv), dk = product(output, x.s_kv, x.d_qk, x.s_q);
+  dv.work.read.activations = a.scores + a.o, dv.work.written.activations = a.v;
+  dv.work.l2_to_sm = a.scores + key_blocks * a.o;
+  dp.work.read = {.kv = a.v, .activations = a.o}, dp.work.written.activations = a.scores;
+  dp.work.l2_to_sm = key_blocks * a.o + x.group() * ceil_div(x.s_q, t.m) * a.v;
+  dp.kept.written = overwritten(a.scores, chip);  // dS overwrites dP where it stands
+  dq.work.read = {.kv = a.k, .activations = a.scores}, dq.work.written.activations = a.q;
+  dq.work.l2_to_sm = a.scores + x.group() * query_blocks * a.k;
+  dk.work.read.activations = a.scores + a.q, dk.work.written.activations = a.k;
+  dk.work.l2_to_sm = a.scores + key_blocks * a.q;
+
+  Cost ds = elementwise_pass(2, 1, a, chip);
+  ds.work.fp32 = Flops{2 * 3 * batch * x.s_q * x.s_kv};  // subtract, multiply, row sum
+  ds.execution = {.ctas_per_sm = 8, .mma_sync = t.mma_sync};
+  return {dv, dp, ds, dq, dk};
+}
+
+namespace {
+
+Cost naive_backward(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o,
+                    const Tile& t) {
+  Cost c{.execution = execution_of(t)};
+  for (const Cost& kernel : naive_backward_kernels(x, f, chip, t, t)) c += kernel;
+  c.work.flops = 2 * product_flops(x, paper_pairs(x));
+  for (int i = 0; i < o.unfused_passes; ++i) c += elementwise_pass(1, 1, tensors(x, f), chip);
   return c;
 }
 

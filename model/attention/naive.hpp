@@ -1,6 +1,8 @@
 // Attention as the equation reads: scores in memory, three kernels (plus one per unfused mask or
 // dropout). The baseline that Flash kernels are measured against.
 #pragma once
+#include <array>
+
 #include "model/attention/tiling.hpp"
 
 namespace kvroof::attention {
@@ -16,6 +18,11 @@ Cost naive_scores(const AttentionShape& x, const Formats& f, const OnChip& chip,
 Cost naive_softmax(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t);
 /// O = P·V.     read P, v    written o    executed 2·S·d_v
 Cost naive_output(const AttentionShape& x, const Formats& f, const OnChip& chip, const Tile& t);
+
+/// dV, dP, dS, dQ, dK, a kernel each: three products whose blocks hold `output`.m rows of the output,
+/// one whose blocks hold a tile t of the scores, and a pass over P and dP.
+std::array<Cost, 5> naive_backward_kernels(const AttentionShape& x, const Formats& f,
+                                           const OnChip& chip, const Tile& t, const Tile& output);
 
 /// Forward: the three kernels above, in elements per head of N x N scores 4·N² + 4·N·d; each
 /// options.unfused_passes (mask, dropout, scale as kernels of their own) adds 2·N².

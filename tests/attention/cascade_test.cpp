@@ -71,3 +71,28 @@ TEST_CASE("a shared block table names the prefix's pages once") {
   // read by each of the prefix's four row tiles, and by each request
   CHECK((with.l2_to_sm - without.l2_to_sm).value == 4 * (4 * 125 + 64 * 3));
 }
+
+TEST_CASE("its kernels: prefix, suffixes, merge") {
+  // 512 query rows on one K/V head: four tiles of 128 over the prefix's two parts, and a block for
+  // each request's 8 rows.
+  const CascadePlan plan{.prefix = {.m = 128}, .suffix = {.m = 16}, .prefix_splits = 2};
+  const auto [prefix, suffix, merge] = cascade_kernels(kChat, {}, {}, 2000, 16, plan);
+  const double part = 512 * 4 * 129, q = 512 * 128 * 2;
+  CHECK(prefix.work.ctas == 8);
+  CHECK(suffix.work.ctas == 64);
+  CHECK(merge.work.ctas == 512);
+  CHECK(prefix.work.read.kv.value == 2000 * 256 * 2 + 4 * 125);
+  CHECK(suffix.work.read.kv.value == 64 * (48 * 256 * 2 + 4 * 3));
+  CHECK(prefix.work.read.activations.value == q);
+  CHECK(suffix.work.read.activations.value == 0);
+  CHECK(prefix.work.written.activations.value == 2 * part);
+  CHECK(suffix.work.written.activations.value == part);
+  CHECK(merge.work.read.activations.value == 3 * part);
+  CHECK(merge.work.written.activations.value == q);
+  for (const Cost& kernel : {prefix, suffix, merge}) CHECK(kernel.work.launches == 1);
+  CHECK(prefix.work + suffix.work + merge.work == [&] {
+    Work w = cascade(kChat, {}, {}, 2000, 16, plan).work;
+    w.ctas += 512;  // the whole counts the levels' blocks
+    return w;
+  }());
+}

@@ -202,6 +202,8 @@ TEST_CASE("backward: dQ's fp32 sum makes a second trip to HBM where L2 does not 
   CHECK(small.work.hbm_read().value == 2048. * (5 * 256 + 512 + 8));
   CHECK(small.work.hbm_written().value == 2048. * (3 * 256 + 512 + 4));
   CHECK(small.handed_over.value == 2 * 2048. * (512 + 4));
+  // 16 query tiles of 64 rows see 1, 1, 2, 2, … 8, 8 key tiles, and add to their sums at each.
+  CHECK(small.work.l2_added.value == 2 * 72 * 64. * 512);
   const Cost large = backward(16384, 16, 16);  // 134 MB of sums, 67 MB of o
   const double rows = 16. * 16384;
   CHECK(large.work.hbm_read().value == rows * (6 * 256 + 2 * 512 + 8));

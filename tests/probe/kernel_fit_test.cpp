@@ -72,6 +72,23 @@ TEST_CASE("where exponentials run beside products, how much of them hides is fit
   CHECK(k.compute == 1);
 }
 
+TEST_CASE("warps that load operands of mma.sync themselves overlap both, wgmma has a share") {
+  Machine machine = h200();
+  machine.mma_sync_share = 0.5, machine.smem = Bandwidth{32e12};
+  std::vector<TimedShape> shapes;
+  for (const double flops : {1e11, 1e11, 3e11, 3e11, 1e12, 1e12, 3e12, 3e12}) {
+    const double smem = flops / 20, products = flops / (0.5 * 989.4e12), beside = smem / 32e12;
+    shapes.push_back(shape(0, flops, products + 0.4 * beside + 3e-6));
+    shapes.back().stages.front().work.smem = Bytes{smem};
+    shapes.back().stages.front().execution.mma_sync = true;
+  }
+  const KernelConstants k = fit_kernel("k", shapes, machine).constants;
+  REQUIRE(k.overlap.has_value());
+  CHECK(*k.overlap == doctest::Approx(0.6).epsilon(0.05));
+  for (TimedShape& s : shapes) s.stages.front().execution.mma_sync = false;
+  CHECK_FALSE(fit_kernel("k", shapes, machine).constants.overlap.has_value());
+}
+
 TEST_CASE("constants that no shape tells stay at what is usual") {
   const std::vector<TimedShape> shapes{shape(1e9, 0, 1e9 / (0.9 * 4.8e12)),
                                        shape(1e9, 0, 1e9 / (0.9 * 4.8e12))};
@@ -84,7 +101,7 @@ TEST_CASE("an op reads back from its record") {
   op.work.read = {Bytes{1}, Bytes{2}, Bytes{3.5}};
   op.work.written.activations = Bytes{7e9};
   op.work.reread = Bytes{11}, op.work.l2_to_sm = Bytes{13};
-  op.work.multicast = Bytes{37}, op.work.exps = 17;
+  op.work.multicast = Bytes{37}, op.work.l2_added = Bytes{41}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
   op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
   op.execution.tensor_busy = 0.75;
