@@ -53,8 +53,7 @@ std::optional<Seconds> launch_time(std::span<const Op> stages, const Machine& m,
   Seconds sum;
   try {
     for (const Op& op : stages) {
-      // Cycles that are counted tile by tile know what the kernel reaches: nothing is left to fit.
-      if (k && op.execution.sm_cycles == 0) {
+      if (k) {
         sum += kernel_time(op, m, *k);
       } else {
         const OpTime t = time(op, m, Launch::graph);

@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "model/clock.hpp"
+
 namespace kvroof {
 namespace {
 
@@ -79,11 +81,16 @@ Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k) {
   const Work& w = op.work;
   const Grid grid{w.ctas, 1.0 * op.execution.ctas_per_sm, 1.0 * m.num_sms};
   const double overlap = k.overlap.value_or(1);
-  const Seconds compute = compute_time(pipes(op, m, k.compute), grid, op.execution, overlap);
+  const auto cycles = [&](double n) { return n > 0 ? Cycles{n} / clock_under(op, m) : Seconds{}; };
+  const bool counted = op.execution.sm_cycles > 0;
+  const Seconds compute = counted
+                              ? cycles(op.execution.sm_cycles)
+                              : compute_time(pipes(op, m, k.compute), grid, op.execution, overlap);
   const Bytes kept = min(op.handed_over, w.hbm());
   const Seconds hbm = memory_time(w.hbm() - kept + w.reread, grid, k.memory * m.hbm.peak, m);
   const Seconds body = max(max(compute, hbm), w.l2_to_sm / m.l2.achieved);
-  return op.count * (body + w.launches * k.ramp + std::ceil(w.ctas / grid.slots()) * k.block);
+  const Seconds blocks = counted ? Seconds{} : std::ceil(w.ctas / grid.slots()) * k.block;
+  return op.count * (body + cycles(op.execution.fill_cycles) + w.launches * k.ramp + blocks);
 }
 
 }  // namespace kvroof

@@ -112,6 +112,38 @@ TEST_CASE("the E4M3 kernel moves V twice more and writes O in bf16") {
   CHECK(w.launches == 2);
 }
 
+TEST_CASE("the diagonal's key tiles take a mask, and one that reaches past the last key") {
+  // 384 rows and keys, tiles of 192 x 128. Rows 0..191 see 192 keys: two tiles, both masked; rows
+  // 192..383 see 384: three, of which the first is seen by all rows.
+  const AttentionShape x{.s_q = 384, .s_kv = 384, .h_q = 1, .h_kv = 1};
+  const Step step{.chain = 100, .mask = 10};
+  CHECK(busiest_sm(x, {.m = 192, .n = 128}, step, {}, {.num_sms = 1}) == 2 * 110 + 100 + 2 * 110);
+  // A full mask over 300 keys: two tiles of 128, and one of 44 that is masked.
+  const AttentionShape full{.s_q = 192, .s_kv = 300, .h_q = 1, .h_kv = 1, .causal = false};
+  CHECK(busiest_sm(full, {.m = 192, .n = 128}, step, {}, {.num_sms = 1}) == 2 * 100 + 110);
+}
+
+TEST_CASE("a single buffer for Q: 0.52 of its transfer is waited for, longer where HBM is busy") {
+  // 128 rows of 192 in bf16 at 64 bytes a clock: 768 cycles.
+  const Bytes q{2 * 128 * 192.};
+  CHECK(exposed_q(q, 0) == doctest::Approx(0.52 * 768));
+  CHECK(exposed_q(q, 0.5) == doctest::Approx(0.52 * 1536));
+  CHECK(exposed_q(q, 2) == doctest::Approx(0.52 * 7680));  // never without an end
+}
+
+TEST_CASE("the end of an E4M3 tile: O in bf16 at an SM's 20 bytes a clock of HBM") {
+  // 192 rows of 128: 49,152 bytes, 2457.6 cycles
+  CHECK(tile_overhead_e4m3(192, 128) == doctest::Approx(1840 + 0.83 * 2457.6));
+}
+
+TEST_CASE("scales of blocks cost trips to memory") {
+  // 340.9 ns from HBM and 145.5 ns from L2 (hw_profiles/h200-sxm-141gb.yaml) at 1.74 GHz
+  CHECK(kScalesOfTile == doctest::Approx((340.9 + 145.5) * 1.74).epsilon(2e-3));
+  CHECK(kScaleAfterScores == doctest::Approx(145.5 * 1.74).epsilon(2e-3));
+  CHECK(kScaleAhead ==
+        (527 - 513) * 3);  // SASS of a step with and without, three warps a scheduler
+}
+
 // Three equal tiles of 10 steps on two SMs: 2 tiles one after another, or 1.5 where the third is
 // cut in half. Its partial results: 2 x 64 rows of 128 values and a logarithm, 4 bytes each; Q of
 // the second half: 64 x 128 bytes.

@@ -87,6 +87,7 @@ TEST_CASE("an op reads back from its record") {
   op.work.multicast = Bytes{37}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
   op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
+  op.execution.fill_cycles = 41;
   op.execution.tensor_busy = 0.75;
   op.execution.longest = 1.75, op.execution.longest_first = true, op.count = 16;
   op.kept = {Bytes{29}, Bytes{31}};

@@ -1,0 +1,17 @@
+#include "model/clock.hpp"
+
+#include <algorithm>
+
+namespace kvroof {
+
+Clock clock_under(const Op& op, const Machine& m) {
+  constexpr double kBesideSoftmax = 0.96, kOwn = 0.65;
+  const auto& roof = m.roof(op.math);
+  if (roof.peak <= Throughput{}) return m.boost_clock;
+  const double idle = m.boost_clock.value,
+               busy = kBesideSoftmax * (roof.achieved / roof.peak) * m.sm_clock.value,
+               filled = op.work.ctas > 0 ? std::min(1.0, op.work.ctas / m.num_sms) : 1;
+  return Clock{idle - op.execution.tensor_busy * (idle - busy) * (kOwn + (1 - kOwn) * filled)};
+}
+
+}  // namespace kvroof
