@@ -81,7 +81,9 @@ Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k) {
   const Work& w = op.work;
   const Grid grid{w.ctas, 1.0 * op.execution.ctas_per_sm, 1.0 * m.num_sms};
   const double overlap = k.overlap.value_or(1);
-  const auto cycles = [&](double n) { return n > 0 ? Cycles{n} / clock_under(op, m) : Seconds{}; };
+  const auto cycles = [&](double n) {
+    return n > 0 ? Cycles{n} / clock_under(op, m, Before::rest) : Seconds{};
+  };
   const bool counted = op.execution.sm_cycles > 0;
   const Seconds compute = counted
                               ? cycles(op.execution.sm_cycles)

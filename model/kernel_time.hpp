@@ -35,7 +35,8 @@ struct KernelConstants {
 ///   HBM     reads and writes at `memory` of the peak, but a block draws at most 64 / K bytes a
 ///           clock: what its SM takes from L2, shared by as many as were meant to share it
 ///   cycles  where the busiest SM's are counted (Execution::sm_cycles), they take the place of
-///           pipes, waves and `block`, at the clock of clock_under()
+///           pipes, waves and `block`, at the clock of clock_under() after rest, as
+///           single launches are measured
 ///   kernel  max(pipes, HBM, L2) + fill_cycles + ramp·launches + block·⌈c / (S·K)⌉
 /// Throws std::domain_error naming the unit when the machine lacks it.
 Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k);

@@ -127,6 +127,20 @@ TEST_CASE(
   CHECK(ghz(5, 0.4) == doctest::Approx(0.898096));
 }
 
+TEST_CASE("after rest the power of all is not limited at once: from 40 to 160 thousand cycles") {
+  Machine m = ten_sms();
+  m.sm_clock = Clock{0.9e9};
+  m.tensor[static_cast<std::size_t>(MathType::bf16)].achieved = Throughput{0.8e15};
+  const auto ghz = [&](double cycles, double fill) {
+    Op op = product(1, 10, 1);
+    op.execution.sm_cycles = cycles, op.execution.fill_cycles = fill;
+    return clock_under(op, m, Before::rest).value / 1e9;
+  };
+  CHECK(ghz(3e4, 0) == doctest::Approx(1 - 0.3088 * 0.65));
+  CHECK(ghz(9e4, 1e4) == doctest::Approx(1 - 0.3088 * (0.65 + 0.35 / 2)));  // half-way
+  CHECK(ghz(1e6, 0) == doctest::Approx(0.6912));
+}
+
 TEST_CASE("counted cycles take the place of pipes, waves and blocks; what fills is added") {
   Machine m = ten_sms();
   m.sm_clock = Clock{1e9};
@@ -135,8 +149,9 @@ TEST_CASE("counted cycles take the place of pipes, waves and blocks; what fills 
   op.work.launches = 1;
   const KernelConstants k{.ramp = Seconds{1e-4}, .block = Seconds{1}};
   CHECK(1e3 * kernel_time(op, m, k).value == doctest::Approx(1 + 0.2 + 0.1));
-  op.work.read.kv = Bytes{2e9};  // 2 ms at 1 TB/s: the fill comes on top of either
-  CHECK(1e3 * kernel_time(op, m, k).value == doctest::Approx(2 + 0.2 + 0.1));
   op.execution.sm_cycles = 0;  // pipes again, in two waves
   CHECK(1e3 * kernel_time(op, m, {}).value == doctest::Approx(4 + 0.2));
+  op.execution.sm_cycles = 1e6, op.work.ctas = 0;
+  op.work.read.kv = Bytes{2e9};  // 2 ms at 1 TB/s: the fill comes on top of either
+  CHECK(1e3 * kernel_time(op, m, k).value == doctest::Approx(2 + 0.2 + 0.1));
 }

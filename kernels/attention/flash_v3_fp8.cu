@@ -319,7 +319,8 @@ Case make_flash_v3_fp8(const Args& args) {
                 .waits = choice.block_scales ? flash_v3_fp8::scale_cycles(x) : 0},
        .cut = cut,
        .per_tile = choice.block_scales ? attention::kScalesOfTile : 0});
-  cost.execution.sm_cycles += attention::pass_cycles(shape, chip, options);
+  cost.execution.sm_cycles += attention::pass_cycles(shape, chip, options) +
+                              attention::combine_cycles(cut, tile, x.d_v, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x) + name_of(choice),
           .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,

@@ -135,7 +135,8 @@ std::vector<Op> decode_and_merge(const Op& both, const attention::BalancedSplit&
   merge.work.ctas = blocks, merge.work.launches = 1;
   merge.handed_over = 0.5 * both.handed_over;
   const int most = *std::max_element(split.holders.begin(), split.holders.end());
-  merge.execution.fill_cycles = attention::merge_cycles(most, merged_at_once(split));
+  merge.execution.sm_cycles =
+      attention::merge_cycles(most, merged_at_once(split), merge.work.l2_to_sm, on_chip());
   merge.execution.tensor_busy = 0;
   decode.work.read.activations -= merge.work.read.activations;
   decode.work.l2_to_sm -= merge.work.l2_to_sm;

@@ -194,7 +194,7 @@ Execution with_cycles(const attention::Cost& cost, const flash_v3::Shape& x,
   };
   Execution e = cost.execution;
   e.tensor_busy = step.mma / step.longest();
-  e.sm_cycles = cycles();
+  e.sm_cycles = cycles(), e.fill_cycles = attention::kFirstTile;
   if (plan.q_stages > 1) return e;
   const double hbm = cost.work.hbm().value / (attention::kHbmBytesPerClock * sms);
   schedule.per_tile +=

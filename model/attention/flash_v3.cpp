@@ -102,12 +102,20 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
 }
 
 double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o) {
-  Bytes hbm{2 * x.b * x.h_kv * x.s_kv * x.d_v}, smem;
+  constexpr double kTransposed = 16.5;
+  const double v = 2 * x.b * x.h_kv * x.s_kv * x.d_v;
+  Bytes hbm, smem;
   if (o.from_bf16) {
     const Work passes = quantising_passes(x, o.incoherent);
-    hbm += passes.hbm(), smem = passes.smem;
+    hbm = passes.hbm(), smem = passes.smem;
   }
-  return (hbm.value / kHbmBytesPerClock + smem.value / kHopperPipes.smem_bytes) / chip.num_sms;
+  return (v / kTransposed + hbm.value / kHbmBytesPerClock + smem.value / kHopperPipes.smem_bytes) /
+         chip.num_sms;
+}
+
+double combine_cycles(const CutTiles& cut, const Tile& t, double d_v, const OnChip& chip) {
+  const double partials = cut.parts > 1 ? 4 * cut.tiles * cut.parts * t.m * (d_v + 1) : 0;
+  return partials / (kPartialBytesPerClock * chip.num_sms);
 }
 
 Cost with_cut_tiles(Cost c, const Tile& t, double d_qk, double d_v, double element_bytes,

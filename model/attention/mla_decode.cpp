@@ -56,10 +56,11 @@ MlaCycles mla_cycles(const BalancedSplit& split, const MlaKernel& kernel, double
   return longest;
 }
 
-double merge_cycles(double pieces, double at_once) {
-  constexpr double kTrip = 600, kPiece = 40;
+double merge_cycles(double pieces, double at_once, Bytes partials, const OnChip& chip) {
+  constexpr double kTrip = 600, kPiece = 65;
   const double lots = ceil_div(pieces, at_once);
-  return kTrip * (1 + lots) + kPiece * lots * at_once;
+  return std::max(kTrip + lots * (kTrip + at_once * kPiece),
+                  partials.value / (kPartialBytesPerClock * chip.num_sms));
 }
 
 }  // namespace kvroof::attention
