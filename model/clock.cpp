@@ -18,4 +18,10 @@ Clock clock_under(const Op& op, const Machine& m, Before before) {
                op.execution.tensor_busy * (idle - busy) * (kOwn + (1 - kOwn) * filled * limited)};
 }
 
+double overshoot_cycles(const Op& op) {
+  constexpr double kFrom = 100e3, kTo = 160e3, kLost = 8e3;
+  if (op.execution.tensor_busy <= 0) return 0;
+  return kLost * std::clamp((op.execution.sm_cycles - kFrom) / (kTo - kFrom), 0.0, 1.0);
+}
+
 }  // namespace kvroof

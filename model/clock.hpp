@@ -20,8 +20,13 @@ enum class Before { load, rest };
 /// 1.62 GHz at 64, 85 and 100 % of the steps), judged on its other lengths, FP8, flash_v4 and the
 /// ladder; 0.65 on mla_decode_tma with 16 requests of 512 tokens and 16 heads: 16 SMs at 1.80 GHz,
 /// their sm__cycles_active over their time; the rise on 64 requests of 128 heads: 1.80, 1.77, 1.73
-/// GHz over launches of 24, 37 and 63 us. Left out: for the next 60 us the limit overshoots, to 1.5
-/// GHz, so that launches of 100 to 140 us run 3 to 5 % slower than this says.
+/// GHz over launches of 24, 37 and 63 us.
 Clock clock_under(const Op& op, const Machine& m, Before before = Before::load);
+
+/// Cycles that a launch of tensor work after rest loses because the limit overshoots: the clock dips
+/// to 1.5 GHz some 60 us after the start and has recovered after 120. From 100 to 160 thousand
+/// cycles 0 rises to 8000: what 128-wide heads of flash_v3 with s 512 lost against long launches, in
+/// between what d 64 (15 thousand) and d 256 (5 thousand) did.
+double overshoot_cycles(const Op& op);
 
 }  // namespace kvroof

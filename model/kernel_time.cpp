@@ -86,7 +86,7 @@ Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k) {
   };
   const bool counted = op.execution.sm_cycles > 0;
   const Seconds compute = counted
-                              ? cycles(op.execution.sm_cycles)
+                              ? cycles(op.execution.sm_cycles + overshoot_cycles(op))
                               : compute_time(pipes(op, m, k.compute), grid, op.execution, overlap);
   const Bytes kept = min(op.handed_over, w.hbm());
   const Seconds hbm = memory_time(w.hbm() - kept + w.reread, grid, k.memory * m.hbm.peak, m);

@@ -155,3 +155,22 @@ TEST_CASE("counted cycles take the place of pipes, waves and blocks; what fills 
   op.work.read.kv = Bytes{2e9};  // 2 ms at 1 TB/s: the fill comes on top of either
   CHECK(1e3 * kernel_time(op, m, k).value == doctest::Approx(2 + 0.2 + 0.1));
 }
+
+TEST_CASE(
+    "a long launch of tensor work after rest loses up to 8000 cycles to the limit's overshoot") {
+  Op op = product(1, 10, 1);
+  const auto lost = [&](double cycles) {
+    op.execution.sm_cycles = cycles;
+    return overshoot_cycles(op);
+  };
+  CHECK(lost(9e4) == 0);
+  CHECK(lost(1.3e5) == doctest::Approx(4000));  // half-way from 100 to 160 thousand
+  CHECK(lost(1e7) == 8000);
+  op.execution.tensor_busy = 0;
+  CHECK(lost(1e7) == 0);
+  Machine m = ten_sms();
+  m.sm_clock = Clock{1e9};
+  op.execution.tensor_busy = 1, op.execution.sm_cycles = 2e5;
+  const double busy = 0.96 * 1e9;  // as if the tensor roof were reached at 1 GHz
+  CHECK(kernel_time(op, m, {}).value == doctest::Approx(2.08e5 / busy));
+}

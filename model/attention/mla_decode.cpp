@@ -59,7 +59,7 @@ MlaCycles mla_cycles(const BalancedSplit& split, const MlaKernel& kernel, double
 double merge_cycles(double pieces, double at_once, Bytes partials, const OnChip& chip) {
   constexpr double kTrip = 600, kPiece = 65;
   const double lots = ceil_div(pieces, at_once);
-  return std::max(kTrip + lots * (kTrip + at_once * kPiece),
+  return std::max(lots * (kTrip + at_once * kPiece),
                   partials.value / (kPartialBytesPerClock * chip.num_sms));
 }
 

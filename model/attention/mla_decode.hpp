@@ -43,9 +43,9 @@ struct MlaKernel {
   Bytes tile;
   double busy = 1;
 };
-inline constexpr MlaKernel kMlaCluster{2750, 10600, Bytes{36864}, 0.79};
-inline constexpr MlaKernel kMlaBlock{2540, 9700, Bytes{73728}, 0.86};
-inline constexpr MlaKernel kMlaWidened{5520, 7500, Bytes{41984}, 0.65};
+inline constexpr MlaKernel kMlaCluster{2750, 8900, Bytes{36864}, 0.79};
+inline constexpr MlaKernel kMlaBlock{2540, 8000, Bytes{73728}, 0.86};
+inline constexpr MlaKernel kMlaWidened{5520, 5800, Bytes{41984}, 0.65};
 
 /// Cycles of the worker that takes longest, `blocks` of which are at work together (a cluster):
 ///   tiles   Σ max(step, tile bytes / share) + change·(pieces - 1)     change: the next q comes behind
@@ -61,9 +61,9 @@ MlaCycles mla_cycles(const BalancedSplit& split, const MlaKernel& kernel, double
                      const OnChip& chip);
 
 /// Cycles of a merge: the longer of
-///   lots    the block that merges most pieces, `at_once` of which are on their way together: a trip
-///           to L2 (600 cycles) for the maximum, then for each lot one and 65 cycles a piece for its
-///           addresses and its weight (a lone warp a scheduler)
+///   lots    the block that merges most pieces, `at_once` of which are on their way together: for
+///           each lot a trip to L2 (600 cycles) and 65 cycles a piece for its addresses and its
+///           weight (a lone warp a scheduler)
 ///   bytes   all partial results, at kPartialBytesPerClock of every SM
 /// Fitted on 1 to 8 requests of 16 and 128 heads in 16 to 132 pieces, and on 64 requests in three.
 double merge_cycles(double pieces, double at_once, Bytes partials, const OnChip& chip);

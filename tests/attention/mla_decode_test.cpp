@@ -152,13 +152,13 @@ TEST_CASE("cut streams: 7000 cycles to change to the next piece, partial results
   CHECK(c.fill == doctest::Approx(500 + 16 * 1152 / 64. + 4096));
 }
 
-TEST_CASE("a merge waits for L2 once for the maximum and once for every lot, or for its bytes") {
+TEST_CASE("a merge waits for L2 once for every lot of pieces, or for its bytes") {
   const OnChip ten{.num_sms = 10};
-  // 3 and 4 pieces are one lot of four: 600 + 600 + 4·65; 17 and 32 two lots of 16.
-  CHECK(merge_cycles(3, 4, {}, ten) == 1460);
-  CHECK(merge_cycles(4, 4, {}, ten) == 1460);
-  CHECK(merge_cycles(17, 16, {}, ten) == 600 + 2 * 1640);
-  CHECK(merge_cycles(32, 16, {}, ten) == 600 + 2 * 1640);
+  // 3 and 4 pieces are one lot of four: 600 + 4·65; 17 and 32 two lots of 16.
+  CHECK(merge_cycles(3, 4, {}, ten) == 860);
+  CHECK(merge_cycles(4, 4, {}, ten) == 860);
+  CHECK(merge_cycles(17, 16, {}, ten) == 2 * 1640);
+  CHECK(merge_cycles(32, 16, {}, ten) == 2 * 1640);
   // 17 bytes a clock of each of ten SMs: 1.7 MB are 10,000 cycles.
   CHECK(merge_cycles(17, 16, Bytes{1.7e6}, ten) == doctest::Approx(10000));
 }
