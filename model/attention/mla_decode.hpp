@@ -36,8 +36,9 @@ Cost mla_decode_planned(const AttentionShape& x, const Formats& f, const OnChip&
 ///   tile    what a block draws from HBM for a tile; of a cluster each takes half
 ///   busy    tensor_busy: 2176 / step; FP8: what the clock of 1.75 GHz says, since widening draws
 ///           power, too
-/// step and start are fitted on one and 8 to 32 tiles a block (sm__cycles_active of 64 to 128
-/// requests of 64 to 2048 tokens, an H200), that of clusters on launches of up to 256 tiles.
+/// step and start are fitted on sm__cycles_active of 16 to 128 requests of 64 to 2048 tokens on an
+/// H200 (reports/h200-sxm-141gb/hopper_launches.csv), the step of clusters on 256 tiles a block as
+/// well. A launch itself, 3 us, is not in start.
 struct MlaKernel {
   double step = 0, start = 0;
   Bytes tile;
