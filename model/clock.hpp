@@ -23,10 +23,10 @@ enum class Before { load, rest };
 /// GHz over launches of 24, 37 and 63 us.
 Clock clock_under(const Op& op, const Machine& m, Before before = Before::load);
 
-/// Cycles that a launch of tensor work after rest loses because the limit overshoots: the clock dips
-/// to 1.5 GHz some 60 us after the start and has recovered after 120. From 100 to 160 thousand
-/// cycles 0 rises to 8000: what 128-wide heads of flash_v3 with s 512 lost against long launches, in
-/// between what d 64 (15 thousand) and d 256 (5 thousand) did.
+/// Cycles that a launch of tensor work after rest loses because the limit overshoots: the clock
+/// dips to 1.5 GHz some 60 us after the start and has recovered after 120. From 100 to 160 thousand
+/// cycles 0 rises to 8000: what 128-wide heads of flash_v3 with s 512 lost against long launches,
+/// in between what d 64 (15 thousand) and d 256 (5 thousand) did.
 double overshoot_cycles(const Op& op);
 
 }  // namespace kvroof

@@ -145,8 +145,8 @@ std::vector<Op> decode_and_merge(const Op& both, const attention::BalancedSplit&
   return {decode, merge};
 }
 
-/// What the FP8 latent adds for each tile: threads store it, and products read q beside it. Counters
-/// saw 131 KB a tile more than the products' own reads, of these 147.
+/// What the FP8 latent adds for each tile: threads store it, and products read q beside it.
+/// Counters saw 131 KB a tile more than the products' own reads, of these 147.
 Bytes widened_smem(Flops executed) {
   const Flops tile{2. * mla::kRows * mla::kKeys * (mla::kRow + mla::kLatent)};
   return executed / tile * Bytes{2. * mla::kRow * (mla::kKeys + mla::kRows)};

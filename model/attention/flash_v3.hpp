@@ -30,8 +30,8 @@ inline constexpr double kQueryBlock = 64, kKeyBlock = 128;
 Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o);
 
 /// Cycles of the passes ahead of the kernel: V transposed, at 16.5 bytes a clock of each SM (3.8
-/// TB/s between V of 2 and of 34 MB: single bytes out of shared memory); with o.from_bf16 Q, K and V
-/// quantised, at an SM's share of HBM. A thread block rotates its rows between its loads and its
+/// TB/s between V of 2 and of 34 MB: single bytes out of shared memory); with o.from_bf16 Q, K and
+/// V quantised, at an SM's share of HBM. A thread block rotates its rows between its loads and its
 /// stores, so shuffles add to them.
 double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o);
 
@@ -56,13 +56,13 @@ struct Schedule {
   double per_tile = 0;
   CutTiles cut = {};
 };
-/// Fitted to the cycles of flash_v3 with s 512, 2048 and 8192, and with it what a launch takes beside
-/// its tiles, 9500: 5000 are the launch's own, as of any kernel, the rest is
+/// Fitted to the cycles of flash_v3 with s 512, 2048 and 8192, and with it what a launch takes
+/// beside its tiles, 9500: 5000 are the launch's own, as of any kernel, the rest is
 /// kFirstTile: barriers, maps, the first Q and K, the code, all of it from cold caches.
 double tile_overhead(double d_v);
 inline constexpr double kFirstTile = 4500;
-/// Of the E4M3 kernel, whose O comes out twice as wide as its operands: 1840 and 0.83 of the bytes of
-/// O at an SM's share of HBM. Fitted on every other pair of its shapes.
+/// Of the E4M3 kernel, whose O comes out twice as wide as its operands: 1840 and 0.83 of the bytes
+/// of O at an SM's share of HBM. Fitted on every other pair of its shapes.
 double tile_overhead_e4m3(double rows, double d_v);
 
 /// Cycles in which Q of a tile is on its way and nobody works, where shared memory has no place for

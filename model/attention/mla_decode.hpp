@@ -31,8 +31,8 @@ Cost mla_decode_planned(const AttentionShape& x, const Formats& f, const OnChip&
 /// kernels/attention/mla_decode_tma.cuh in cycles of an SM.
 ///   step    of a tile of 64 keys: scores, softmax and output of 64 rows, which are 2176 cycles of
 ///           tensor work; FP8: until a warpgroup has widened the next one
-///   start   before the first tile: launch of the cluster, barriers, maps, plan, page, and the code,
-///           all of it from cold caches
+///   start   before the first tile: launch of the cluster, barriers, maps, plan, page, and the
+///           code, all of it from cold caches
 ///   tile    what a block draws from HBM for a tile; of a cluster each takes half
 ///   busy    tensor_busy: 2176 / step; FP8: what the clock of 1.75 GHz says, since widening draws
 ///           power, too
@@ -49,12 +49,13 @@ inline constexpr MlaKernel kMlaBlock{2540, 8000, Bytes{73728}, 0.86};
 inline constexpr MlaKernel kMlaWidened{5520, 5800, Bytes{41984}, 0.65};
 
 /// Cycles of the worker that takes longest, `blocks` of which are at work together (a cluster):
-///   tiles   Σ max(step, tile bytes / share) + change·(pieces - 1)     change: the next q comes behind
-///           the ring, and nobody works meanwhile (5.7 and 7.6 thousand cycles for a second piece)
+///   tiles   Σ max(step, tile bytes / share) + change·(pieces - 1)     change: the next q comes
+///           behind the ring, and nobody works meanwhile (5.7 and 7.6 thousand cycles for a second
+///           piece)
 ///   fill    start + q of the first piece / share + output of the last: whole, bf16 by `share`; a
 ///           partial result, 64 rows of fp32, at the 32 bytes a clock that an SM writes to L2
-/// share: bytes a clock of an SM from HBM, 20·S / blocks at work and 64 at most. `rows` of the 64 of
-/// a block exist; TMA fills the others with zeros.
+/// share: bytes a clock of an SM from HBM, 20·S / blocks at work and 64 at most. `rows` of the 64
+/// of a block exist; TMA fills the others with zeros.
 struct MlaCycles {
   double tiles = 0, fill = 0;
 };

@@ -22,7 +22,8 @@ inline constexpr double kOwnCycles = 5.5;
 /// An SM's share of an H200's HBM in bytes a clock: 4.6 TB/s over 132 SMs at 1.74 GHz.
 inline constexpr double kHbmBytesPerClock = 20;
 
-/// Of partial results that another SM has just written to L2: 4.5 TB/s, half of what L2 serves else.
+/// Of partial results that another SM has just written to L2: 4.5 TB/s, half of what L2 serves
+/// else.
 inline constexpr double kPartialBytesPerClock = 17;
 
 inline constexpr PipeRates kHopperPipes{};
