@@ -21,6 +21,9 @@ using Eigen::VectorXd;
 // is usual for nothing.
 constexpr double kRowSigma = 0.05, kShareSigma = 0.4, kMemorySigma = 0.1, kRampSigma = 0.7;
 constexpr double kBlockSigma = 1.4, kOverlapSigma = 2;
+// Where cycles are counted, filling and draining among them, the ramp is a launch alone, and that
+// is much the same for all kernels.
+constexpr double kLaunchSigma = 0.15;
 constexpr KernelConstants kUsual{.compute = 0.8,
                                  .overlap = 0.5,
                                  .memory = 0.93,
@@ -53,8 +56,7 @@ std::optional<Seconds> launch_time(std::span<const Op> stages, const Machine& m,
   Seconds sum;
   try {
     for (const Op& op : stages) {
-      // Cycles that are counted tile by tile know what the kernel reaches: nothing is left to fit.
-      if (k && op.execution.sm_cycles == 0) {
+      if (k) {
         sum += kernel_time(op, m, *k);
       } else {
         const OpTime t = time(op, m, Launch::graph);
@@ -80,10 +82,15 @@ KernelFit fit_kernel(const std::string& kernel, std::span<const TimedShape> shap
   const bool overlap = std::any_of(train.begin(), train.end(), [&](const TimedShape* s) {
     return std::any_of(s->stages.begin(), s->stages.end(), has_pipes);
   });
+  const bool counted = std::all_of(train.begin(), train.end(), [](const TimedShape* s) {
+    return std::all_of(s->stages.begin(), s->stages.end(),
+                       [](const Op& op) { return op.execution.sm_cycles > 0; });
+  });
   VectorXd prior(4), sigma(4);
   prior << (overlap ? 0.0 : std::log(kUsual.compute)), std::log(kUsual.memory),
       std::log(kUsual.ramp.value), std::log(kUsual.block.value);
-  sigma << (overlap ? kOverlapSigma : kShareSigma), kMemorySigma, kRampSigma, kBlockSigma;
+  sigma << (overlap ? kOverlapSigma : kShareSigma), kMemorySigma,
+      counted ? kLaunchSigma : kRampSigma, kBlockSigma;
 
   const auto rows = static_cast<Eigen::Index>(train.size());
   const auto residuals = [&](const VectorXd& p) {

@@ -33,6 +33,7 @@ void each_number(O& op, const F& f) {
   f("handed_over", op.handed_over.value, 0);
   f("overlap", op.execution.pipe_overlap, 0);
   f("sm_cycles", op.execution.sm_cycles, 0);
+  f("fill_cycles", op.execution.fill_cycles, 0);
   f("tensor_busy", op.execution.tensor_busy, 1);
   f("kept_read", op.kept.read.value, 0);
   f("kept_written", op.kept.written.value, 0);

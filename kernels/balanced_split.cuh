@@ -54,9 +54,12 @@ __device__ __forceinline__ int slot_of(int worker, int first_worker) {
   return 2 * worker + (worker == first_worker ? 1 : 0);
 }
 
-/// One block of kD / 4 threads a row of o.
+/// One block of kD / 4 threads a row of o. A thread has kAtOnce partial results in flight: many
+/// where a stream has many pieces, few where it has few and there are rows enough. Addresses of 64
+/// bits and a branch for each keep the loads together: with 32 bits, or with loads of the last
+/// piece instead of branches, ptxas parts them, and 66 pieces take 11.7 us instead of 7.4.
 ///   L = max_i lse_i     o = sum_i 2^(lse_i - L)·o_i / sum_i 2^(lse_i - L)
-template <int kD>
+template <int kD, int kAtOnce>
 __global__ void __launch_bounds__(kD / 4) merge_pieces(const MergeParams p) {
   const int request = static_cast<int>(blockIdx.y), row = static_cast<int>(blockIdx.x);
   const int4 s = stream_range(p.plan, request * p.groups + row / p.rows);
@@ -66,17 +69,33 @@ __global__ void __launch_bounds__(kD / 4) merge_pieces(const MergeParams p) {
   const auto at = [&](int worker) {
     return static_cast<std::int64_t>(slot_of(worker, s.z)) * p.rows + inside;
   };
-  float top = -INFINITY;
-  for (int w = s.z; w <= s.w; ++w) top = fmaxf(top, p.part_lse2[at(w)]);
+  float top = -INFINITY;  // each warp by itself, a piece a lane
+  for (int w = s.z + static_cast<int>(threadIdx.x) % 32; w <= s.w; w += 32)
+    top = fmaxf(top, p.part_lse2[at(w)]);
+#pragma unroll
+  for (int mask = 16; mask > 0; mask /= 2) top = fmaxf(top, __shfl_xor_sync(~0u, top, mask));
   const float shift = top == -INFINITY ? 0.f : top;
   float sum = 0;
   float4 o = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-  for (int w = s.z; w <= s.w; ++w) {
-    const float weight = exp2_approx(p.part_lse2[at(w)] - shift);
-    const float4 x = reinterpret_cast<const float4*>(p.part_o + at(w) * kD)[threadIdx.x];
-    sum += weight;
-    o.x += weight * x.x, o.y += weight * x.y, o.z += weight * x.z, o.w += weight * x.w;
+#pragma unroll 1
+  for (int first = s.z; first <= s.w; first += kAtOnce) {
+    float lse2[kAtOnce];
+    float4 x[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int w = first + i;
+      const bool exists = w <= s.w;
+      lse2[i] = exists ? p.part_lse2[at(w)] : -INFINITY;
+      x[i] = exists ? reinterpret_cast<const float4*>(p.part_o + at(w) * kD)[threadIdx.x]
+                    : make_float4(0, 0, 0, 0);
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const float weight = exp2_approx(lse2[i] - shift);
+      sum += weight;
+      o.x += weight * x[i].x, o.y += weight * x[i].y;
+      o.z += weight * x[i].z, o.w += weight * x[i].w;
+    }
   }
   const float inverse = sum > 0 ? 1 / sum : 0.f;
   const std::int64_t out = static_cast<std::int64_t>(request) * p.request_rows + row;

@@ -37,7 +37,10 @@ struct KernelConstants {
 ///           clock: what its SM takes from L2, shared by as many as were meant to share it. What the
 ///           kernel before left in L2 is read at L2's rate. The first of what a kernel writes stays
 ///           in L2, which takes it at a little over HBM's rate.
-///   kernel  max(pipes, HBM, L2) + ramp·launches + block·⌈c / (S·K)⌉
+///   cycles  where the busiest SM's are counted (Execution::sm_cycles), they take the place of
+///           pipes, waves and `block`, at the clock of clock_under() after rest, as
+///           single launches are measured
+///   kernel  max(pipes, HBM, L2) + fill_cycles + ramp·launches + block·⌈c / (S·K)⌉
 /// Throws std::domain_error naming the unit when the machine lacks it.
 Seconds kernel_time(const Op& op, const Machine& m, const KernelConstants& k);
 

@@ -22,8 +22,10 @@ constexpr std::string_view name(OpClass c) {
 ///   pipe_overlap   1: exponentials and FP32 work hide under tensor work; 0: they add to it
 ///   sm_cycles      cycles that the busiest SM needs for its tiles, where a model of its pipes and
 ///                  of the order of tiles tells; 0: time() puts them together from Work
+///   fill_cycles    cycles of a block that nothing hides, beside those: until its first tile is
+///                  there, and one trip to memory after another at its end
 ///   tensor_busy    share of a tile's steps in which the tensor cores work; it sets the clock at
-///                  which sm_cycles run
+///                  which they run
 ///   mma_sync       tensor work issued through mma.sync, whose peak is 2/3 of wgmma's on Hopper
 ///   longest        work of the largest thread block over that of the mean one: causal rows 2
 ///   longest_first  blocks start in the order of their lengths, so that little is left at the end
@@ -31,7 +33,7 @@ struct Execution {
   int ctas_per_sm = 1;
   double pipe_overlap = 1;
   bool mma_sync = false;
-  double sm_cycles = 0;
+  double sm_cycles = 0, fill_cycles = 0;
   double tensor_busy = 1;
   double longest = 1;
   bool longest_first = false;

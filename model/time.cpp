@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "model/clock.hpp"
 #include "model/collective.hpp"
 #include "model/step_sums.hpp"
 
@@ -61,19 +62,6 @@ const Link& link_between(const Machine& m, const Collective& c) {
   }
   if (c.kind == CollectiveKind::send) return m.nic;
   return m.nvlink.domain < kHost && c.ranks <= kHost ? m.pcie : m.nvlink;
-}
-
-/// Tensor cores draw the most power: the busier they are, the lower the clock that is left. Without
-/// work for them it is the boost clock; never idle, beside a softmax, 0.96 of the clock at which
-/// the measured tensor roof ran; in between as their share. The constant is fitted on flash_v3 with
-/// s 512, 2048 and 8192 on an H200 (clocks of 1.78, 1.67 and 1.62 GHz at 64, 85 and 100 % of the
-/// steps), judged on its other lengths, FP8, flash_v4 and the ladder.
-Clock clock_under(const Op& op, const Machine& m) {
-  constexpr double kBesideSoftmax = 0.96;
-  const auto& roof = m.roof(op.math);
-  const double idle = m.boost_clock.value,
-               busy = kBesideSoftmax * (roof.achieved / roof.peak) * m.sm_clock.value;
-  return Clock{idle + op.execution.tensor_busy * (busy - idle)};
 }
 
 OpTime time_collective(const Op& op, const Machine& m) {
@@ -141,8 +129,8 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   p.exp = Seconds{m.exps_per_second > 0 ? waves * w.exps / m.exps_per_second : 0};
   p.fp32 = waves * at(w.fp32, m.fp32.achieved);
   p.l2 = w.l2_to_sm / m.l2.achieved;
-  if (op.execution.sm_cycles > 0)
-    p.counted = Seconds{op.execution.sm_cycles / clock_under(op, m).value};
+  const auto cycles = [&](double n) { return n > 0 ? Cycles{n} / clock_under(op, m) : Seconds{}; };
+  p.counted = cycles(op.execution.sm_cycles);
   const Seconds body = p.body(overlap);
   // What a decode kernel launches after itself merges its splits:
   // as short as an elementwise kernel.
@@ -151,7 +139,7 @@ OpTime time(const Op& op, const Machine& m, Launch launch) {
   const Seconds first = fit.ramp + format.convert;
   const Seconds ramp = std::min(w.launches, 1.0) * first +
                        std::max(0.0, w.launches - 1) * (after + format.convert) +
-                       std::ceil(w.ctas / slots) * fit.block;
+                       std::ceil(w.ctas / slots) * fit.block + cycles(op.execution.fill_cycles);
   const Seconds busy = body + ramp;
   // In a graph the next kernel starts one node period later; in a stream the host must keep up too.
   const Seconds gaps = w.launches * m.launch.graph_node;

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+#include "model/clock.hpp"
 #include "model/time.hpp"
 
 using namespace kvroof;
@@ -129,4 +130,69 @@ TEST_CASE("counted cycles run at the clock that busy tensor cores leave") {
   CHECK(body_ms(0) == doctest::Approx(1));
   CHECK(body_ms(1) == doctest::Approx(1 / 0.6912));    // 0.96·0.8·0.9 GHz
   CHECK(body_ms(0.5) == doctest::Approx(1 / 0.8456));  // half-way between the clocks
+}
+
+TEST_CASE(
+    "where few SMs work the power of all matters less: 0.65 of the pull on the clock is own") {
+  Machine m = ten_sms();  // clocks as above: 1 GHz idle, 0.6912 GHz with all tensor cores busy
+  m.sm_clock = Clock{0.9e9};
+  m.tensor[static_cast<std::size_t>(MathType::bf16)].achieved = Throughput{0.8e15};
+  const auto ghz = [&](double ctas, double tensor_busy) {
+    Op op = product(1, ctas, 1);
+    op.execution.tensor_busy = tensor_busy;
+    return clock_under(op, m).value / 1e9;
+  };
+  CHECK(ghz(10, 1) == doctest::Approx(0.6912));
+  CHECK(ghz(30, 1) == doctest::Approx(0.6912));  // waves: all SMs work
+  CHECK(ghz(0, 1) == doctest::Approx(0.6912));   // a kernel that does not say
+  // By hand, 5 of 10 SMs at 40 %: 1 - 0.4·0.3088·(0.65 + 0.35/2).
+  CHECK(ghz(5, 0.4) == doctest::Approx(0.898096));
+}
+
+TEST_CASE("after rest the power of all is not limited at once: from 40 to 160 thousand cycles") {
+  Machine m = ten_sms();
+  m.sm_clock = Clock{0.9e9};
+  m.tensor[static_cast<std::size_t>(MathType::bf16)].achieved = Throughput{0.8e15};
+  const auto ghz = [&](double cycles, double fill) {
+    Op op = product(1, 10, 1);
+    op.execution.sm_cycles = cycles, op.execution.fill_cycles = fill;
+    return clock_under(op, m, Before::rest).value / 1e9;
+  };
+  CHECK(ghz(3e4, 0) == doctest::Approx(1 - 0.3088 * 0.65));
+  CHECK(ghz(9e4, 1e4) == doctest::Approx(1 - 0.3088 * (0.65 + 0.35 / 2)));  // half-way
+  CHECK(ghz(1e6, 0) == doctest::Approx(0.6912));
+}
+
+TEST_CASE("counted cycles take the place of pipes, waves and blocks; what fills is added") {
+  Machine m = ten_sms();
+  m.sm_clock = Clock{1e9};
+  Op op = product(3e12, 15, 1);  // pipes would take 4 ms
+  op.execution.sm_cycles = 1e6, op.execution.fill_cycles = 2e5, op.execution.tensor_busy = 0;
+  op.work.launches = 1;
+  const KernelConstants k{.ramp = Seconds{1e-4}, .block = Seconds{1}};
+  CHECK(1e3 * kernel_time(op, m, k).value == doctest::Approx(1 + 0.2 + 0.1));
+  op.execution.sm_cycles = 0;  // pipes again, in two waves
+  CHECK(1e3 * kernel_time(op, m, {}).value == doctest::Approx(4 + 0.2));
+  op.execution.sm_cycles = 1e6, op.work.ctas = 0;
+  op.work.read.kv = Bytes{2e9};  // 2 ms at 1 TB/s: the fill comes on top of either
+  CHECK(1e3 * kernel_time(op, m, k).value == doctest::Approx(2 + 0.2 + 0.1));
+}
+
+TEST_CASE(
+    "a long launch of tensor work after rest loses up to 8000 cycles to the limit's overshoot") {
+  Op op = product(1, 10, 1);
+  const auto lost = [&](double cycles) {
+    op.execution.sm_cycles = cycles;
+    return overshoot_cycles(op);
+  };
+  CHECK(lost(9e4) == 0);
+  CHECK(lost(1.3e5) == doctest::Approx(4000));  // half-way from 100 to 160 thousand
+  CHECK(lost(1e7) == 8000);
+  op.execution.tensor_busy = 0;
+  CHECK(lost(1e7) == 0);
+  Machine m = ten_sms();
+  m.sm_clock = Clock{1e9};
+  op.execution.tensor_busy = 1, op.execution.sm_cycles = 2e5;
+  const double busy = 0.96 * 1e9;  // as if the tensor roof were reached at 1 GHz
+  CHECK(kernel_time(op, m, {}).value == doctest::Approx(2.08e5 / busy));
 }

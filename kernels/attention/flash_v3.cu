@@ -51,7 +51,7 @@ void run(const Call& c, cudaStream_t stream) {
 
 TileSize tile_size(const Shape& x) {
   return with_tile<__nv_bfloat16>(x, [&]<class Tile>() {
-    return TileSize{Tile::kRows, Tile::kKeys};
+    return TileSize{Tile::kRows, Tile::kKeys, Tile::kQStages};
   });
 }
 
@@ -83,8 +83,10 @@ attention::Cost hopper::flash_v3_cost(const flash_v3::Shape& x, double l2_share)
   const OnChip chip{.num_sms = gpu().num_sms};
   attention::Cost cost = attention::flash_v3(model_shape(x), {}, chip, {.tile = tile});
   cost.work.exps = xu_lanes(x, tile);
-  cost.execution = with_cycles(cost.execution, x, tile, 2, flash_v3::section_heads(x, 2, l2_share),
-                               {.rescales = false});
+  cost.execution = with_cycles(cost, x, tile, 2,
+                               {.section_heads = double(flash_v3::section_heads(x, 2, l2_share)),
+                                .step = {.rescales = false},
+                                .q_stages = size.q_stages});
   return cost;
 }
 

@@ -42,9 +42,9 @@ struct Call {
 /// (192, 128); std::invalid_argument for others.
 void run(const Call& call, cudaStream_t stream);
 
-/// Query rows and keys of the tile that run() takes for a shape.
+/// Query rows and keys of the tile that run() takes for a shape, and its buffers of Q.
 struct TileSize {
-  int rows, keys;
+  int rows, keys, q_stages = 2;
 };
 TileSize tile_size(const Shape& shape);
 

@@ -216,6 +216,13 @@ namespace {
 /// range checks of v_scale / l for its rows, eight to an instruction.
 constexpr int kWarpXu = kDivisionXu + 2;
 
+/// Cycles of a step that the scales of its keys cost.
+double scale_cycles(const Shape& x) {
+  return with_tile(x, [&]<class Tile>() {
+    return Tile::kOptions.chained ? attention::kScaleAhead : attention::kScaleAfterScores;
+  });
+}
+
 /// What cut tiles add on the XU pipe, per lane: ends and place of each further part (whose range of
 /// keys takes two divisions), and a warp of combine() for every row.
 double cut_xu_lanes(const Shape& x, const attention::Tile& t, const flash_v3::LastWave& last) {
@@ -305,10 +312,15 @@ Case make_flash_v3_fp8(const Args& args) {
       hopper::xu_lanes(x, tile, {.corrections = corrections, .of_warp = flash_v3_fp8::kWarpXu});
   if (choice.from_bf16) cost.work.exps += flash_v3_fp8::quantising_xu_lanes(x);
   if (last.parts > 1) cost.work.exps += flash_v3_fp8::cut_xu_lanes(x, tile, last);
-  cost.execution =
-      hopper::with_cycles(cost.execution, x, tile, 1, flash_v3::section_heads(x, 1, call.l2_share),
-                          {.rescales = false}, true, cut);
-  cost.execution.sm_cycles += attention::pass_cycles(shape, chip, options);
+  cost.execution = hopper::with_cycles(
+      cost, x, tile, 1,
+      {.section_heads = double(flash_v3::section_heads(x, 1, call.l2_share)),
+       .step = {.rescales = false,
+                .waits = choice.block_scales ? flash_v3_fp8::scale_cycles(x) : 0},
+       .cut = cut,
+       .per_tile = choice.block_scales ? attention::kScalesOfTile : 0});
+  cost.execution.sm_cycles += attention::pass_cycles(shape, chip, options) +
+                              attention::combine_cycles(cut, tile, x.d_v, chip);
   return {.name = "flash_v3_fp8 " + hopper::shape_name(x) + name_of(choice),
           .op = attention_op("flash_v3_fp8", OpClass::prefill_attention, cost, MathType::fp8),
           .launch = launch,

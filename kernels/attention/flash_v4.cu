@@ -78,10 +78,12 @@ Case make_flash_v4(const Args& args) {
                                                           : hopper::Corrections::first,
                         .of_correction = choice.poly == 0 ? 1 : 2});
   cost.execution =
-      hopper::with_cycles(cost.execution, x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share),
-                          {.rescales = !choice.lazy,
-                           .poly_share = choice.poly / 16.,
-                           .poly_slots = attention::kPolySlots});
+      hopper::with_cycles(cost, x, tile, 2,
+                          {.section_heads = double(flash_v3::section_heads(x, 2, call.l2_share)),
+                           .step = {.rescales = !choice.lazy,
+                                    .poly_share = choice.poly / 16.,
+                                    .poly_slots = attention::kPolySlots},
+                           .longest_first = choice.longest_first});
   const std::string options = " poly" + std::to_string(choice.poly) + (choice.lazy ? " lazy" : "") +
                               (choice.longest_first ? "" : " in order");
   return {.name = "flash_v4 " + hopper::shape_name(x) + options,

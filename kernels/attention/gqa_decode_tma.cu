@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -97,6 +98,18 @@ Buffer page_cache(AttentionData& data, int page, bool ragged) {
 struct Counts {
   double q_rows = 0, xu_lanes = 0;
 };
+
+/// Cycles of the block that merges a cut stream: trips to L2 for up to 2·kMergeAtOnce pieces of the
+/// quads of columns that its threads take, two a quad. A trip took 1.4 us, a thread's 18 loads and
+/// the weights for them, on an H200 (4, 8 and 16 rows a stream, 1 to 131 thousand keys).
+template <class T>
+double merge_cycles(const attention::BalancedSplit& split, int rows) {
+  constexpr double kTrip = 2770;
+  const int most = *std::max_element(split.holders.begin(), split.holders.end());
+  if (most < 2) return 0;
+  const double quads = std::min(rows, T::kRows) * T::kD / 4;
+  return kTrip * std::ceil(quads / (T::kThreads / 2)) * std::ceil(most / (2. * T::kMergeAtOnce));
+}
 
 /// Of streams of `keys`; `row_blocks` of them share the `rows` of a request and K/V head. A warp's
 /// tile takes an exponential a score and a correction in the four lanes of a row. Each merge takes
@@ -209,6 +222,11 @@ Case make(const Args& args) {
                                      .fused_combine = true,
                                      .q_rows = counts.q_rows}});
   cost.work.exps = counts.xu_lanes;
+  cost.execution.tensor_busy = 0;  // mma.sync beside the stream of bytes
+  if (!clusters)
+    cost.execution.fill_cycles = with_tile(d, [&]<class T>() {
+      return merge_cycles<T>(planned.split, static_cast<int>(call.s_q * call.h_q / call.h_kv));
+    });
   return {.name = "gqa_decode_tma " + shape_name(x) +
                   (page > 0 ? " page" + std::to_string(page) : "") + " pieces" +
                   std::to_string(planned.split.pieces) + (clusters ? " clusters" : ""),

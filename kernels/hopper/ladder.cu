@@ -78,8 +78,10 @@ Case make_ladder(const Args& args) {
     plan.own += 2 + 3 * attention::kFmaDisplaces;
   }
   cost.execution =
-      hopper::with_cycles(cost.execution, x, tile, 2, flash_v3::section_heads(x, 2, call.l2_share),
-                          plan, call.longest_first);
+      hopper::with_cycles(cost, x, tile, 2,
+                          {.section_heads = double(flash_v3::section_heads(x, 2, call.l2_share)),
+                           .step = plan,
+                           .longest_first = call.longest_first});
   return {.name = "ladder " + hopper::shape_name(x) + " step" + std::to_string(step),
           .op = attention_op("ladder", OpClass::prefill_attention, cost),
           .launch = launch,

@@ -175,21 +175,31 @@ double xu_lanes(const flash_v3::Shape& x, const attention::Tile& t, const XuPlan
   return 1. * x.b * x.h_q * (t.m * of_rows + 32. * q_tiles * of_tile);
 }
 
-Execution with_cycles(Execution e, const flash_v3::Shape& x, const attention::Tile& tile,
-                      double element_bytes, double section_heads, attention::StepPlan plan,
-                      bool longest_first, attention::CutTiles cut) {
-  const attention::PipeRates rates =
-      element_bytes == 1 ? attention::kHopperFp8Pipes : attention::kHopperPipes;
-  plan.warpgroups = tile.m / 64;
-  const attention::Step step =
-      attention::step_cycles(tile, x.d_qk, x.d_v, element_bytes, rates, plan);
+Execution with_cycles(const attention::Cost& cost, const flash_v3::Shape& x,
+                      const attention::Tile& tile, double element_bytes, CyclePlan plan) {
+  const bool e4m3 = element_bytes == 1;
+  plan.step.warpgroups = tile.m / 64;
+  const attention::Step step = attention::step_cycles(
+      tile, x.d_qk, x.d_v, element_bytes,
+      e4m3 ? attention::kHopperFp8Pipes : attention::kHopperPipes, plan.step);
+  attention::Schedule schedule{
+      .section = plan.section_heads,
+      .longest_first = plan.longest_first,
+      .per_tile = plan.per_tile + (e4m3 ? attention::tile_overhead_e4m3(tile.m, x.d_v)
+                                        : attention::tile_overhead(x.d_v)),
+      .cut = plan.cut};
+  const int sms = gpu().num_sms;
+  const auto cycles = [&] {
+    return attention::busiest_sm(model_shape(x), tile, step, schedule, {.num_sms = sms});
+  };
+  Execution e = cost.execution;
   e.tensor_busy = step.mma / step.longest();
-  e.sm_cycles = attention::busiest_sm(model_shape(x), tile, step,
-                                      {.section = section_heads,
-                                       .longest_first = longest_first,
-                                       .per_tile = attention::tile_overhead(x.d_v),
-                                       .cut = cut},
-                                      {.num_sms = gpu().num_sms});
+  e.sm_cycles = cycles(), e.fill_cycles = attention::kFirstTile;
+  if (plan.q_stages > 1) return e;
+  const double hbm = cost.work.hbm().value / (attention::kHbmBytesPerClock * sms);
+  schedule.per_tile +=
+      attention::exposed_q(Bytes{element_bytes * tile.m * x.d_qk}, hbm / e.sm_cycles);
+  e.sm_cycles = cycles();
   return e;
 }
 

@@ -38,11 +38,22 @@ Verdict verify_prefill(const PrefillData&, const std::function<void(cudaStream_t
 Verdict check_prefill(const PrefillData&, std::span<const float> q, std::span<const float> k,
                       std::span<const float> v, double tolerance);
 
-/// With the cycles of the busiest SM for the tiles of a call (model/attention/flash_v3.hpp), and
-/// how busy their steps keep the tensor cores; a warpgroup owns 64 rows of the tile.
-Execution with_cycles(Execution, const flash_v3::Shape&, const attention::Tile&,
-                      double element_bytes, double section_heads, attention::StepPlan plan = {},
-                      bool longest_first = true, attention::CutTiles cut = {});
+/// How a kernel goes through its tiles.
+///   q_stages   buffers of Q              per_tile   cycles of a tile that no other kernel takes
+struct CyclePlan {
+  double section_heads = 1;
+  attention::StepPlan step = {};
+  bool longest_first = true;
+  attention::CutTiles cut = {};
+  int q_stages = 2;
+  double per_tile = 0;
+};
+
+/// The execution of `cost` with the cycles of the busiest SM for the tiles of a call
+/// (model/attention/flash_v3.hpp), and how busy their steps keep the tensor cores; a warpgroup owns
+/// 64 rows of the tile.
+Execution with_cycles(const attention::Cost& cost, const flash_v3::Shape&, const attention::Tile&,
+                      double element_bytes, CyclePlan plan);
 
 /// Which key tiles of a row tile issue the correction of O and l: all of them; with lazy rescaling
 /// the first and those without a mask, where it is predicated off but issued, while masked ones

@@ -1,6 +1,7 @@
 #include "model/attention/flash_v3.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <queue>
 #include <vector>
@@ -101,13 +102,20 @@ Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o)
 }
 
 double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o) {
-  constexpr double kBytesPerClock = 20;
-  Bytes hbm{2 * x.b * x.h_kv * x.s_kv * x.d_v}, smem;
+  constexpr double kTransposed = 16.5;
+  const double v = 2 * x.b * x.h_kv * x.s_kv * x.d_v;
+  Bytes hbm, smem;
   if (o.from_bf16) {
     const Work passes = quantising_passes(x, o.incoherent);
-    hbm += passes.hbm(), smem = passes.smem;
+    hbm = passes.hbm(), smem = passes.smem;
   }
-  return (hbm.value / kBytesPerClock + smem.value / kHopperPipes.smem_bytes) / chip.num_sms;
+  return (v / kTransposed + hbm.value / kHbmBytesPerClock + smem.value / kHopperPipes.smem_bytes) /
+         chip.num_sms;
+}
+
+double combine_cycles(const CutTiles& cut, const Tile& t, double d_v, const OnChip& chip) {
+  const double partials = cut.parts > 1 ? 4 * cut.tiles * cut.parts * t.m * (d_v + 1) : 0;
+  return partials / (kPartialBytesPerClock * chip.num_sms);
 }
 
 Cost with_cut_tiles(Cost c, const Tile& t, double d_qk, double d_v, double element_bytes,
@@ -121,17 +129,30 @@ Cost with_cut_tiles(Cost c, const Tile& t, double d_qk, double d_v, double eleme
   return c;
 }
 
-double tile_overhead(double d_v) { return 2500 + 10 * d_v; }
+double tile_overhead(double d_v) { return 2340 + 1.9 * d_v; }
+
+double tile_overhead_e4m3(double rows, double d_v) {
+  return 1840 + 0.83 * 2 * rows * d_v / kHbmBytesPerClock;
+}
+
+double exposed_q(Bytes q, double hbm_busy) {
+  constexpr double kBytesPerClock = 64, kExposed = 0.52;
+  return kExposed * q.value / (kBytesPerClock * (1 - std::min(hbm_busy, 0.9)));
+}
 
 double busiest_sm(const AttentionShape& x, const Tile& t, const Step& step, const Schedule& s,
                   const OnChip& chip) {
   const auto q_tiles = static_cast<int>(ceil_div(x.s_q, t.m));
   std::vector<double> tile_cycles;  // of one head, in the order of rows
   for (int i = 0; i < q_tiles; ++i) {
+    const double seen_by_all = x.causal ? std::min(x.s_kv, x.s_kv - x.s_q + 1 + i * t.m) : x.s_kv;
     const double seen = x.causal ? std::min(x.s_kv, x.s_kv - x.s_q + (i + 1.0) * t.m) : x.s_kv;
     // Where the tensor cores bind, the first softmax of a tile has no products to hide under.
     const double fill = step.mma > step.chain ? step.chain : 0;
-    tile_cycles.push_back(std::max(1.0, ceil_div(seen, t.n)) * step.longest() + fill + s.per_tile);
+    const double steps = std::max(1.0, ceil_div(seen, t.n));
+    const double masked = std::min(steps, steps - std::floor(std::max(0.0, seen_by_all) / t.n));
+    tile_cycles.push_back((steps - masked) * step.longest() + masked * step.masked() + fill +
+                          s.per_tile);
   }
   std::priority_queue<double, std::vector<double>, std::greater<>> free_at;
   for (int i = 0; i < chip.num_sms; ++i) free_at.push(0);

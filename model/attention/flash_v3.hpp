@@ -29,9 +29,10 @@ inline constexpr double kQueryBlock = 64, kKeyBlock = 128;
 /// Left out: scales per head, a few bytes.
 Cost flash_v3_fp8(const AttentionShape& x, const OnChip& chip, const Options& o);
 
-/// Cycles of the passes ahead of the kernel (V transposed; Q, K and V quantised with o.from_bf16),
-/// if an SM's share of HBM is 20 bytes a clock (4.6 TB/s over 132 SMs at 1.74 GHz). A thread block
-/// rotates its rows between its loads and its stores, so shuffles add to them.
+/// Cycles of the passes ahead of the kernel: V transposed, at 16.5 bytes a clock of each SM (3.8
+/// TB/s between V of 2 and of 34 MB: single bytes out of shared memory); with o.from_bf16 Q, K and
+/// V quantised, at an SM's share of HBM. A thread block rotates its rows between its loads and its
+/// stores, so shuffles add to them.
 double pass_cycles(const AttentionShape& x, const OnChip& chip, const Options& o);
 
 /// The last `tiles` of a full mask, each cut into `parts` ranges of keys that different SMs take.
@@ -43,20 +44,44 @@ struct CutTiles {
 Cost with_cut_tiles(Cost cost, const Tile& tile, double d_qk, double d_v, double element_bytes,
                     const CutTiles& cut);
 
+/// Cycles of the kernel that merges them, each partial result read once.
+double combine_cycles(const CutTiles& cut, const Tile& tile, double d_v, const OnChip& chip);
+
 /// How the persistent kernel hands tiles to SMs.
 ///   section    heads of K/V that take turns: their longest tiles first, then the next section
-///   per_tile   cycles of a tile beside its steps: Q, first scores, O to memory
+///   per_tile   cycles of a tile beside its steps: Q, first scores, O to memory; exposed_q()
 struct Schedule {
   double section = 1;
   bool longest_first = true;
   double per_tile = 0;
   CutTiles cut = {};
 };
-/// Fitted with kOwnCycles and the clock of time(), on the same half.
+/// Fitted to the cycles of flash_v3 with s 512, 2048 and 8192, and with it what a launch takes
+/// beside its tiles, 9500: 5000 are the launch's own, as of any kernel, the rest is
+/// kFirstTile: barriers, maps, the first Q and K, the code, all of it from cold caches.
 double tile_overhead(double d_v);
+inline constexpr double kFirstTile = 4500;
+/// Of the E4M3 kernel, whose O comes out twice as wide as its operands: 1840 and 0.83 of the bytes
+/// of O at an SM's share of HBM. Fitted on every other pair of its shapes.
+double tile_overhead_e4m3(double rows, double d_v);
+
+/// Cycles in which Q of a tile is on its way and nobody works, where shared memory has no place for
+/// a second Q: its load is asked for after the last scores of the tile before. It arrives at 64
+/// bytes a clock, what an SM takes from L2, by the part of HBM's time that others leave; of that
+/// 0.52 are exposed, the rest hides under the softmax and P·V that are left. hbm_busy: bytes of the
+/// launch over what HBM could move in its cycles. 0.52 is fitted with tile_overhead(); judged on
+/// s 1024, 4096 and 16384 cycles are off by 0.8 % in the mean, 3.3 % at most.
+double exposed_q(Bytes q, double hbm_busy);
+
+/// Cycles that scales of blocks cost: of a tile, before its first softmax, the scale of its queries
+/// and then the first of its keys, 341 and 146 ns from HBM and from L2 at 1.74 GHz; of a step whose
+/// scale is asked for after its scores, that trip to L2; of one whose scale is asked for ahead, the
+/// 14 instructions (SASS) of three warps a scheduler.
+inline constexpr double kScalesOfTile = 847, kScaleAfterScores = 253, kScaleAhead = 42;
 
 /// Cycles of the SM that finishes last when every free SM takes the next tile: list scheduling of
-/// b·h_q·ceil(s_q / m) tiles, each key_tiles·step + per_tile long.
+/// b·h_q·ceil(s_q / m) tiles, each key_tiles·step + per_tile long, key tiles that need a mask
+/// (the diagonal's, and one that reaches past the last key) step + mask.
 double busiest_sm(const AttentionShape& x, const Tile& tile, const Step& step, const Schedule& s,
                   const OnChip& chip);
 

@@ -1,6 +1,7 @@
 // Multi-head latent attention, absorbed decode: all heads attend to one latent of d_c + d_rope
 // values a token, whose first d_c values are V as well.
 #pragma once
+#include "model/attention/balanced_split.hpp"
 #include "model/attention/split_kv.hpp"
 
 namespace kvroof::attention {
@@ -26,5 +27,47 @@ Cost mla_decode(const AttentionShape& x, const Formats& f, const OnChip& chip, c
 /// The same for a kernel that has made its plan.
 Cost mla_decode_planned(const AttentionShape& x, const Formats& f, const OnChip& chip,
                         const DecodePlan& plan);
+
+/// kernels/attention/mla_decode_tma.cuh in cycles of an SM.
+///   step    of a tile of 64 keys: scores, softmax and output of 64 rows, which are 2176 cycles of
+///           tensor work; FP8: until a warpgroup has widened the next one
+///   start   before the first tile: launch of the cluster, barriers, maps, plan, page, and the
+///           code, all of it from cold caches
+///   tile    what a block draws from HBM for a tile; of a cluster each takes half
+///   busy    tensor_busy: 2176 / step; FP8: what the clock of 1.75 GHz says, since widening draws
+///           power, too
+/// step and start are fitted on sm__cycles_active of 16 to 128 requests of 64 to 2048 tokens on an
+/// H200 (reports/h200-sxm-141gb/hopper_launches.csv), the step of clusters on 256 tiles a block as
+/// well. A launch itself, 3 us, is not in start.
+struct MlaKernel {
+  double step = 0, start = 0;
+  Bytes tile;
+  double busy = 1;
+};
+inline constexpr MlaKernel kMlaCluster{2750, 8900, Bytes{36864}, 0.79};
+inline constexpr MlaKernel kMlaBlock{2540, 8000, Bytes{73728}, 0.86};
+inline constexpr MlaKernel kMlaWidened{5520, 5800, Bytes{41984}, 0.65};
+
+/// Cycles of the worker that takes longest, `blocks` of which are at work together (a cluster):
+///   tiles   Σ max(step, tile bytes / share) + change·(pieces - 1)     change: the next q comes
+///           behind the ring, and nobody works meanwhile (5.7 and 7.6 thousand cycles for a second
+///           piece)
+///   fill    start + q of the first piece / share + output of the last: whole, bf16 by `share`; a
+///           partial result, 64 rows of fp32, at the 32 bytes a clock that an SM writes to L2
+/// share: bytes a clock of an SM from HBM, 20·S / blocks at work and 64 at most. `rows` of the 64
+/// of a block exist; TMA fills the others with zeros.
+struct MlaCycles {
+  double tiles = 0, fill = 0;
+};
+MlaCycles mla_cycles(const BalancedSplit& split, const MlaKernel& kernel, double rows, int blocks,
+                     const OnChip& chip);
+
+/// Cycles of a merge: the longer of
+///   lots    the block that merges most pieces, `at_once` of which are on their way together: for
+///           each lot a trip to L2 (600 cycles) and 65 cycles a piece for its addresses and its
+///           weight (a lone warp a scheduler)
+///   bytes   all partial results, at kPartialBytesPerClock of every SM
+/// Fitted on 1 to 8 requests of 16 and 128 heads in 16 to 132 pieces, and on 64 requests in three.
+double merge_cycles(double pieces, double at_once, Bytes partials, const OnChip& chip);
 
 }  // namespace kvroof::attention

@@ -50,7 +50,8 @@ Step step_cycles(const Tile& t, double d_qk, double d_v, double e, const PipeRat
   const double w = plan.warpgroups;
   const double poly = plan.poly_share * plan.poly_slots * (w + plan.fma_displaces * (w - 1));
   s.chain = plan.products * s.mma / w + plan.exp_slowdown * s.exp +
-            each * (plan.own + (plan.rescales ? d_v / t.n : 0) + poly);
+            each * (plan.own + (plan.rescales ? d_v / t.n : 0) + poly) + plan.waits;
+  s.mask = kMaskInstructions * each * w;
   return s;
 }
 

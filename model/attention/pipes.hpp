@@ -19,6 +19,13 @@ struct PipeRates {
 /// judged on the rest.
 inline constexpr double kOwnCycles = 5.5;
 
+/// An SM's share of an H200's HBM in bytes a clock: 4.6 TB/s over 132 SMs at 1.74 GHz.
+inline constexpr double kHbmBytesPerClock = 20;
+
+/// Of partial results that another SM has just written to L2: 4.5 TB/s, half of what L2 serves
+/// else.
+inline constexpr double kPartialBytesPerClock = 17;
+
 inline constexpr PipeRates kHopperPipes{};
 inline constexpr PipeRates kHopperFp8Pipes{.mma_flops = 8192};
 inline constexpr PipeRates kBlackwellPipes{.mma_flops = 8192};
@@ -53,11 +60,19 @@ PipeCycles pipe_cycles(const Tile& tile, double d, const PipeRates& rates, bool 
 ///           scores are computed ahead), everybody's exponentials, since warps of all warpgroups
 ///           meet on that unit, and `own` cycles a score of a warp for the rest of the softmax:
 ///             chain = products·mma / warpgroups + exp + rows_each·n / 128·(own + d_v / n) + poly
+///                     + waits
+///   mask    what a step with masked keys adds to the chain: kMaskInstructions a score of a warp,
+///           issued for all warpgroups, whose warps share four schedulers
 /// The longest of them is the step.
 struct Step {
-  double mma = 0, exp = 0, smem = 0, chain = 0;
+  double mma = 0, exp = 0, smem = 0, chain = 0, mask = 0;
   constexpr double longest() const { return std::max({mma, smem, chain}); }
+  constexpr double masked() const { return std::max({mma, smem, chain + mask}); }
 };
+/// Of a key tile that is masked, a score: one comparison with the row's limit, one selection and
+/// what moves the limits about. 698 instructions instead of 513 for 64 scores a thread (SASS of the
+/// E4M3 kernel, d 128, three warpgroups; 660 instead of 474 with two).
+inline constexpr double kMaskInstructions = 2.9;
 
 /// What pipes cost each other on an H200, from pairs of loops on one SM. MUFU.EX2 beside
 /// back-to-back wgmma: 12.3 of 16 lanes a clock. FFMA at 0.78 warps a clock and quarter: wgmma
@@ -72,6 +87,7 @@ struct StepPlan {
   double products = 1;      // share of its products that a warpgroup waits for before its softmax
   double exp_slowdown = 1;  // kExpUnderMma where a warpgroup's own products run beside them
   bool rescales = true;     // O is multiplied by other warps, or hardly ever
+  double waits = 0;         // cycles a step of one warpgroup that nothing hides
   double poly_share = 0, poly_slots = 0;  // exponentials on the FMA pipe, slots of each
   double fma_displaces = kFmaDisplaces;   // of wgmma; 0 where products do not go through registers
 };

@@ -105,3 +105,60 @@ TEST_CASE("partial results written long before the merge have left L2") {
     CHECK(read == doctest::Approx(measured).epsilon(0.01));
   }
 }
+
+namespace {
+
+BalancedSplit split_of(std::vector<int> tiles, int workers, int cut_cost) {
+  return balanced_split(tiles, workers, cut_cost);
+}
+
+constexpr MlaKernel kRound{.step = 1000, .start = 500, .tile = Bytes{20000}};
+
+}  // namespace
+
+TEST_CASE("cycles of whole streams: steps, and q and o by an SM's share of HBM") {
+  // Ten streams of 8 tiles on ten SMs: 20 bytes a clock each, 20000 / 20 = a step. 16 rows of q and
+  // of o: 16·1152 / 20 + 16·1024 / 20.
+  const auto full =
+      mla_cycles(split_of(std::vector<int>(10, 8), 10, 0), kRound, 16, 1, {.num_sms = 10});
+  CHECK(full.tiles == 8000);
+  CHECK(full.fill == doctest::Approx(500 + 921.6 + 819.2));
+  // Five of them: 40 bytes a clock, so that the step binds; one: never more than 64.
+  const auto five =
+      mla_cycles(split_of(std::vector<int>(5, 8), 5, 0), kRound, 16, 1, {.num_sms = 10});
+  CHECK(five.tiles == 8000);
+  CHECK(five.fill == doctest::Approx(500 + 460.8 + 409.6));
+  const auto one = mla_cycles(split_of({8}, 1, 0), kRound, 16, 1, {.num_sms = 10});
+  CHECK(one.fill == doctest::Approx(500 + 16 * (1152 + 1024) / 64.));
+  // Clusters of two: five of them are ten SMs.
+  const auto pairs =
+      mla_cycles(split_of(std::vector<int>(5, 8), 5, 0), kRound, 64, 2, {.num_sms = 10});
+  CHECK(pairs.fill == doctest::Approx(500 + 64 * (1152 + 1024) / 20.));
+}
+
+TEST_CASE("where HBM gives a block less than a step asks for, its bytes set the pace") {
+  MlaKernel wide = kRound;
+  wide.tile = Bytes{50000};  // 2500 cycles at 20 bytes a clock
+  const auto c = mla_cycles(split_of(std::vector<int>(10, 8), 10, 0), wide, 16, 1, {.num_sms = 10});
+  CHECK(c.tiles == 8 * 2500);
+}
+
+TEST_CASE("cut streams: 7000 cycles to change to the next piece, partial results of all 64 rows") {
+  // Three streams of 4 tiles in two ranges of 6: a whole stream and half of the next, then the
+  // other half and a whole one. Two pieces each; the first worker ends with a partial result of
+  // 64·2048 bytes at 32 a clock, the second with 16 rows of o at 64.
+  const auto c = mla_cycles(split_of({4, 4, 4}, 2, 0), kRound, 16, 1, {.num_sms = 10});
+  CHECK(c.tiles == 6 * 1000 + 7000);
+  CHECK(c.fill == doctest::Approx(500 + 16 * 1152 / 64. + 4096));
+}
+
+TEST_CASE("a merge waits for L2 once for every lot of pieces, or for its bytes") {
+  const OnChip ten{.num_sms = 10};
+  // 3 and 4 pieces are one lot of four: 600 + 4·65; 17 and 32 two lots of 16.
+  CHECK(merge_cycles(3, 4, {}, ten) == 860);
+  CHECK(merge_cycles(4, 4, {}, ten) == 860);
+  CHECK(merge_cycles(17, 16, {}, ten) == 2 * 1640);
+  CHECK(merge_cycles(32, 16, {}, ten) == 2 * 1640);
+  // 17 bytes a clock of each of ten SMs: 1.7 MB are 10,000 cycles.
+  CHECK(merge_cycles(17, 16, Bytes{1.7e6}, ten) == doctest::Approx(10000));
+}

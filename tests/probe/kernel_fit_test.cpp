@@ -95,6 +95,26 @@ TEST_CASE("constants that no shape tells stay at what is usual") {
   CHECK(fit_kernel("k", shapes, h200()).constants.compute == doctest::Approx(0.8));
 }
 
+TEST_CASE("where cycles are counted, a launch alone is left to fit") {
+  // Idle tensor cores: 1.98 GHz. Exponentials that no law but the pipes' would ask for.
+  const auto counted = [](double cycles, double seconds) {
+    TimedShape s = shape(0, 0, seconds);
+    Op& op = s.stages.front();
+    op.work.exps = 1e12, op.execution.tensor_busy = 0;
+    op.execution.sm_cycles = cycles, op.execution.fill_cycles = 1.98e3;
+    return s;
+  };
+  CHECK(launch_time(counted(1.98e5, 1).stages, h200(), nullptr)->value > 1e-4);  // a class's ramp
+  const auto fit = [&](double launch) {
+    std::vector<TimedShape> shapes;
+    for (const double cycles : {1.98e4, 1.98e4, 1.98e5, 1.98e5, 1.98e6, 1.98e6, 1.98e7, 1.98e7})
+      shapes.push_back(counted(cycles, cycles / 1.98e9 + 1e-6 + launch));
+    return fit_kernel("k", shapes, h200());
+  };
+  CHECK(fit(3e-6).constants.ramp.value == doctest::Approx(3e-6).epsilon(0.01));
+  CHECK(fit(3e-6).error_judged < 1e-3);
+}
+
 TEST_CASE("an op reads back from its record") {
   Op op{.op_class = OpClass::gemm, .math = MathType::fp8};
   op.work.flops = Flops{1.5e12}, op.work.flops_executed = Flops{1.75e12};
@@ -104,6 +124,7 @@ TEST_CASE("an op reads back from its record") {
   op.work.multicast = Bytes{37}, op.work.l2_added = Bytes{41}, op.work.exps = 17;
   op.work.ctas = 1234567, op.work.launches = 2;
   op.execution = {.ctas_per_sm = 2, .pipe_overlap = 0.25, .mma_sync = true, .sm_cycles = 23};
+  op.execution.fill_cycles = 41;
   op.execution.tensor_busy = 0.75;
   op.execution.longest = 1.75, op.execution.longest_first = true, op.count = 16;
   op.kept = {Bytes{29}, Bytes{31}};

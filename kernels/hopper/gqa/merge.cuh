@@ -132,8 +132,8 @@ __device__ __forceinline__ void merge_stream(const Params& p, Smem<T>& smem, con
 #pragma unroll 1
     for (int first = odd; first < pieces; first += 2 * kAtOnce) {
       const auto row = [&](int n) {
-        const int worker = stream.z + first + 2 * n;
-        return static_cast<std::int64_t>(slot_of(worker, stream.z)) * T::kRows + r;
+        const int worker = stream.z + first + 2 * n;  // below 2^32 elements: short addresses
+        return static_cast<unsigned>(slot_of(worker, stream.z) * T::kRows + r);
       };
       mean.add<kAtOnce>(
           (pieces - first + 1) / 2,
