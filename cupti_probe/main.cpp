@@ -153,6 +153,15 @@ int run(int argc, char** argv) {
     code = step(whole, command);
   });
 
+  PowerOptions draw;
+  verb = app.add_subcommand("power", "what units draw, and the clock that the power limit leaves");
+  verb->add_option("--kernels", draw.kernels, "judge by these: NAME or NAME:key=number:…")
+      ->delimiter(',');
+  verb->add_option("--window", draw.window, "seconds measured of each load (1)")
+      ->check(CLI::Range(0.2, 10.0));
+  verb->add_option("--csv", draw.csv, "write a record");
+  verb->callback([&] { code = power(draw, command); });
+
   LinkOptions wire;
   verb = app.add_subcommand("link", "copies and all-reduces among this machine's GPUs");
   add_profile(verb, wire.profile);

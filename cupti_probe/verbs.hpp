@@ -74,6 +74,13 @@ struct StepOptions {
 };
 int step(const StepOptions& options, const std::string& command);
 
+struct PowerOptions {
+  std::string csv;
+  std::vector<std::string> kernels;  // "gemm_bf16:m=8192:n=8192:k=8192"
+  double window = 1;                 // seconds measured of each load
+};
+int power(const PowerOptions& options, const std::string& command);
+
 struct LinkOptions {
   ProfileChoice profile;
   int gpus = 0;  // 0: all, at most 8
