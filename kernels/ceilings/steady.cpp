@@ -14,8 +14,8 @@ namespace kvroof::kernels {
 namespace {
 
 constexpr double kBatchSeconds = 3e-3;  // launches between two marks
+constexpr double kRest = 0.08;          // before the work
 constexpr int kDepth = 4;               // batches queued ahead: the host is never the limit
-constexpr int kRested = 5;              // single launches
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -39,7 +39,7 @@ class Event {
 struct Lane {
   const Case& work;
   Stream stream;
-  Event start, stop;
+  Event start, stop;  // of a first launch
   std::array<Event, kDepth> marks;
   int batch = 1;
   std::size_t submitted = 0;
@@ -70,31 +70,17 @@ struct Lane {
   }
 };
 
-double median(std::vector<double> samples) {
-  std::sort(samples.begin(), samples.end());
-  return samples[samples.size() / 2];
-}
-
-/// All lanes at once after a rest, a few times.
-std::vector<double> rested(std::vector<std::unique_ptr<Lane>>& lanes, double rest) {
-  std::vector<std::vector<double>> samples(lanes.size());
-  for (int i = -1; i < kRested; ++i) {  // the first one loads code
-    sleep(i < 0 ? 0 : rest);
-    for (auto& lane : lanes) {
-      CUDA_CHECK(cudaEventRecord(lane->start, lane->stream));
-      lane->work.launch(lane->stream);
-      CUDA_CHECK(cudaEventRecord(lane->stop, lane->stream));
-    }
-    for (std::size_t l = 0; l < lanes.size(); ++l) {
-      CUDA_CHECK(cudaEventSynchronize(lanes[l]->stop));
-      float ms = 0;
-      CUDA_CHECK(cudaEventElapsedTime(&ms, lanes[l]->start, lanes[l]->stop));
-      if (i >= 0) samples[l].push_back(1e-3 * ms);
-    }
+/// How many launches make a batch; the first one loads code.
+void size_batch(Lane& lane) {
+  float ms = 0;
+  for (int i = 0; i < 2; ++i) {
+    CUDA_CHECK(cudaEventRecord(lane.start, lane.stream));
+    lane.work.launch(lane.stream);
+    CUDA_CHECK(cudaEventRecord(lane.stop, lane.stream));
+    CUDA_CHECK(cudaEventSynchronize(lane.stop));
+    CUDA_CHECK(cudaEventElapsedTime(&ms, lane.start, lane.stop));
   }
-  std::vector<double> seconds;
-  for (const auto& s : samples) seconds.push_back(median(s));
-  return seconds;
+  lane.batch = std::max(1, static_cast<int>(kBatchSeconds / (1e-3 * ms)));
 }
 
 }  // namespace
@@ -105,11 +91,8 @@ SteadyRun run_steady(std::span<const Case> cases, const SteadyTiming& t) {
   };
   std::vector<std::unique_ptr<Lane>> lanes;
   for (const Case& c : cases) lanes.push_back(std::make_unique<Lane>(c));
-  SteadyRun run;
-  run.rested = rested(lanes, t.rest);
-  for (std::size_t l = 0; l < lanes.size(); ++l)
-    lanes[l]->batch = std::max(1, static_cast<int>(kBatchSeconds / run.rested[l]));
-  sleep(t.rest);
+  for (const auto& lane : lanes) size_batch(*lane);
+  sleep(kRest);
 
   const double since = now();
   const auto work_until = [&](double end) {
@@ -125,12 +108,15 @@ SteadyRun run_steady(std::span<const Case> cases, const SteadyTiming& t) {
   call(t.end);
   CUDA_CHECK(cudaDeviceSynchronize());
 
-  for (const auto& lane : lanes) run.steady.push_back(lane->seconds_between(from, to));
+  SteadyRun run;
+  for (const auto& lane : lanes) run.seconds.push_back(lane->seconds_between(from, to));
   if (!lanes.empty()) {
     const Lane& first = *lanes.front();
-    for (std::size_t i = 1; i < first.seen.size() && first.seen[i] < from; ++i)
-      if (first.seconds_of_batch(i) < 0.97 * run.steady.front() * first.batch)
-        run.settled = first.seen[i];
+    for (std::size_t i = 1; i < first.seen.size(); ++i) {
+      if (first.seconds_of_batch(i) < 0.97 * run.seconds.front() * first.batch) continue;
+      run.settled = first.seen[i - 1];
+      break;
+    }
   }
   return run;
 }
@@ -170,15 +156,17 @@ std::vector<PowerLoad> power_loads() {
     all.push_back({name, make});
   };
   add("fp16", [=] { return Loads{tensor(1, 1)}; });
-  add("fp8 on 50 % of the SMs", [=] { return Loads{tensor(3, 0.5)}; });
-  add("fp8", [=] { return Loads{tensor(3, 1)}; });
-  add("bf16 zeros", [] { return Loads{wgmma_load({{"type", 0}, {"zeros", 1}})}; });
+  const auto aside = [&](const char* name, const std::function<Loads()>& make) {
+    add(name, make);
+    all.back().aside = true;
+  };
+  aside("fp8 on 50 % of the SMs", [=] { return Loads{tensor(3, 0.5)}; });
+  aside("fp8", [=] { return Loads{tensor(3, 1)}; });
+  aside("bf16 zeros", [] { return Loads{wgmma_load({{"type", 0}, {"zeros", 1}})}; });
   add("bf16 + hbm read", [=] { return Loads{tensor(0, 1), hbm()}; });
   add("bf16 + l2 read", [=] { return Loads{tensor(0, 1), l2()}; });
   add("bf16 on 50 % + hbm read", [=] { return Loads{tensor(0, 0.5), hbm()}; });
   add("bf16 on 50 % + l2 read", [=] { return Loads{tensor(0, 0.5), l2()}; });
-  add("fp8 + l2 read", [=] { return Loads{tensor(3, 1), l2()}; });
-  add("fp8 + hbm read", [=] { return Loads{tensor(3, 1), hbm()}; });
   add("bf16 + exponentials", [=] { return Loads{tensor(0, 1), ex2_load({})}; });
   add("hbm read + exponentials", [=] { return Loads{hbm(), ex2_load({})}; });
   return all;

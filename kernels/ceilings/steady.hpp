@@ -12,26 +12,29 @@
 namespace kvroof::kernels {
 
 /// Loads that draw power together, each launched over and over on a stream of its own.
+///   aside   operands that switch less than any kernel's, so that they tell no kernel's energy:
+///           zeros; FP8 tiles multiplied by themselves again and again (a quarter less)
 struct PowerLoad {
-  std::string name;  // "bf16 66 SMs + hbm"
+  std::string name;  // "bf16 + hbm read"
   std::function<std::vector<Load>()> make;
+  bool aside = false;
   bool idle() const { return !make; }
 };
 /// Loads of known activity: nothing, each unit alone, the tensor cores on a part of the SMs and all
 /// of them, and pairs. Those that this GPU cannot run are left out.
 std::vector<PowerLoad> power_loads();
 
-///   rest, lead, window   seconds idle before single launches, at work before the window, measured
-///   begin, end           called when the window opens and closes, with the GPU at work
+///   lead, window   seconds at work before the window, and measured
+///   begin, end     called when the window opens and closes, with the GPU at work
 struct SteadyTiming {
-  double rest = 0.08, lead = 0.6, window = 1.0;
+  double lead = 0.4, window = 0.7;
   std::function<void()> begin, end;
 };
 
-/// Seconds of one launch of each case: after a rest (all cases starting together), and in the
-/// window. settled: from the start of work until the first case stayed as slow as in the window.
+/// Seconds of one launch of each case in the window. settled: from the start of work until the
+/// first case was as slow as that.
 struct SteadyRun {
-  std::vector<double> rested, steady;
+  std::vector<double> seconds;
   double settled = 0;
 };
 SteadyRun run_steady(std::span<const Case> cases, const SteadyTiming&);
