@@ -20,6 +20,7 @@
 #include "kernels/ceilings/steady.hpp"
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
+#include "model/csv.hpp"
 #include "model/user_error.hpp"
 #include "model/yaml.hpp"
 
@@ -101,6 +102,14 @@ kernels::Case case_of(const std::string& text, std::string& name, std::string& a
   const kernels::Args given = args_with(entry, {words.begin() + 1, words.end()});
   name = words[0], args = text_of(given);
   return entry.make(given);
+}
+
+/// Of the run that made a record, from its head.
+std::string commit_of(const std::string& record) {
+  constexpr std::string_view kHead = "# commit: ";
+  for (const std::string& line : read_csv(record).comments)
+    if (line.starts_with(kHead)) return line.substr(kHead.size());
+  return "unknown";
 }
 
 std::vector<SteadyRow> measure_all(const PowerOptions& options, Record* record) {
@@ -201,9 +210,10 @@ int power(const PowerOptions& options, const std::string& command) {
   const Clock top = fastest.known() ? *fastest.value : *assumed.value;
 
   std::vector<SteadyRow> rows;
-  std::string origin = "kvroof-probe power --record";
+  std::string commit;
   if (!options.record.empty()) {
     rows = read_power_record(options.record);
+    commit = commit_of(options.record);
   } else {
     const std::unique_ptr<Record> record = open_record(options.csv, power_columns());
     require_gpu();
@@ -214,13 +224,14 @@ int power(const PowerOptions& options, const std::string& command) {
     if (all.kernels.empty()) all.kernels.assign(std::begin(kKernels), std::end(kKernels));
     rows = measure_all(all, record.get());
     if (record) record->close(header_lines(env, watch.stop()));
-    origin = fmt::format("kvroof-probe power, commit {}", env.commit);
+    commit = env.commit;
   }
   PowerFit fit = fit_power(rows, top, *profile.datasheet.power.value);
   if (!options.counted.empty()) fit_one_shot(fit, read_timed_shapes(options.counted), top);
   print_rows(rows, fit, top);
   print_fit(fit);
-  if (!options.write.empty()) write_profile(fit, options.write, origin);
+  if (!options.write.empty())
+    write_profile(fit, options.write, "kvroof-probe power, commit " + commit);
   return 0;
 }
 

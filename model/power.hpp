@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 
+#include "model/energy.hpp"
 #include "model/machine.hpp"
 #include "model/op.hpp"
 

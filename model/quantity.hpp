@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "model/energy.hpp"
 #include "model/units.hpp"
 
 namespace kvroof {
@@ -48,6 +49,8 @@ template <class T>
 inline constexpr bool is_quantity = false;
 template <Dim D>
 inline constexpr bool is_quantity<Quantity<D>> = true;
+template <Dim D>
+inline constexpr bool is_quantity<JoulesTimes<D>> = true;
 
 template <class T>
 constexpr Measure measure_of() {

@@ -6,17 +6,17 @@
 namespace kvroof {
 
 struct Dim {
-  int byte = 0, flop = 0, second = 0, element = 0, token = 0, cycle = 0, joule = 0;
+  int byte = 0, flop = 0, second = 0, element = 0, token = 0, cycle = 0;
   constexpr bool operator==(const Dim&) const = default;
 };
 
 constexpr Dim operator+(Dim a, Dim b) {
-  return {a.byte + b.byte,   a.flop + b.flop,   a.second + b.second, a.element + b.element,
-          a.token + b.token, a.cycle + b.cycle, a.joule + b.joule};
+  return {a.byte + b.byte,       a.flop + b.flop,   a.second + b.second,
+          a.element + b.element, a.token + b.token, a.cycle + b.cycle};
 }
 constexpr Dim operator-(Dim a, Dim b) {
-  return {a.byte - b.byte,   a.flop - b.flop,   a.second - b.second, a.element - b.element,
-          a.token - b.token, a.cycle - b.cycle, a.joule - b.joule};
+  return {a.byte - b.byte,       a.flop - b.flop,   a.second - b.second,
+          a.element - b.element, a.token - b.token, a.cycle - b.cycle};
 }
 
 template <Dim D>
@@ -75,13 +75,9 @@ using Clock = decltype(Cycles{} / Seconds{});
 using ElementSize = decltype(Bytes{} / Elements{});  // the only road from Elements to Bytes
 using BytesPerToken = decltype(Bytes{} / Tokens{});
 using TokenRate = decltype(Tokens{} / Seconds{});
-using Joules = Quantity<Dim{.joule = 1}>;
-using Watts = decltype(Joules{} / Seconds{});
-using EnergyPerByte = decltype(Joules{} / Bytes{});
-using EnergyPerFlop = decltype(Joules{} / Flops{});
 
 inline constexpr double kilo = 1e3, mega = 1e6, giga = 1e9, tera = 1e12, peta = 1e15;
-inline constexpr double milli = 1e-3, micro = 1e-6, nano = 1e-9, pico = 1e-12;
+inline constexpr double milli = 1e-3, micro = 1e-6, nano = 1e-9;
 inline constexpr double kibi = 1024.0, mebi = 1024 * kibi, gibi = 1024 * mebi, tebi = 1024 * gibi;
 static_assert(tera == 1000 * giga && gibi == 1073741824.0);
 

@@ -9,7 +9,7 @@
 
 using namespace kvroof;
 
-static_assert(std::is_same_v<decltype(Watts{} * Seconds{}), Joules>);
+static_assert(std::is_same_v<decltype(Seconds{} * Watts{}), Joules>);
 static_assert(std::is_same_v<decltype(Bytes{} * EnergyPerByte{}), Joules>);
 
 namespace {

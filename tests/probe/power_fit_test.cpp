@@ -156,6 +156,32 @@ TEST_CASE("rested launches: a planted knee and droop come back, half of the shap
   CHECK(fit.one_shot_error_judged < 0.002);
 }
 
+TEST_CASE("the H200's power block is what its record gives, and kernels not fitted agree") {
+  const std::string source = KVROOF_SOURCE_DIR;
+  const HardwareProfile profile = load_profile(source + "/hw_profiles/h200-sxm-141gb.yaml");
+  const std::vector<SteadyRow> rows =
+      read_power_record(source + "/reports/h200-sxm-141gb/power.csv");
+  const PowerFit fit =
+      fit_power(rows, *profile.datasheet.boost_clock.value, *profile.datasheet.power.value);
+  const auto law = power_law(profile);
+  REQUIRE(law.has_value());
+  const auto same = [](auto a, auto b) {
+    return a.value == doctest::Approx(b.value).epsilon(1e-3);
+  };
+  CHECK(same(fit.law.held, law->held));
+  CHECK(same(fit.law.idle, law->idle));
+  CHECK(same(fit.law.tensor[static_cast<std::size_t>(MathType::bf16)],
+             law->tensor[static_cast<std::size_t>(MathType::bf16)]));
+  CHECK(same(fit.law.hbm_read, law->hbm_read));
+  CHECK(same(fit.law.l2, law->l2));
+  CHECK(same(fit.law.smem, law->smem));
+  CHECK(fit.law.slope == doctest::Approx(law->slope).epsilon(1e-3));
+  // The target of the law: within 5 % where nothing was fitted.
+  CHECK(fit.judged >= 6);
+  CHECK(fit.clock_error_judged < 0.05);
+  CHECK(fit.draw_error_judged < 0.05);
+}
+
 TEST_CASE("a record reads back as it was written") {
   const auto file = std::filesystem::temp_directory_path() / "kvroof_power_record_test.csv";
   std::vector<SteadyRow> rows{
