@@ -161,9 +161,14 @@ void print_rows(std::span<const SteadyRow> rows, const PowerFit& fit, Clock fast
   }
 }
 
+/// "0.746 pJ/FLOP", "670 W", or the plain number.
 std::string text_of(const PowerConstant& c, int digits) {
-  const double rounded = std::stod(fmt::format("{:.{}g}", c.value, digits));
-  return c.plain ? fmt::format("{}", rounded) : print_quantity(rounded, c.measure);
+  if (c.plain) return fmt::format("{:.{}g}", c.value, digits);
+  const bool energy = c.measure != Measure::watts;
+  for (const Unit& u : units(c.measure))
+    if (u.scale == (energy ? pico : 1))
+      return fmt::format("{:.{}g} {}", c.value / u.scale, digits, u.symbol);
+  return print_quantity(c.value, c.measure);
 }
 
 std::string source_of(const PowerConstant& c) {

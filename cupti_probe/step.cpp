@@ -229,7 +229,8 @@ int step(const StepOptions& options, const std::string& command) {
   };
   const Line all = lines.back();
   add(wall_lines(walls, machine.launch, all, empty));
-  const std::optional<SteadyStep> at_limit = law ? steady(run, machine, fits, *law) : std::nullopt;
+  std::optional<SteadyStep> at_limit;
+  if (law) at_limit = steady(run, machine, fits, *law);
   if (law) add({steady_line(lines.back(), all, at_limit)});
   if (counts) add(count_lines(run.whole.op, *counts));
 

@@ -43,6 +43,6 @@ using Watts = decltype(Joules{} / Seconds{});
 using EnergyPerByte = decltype(Joules{} / Bytes{});
 using EnergyPerFlop = decltype(Joules{} / Flops{});
 
-inline constexpr double pico = 1e-12, femto = 1e-15;
+inline constexpr double pico = 1e-12;
 
 }  // namespace kvroof

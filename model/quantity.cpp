@@ -24,8 +24,8 @@ constexpr std::array kWatts{Unit{"kW", kilo}, Unit{"W", 1}};
 constexpr std::array kJoules{Unit{"J", 1}, Unit{"mJ", milli}, Unit{"uJ", micro}, Unit{"nJ", nano},
                              Unit{"pJ", pico}};
 constexpr std::array kEnergyPerByte{Unit{"J/B", 1}, Unit{"nJ/B", nano}, Unit{"pJ/B", pico}};
-constexpr std::array kEnergyPerFlop{Unit{"J/FLOP", 1}, Unit{"nJ/FLOP", nano}, Unit{"pJ/FLOP", pico},
-                                    Unit{"fJ/FLOP", femto}};
+constexpr std::array kEnergyPerFlop{Unit{"J/FLOP", 1}, Unit{"nJ/FLOP", nano},
+                                    Unit{"pJ/FLOP", pico}};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
