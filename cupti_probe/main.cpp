@@ -159,7 +159,7 @@ int run(int argc, char** argv) {
   verb->add_option("--kernels", draw.kernels, "beside the loads: NAME or NAME:key=number:…")
       ->delimiter(',');
   verb->add_option("--window", draw.window, "seconds measured of each (0.7)")
-      ->check(CLI::Range(0.2, 10.0));
+      ->check(CLI::Range(0.5, 10.0));
   auto* csv = verb->add_option("--csv", draw.csv, "write a record");
   verb->add_option("--record", draw.record, "fit this record instead of measuring: needs no GPU")
       ->check(CLI::ExistingFile)
