@@ -147,8 +147,8 @@ Load wgmma_load(const Args& args) {
   c.op.work.ctas = blocks;
   c.op.work.launches = 1;
   const auto launch = [=](int count, cudaStream_t stream) {
-    run<<<blocks, kWarpgroups * 128, shared, stream>>>(
-        operands.as<uint4>(), count, out.as<float>(), clock.as<ClockSample>());
+    run<<<blocks, kWarpgroups * 128, shared, stream>>>(operands.as<uint4>(), count, out.as<float>(),
+                                                       clock.as<ClockSample>());
     CUDA_CHECK(cudaGetLastError());
   };
   c.launch = [=](cudaStream_t stream) { launch(iterations, stream); };
