@@ -1,18 +1,19 @@
 // kvroof-probe calibrate: what our kernels reach, from records of validate. Needs no GPU.
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
 #include <sstream>
 
+#include "cupti_probe/judge.hpp"
 #include "cupti_probe/kernel_fit.hpp"
-#include "cupti_probe/measured_block.hpp"
 #include "cupti_probe/record.hpp"
 #include "cupti_probe/verbs.hpp"
 #include "model/profile.hpp"
-#include "model/search_path.hpp"
+#include "model/replace_file.hpp"
+#include "model/user_error.hpp"
 
 namespace kvroof::probe {
 namespace {
@@ -59,12 +60,16 @@ int calibrate(const CalibrateOptions& options, const std::string& command) {
   std::vector<std::string> order;
   std::map<std::string, std::vector<TimedShape>> by_kernel;
   for (TimedShape& shape : read_timed_shapes(options.records)) {
-    const auto& only = options.kernels;
-    if (!only.empty() && std::find(only.begin(), only.end(), shape.kernel) == only.end()) continue;
     std::vector<TimedShape>& shapes = by_kernel[shape.kernel];
     if (shapes.empty()) order.push_back(shape.kernel);
     shapes.push_back(std::move(shape));
   }
+  for (const std::string& kernel : options.kernels)
+    if (!by_kernel.contains(kernel))
+      throw UserError(
+          fmt::format("--kernels: expected one of {}, got '{}'", fmt::join(order, ", "), kernel));
+  if (!options.kernels.empty()) order = options.kernels;
+  if (order.empty()) throw UserError("--csv: no shape with its work and its time in these records");
 
   std::string text = fmt::format("# {}\n", command);
   text += "# fitted on shapes 0, 3, 4, 7, 8, … of each kernel, judged on shapes 1, 2, 5, 6, …\n";
@@ -82,10 +87,10 @@ int calibrate(const CalibrateOptions& options, const std::string& command) {
         with_prefix(k.ramp.value, "s"), with_prefix(k.block.value, "s"),
         k.overlap ? fmt::format("{:.0f} %", 100 * *k.overlap) : "–", fit.fitted,
         100 * fit.error_fitted, fit.judged, 100 * fit.error_judged,
-        fit.error_judged > 0.15 ? "  OFF" : "");
+        fit.error_judged > kTimeTolerance ? "  OFF" : "");
     print_variants(by_kernel[kernel], machine, k);
     if (options.shapes) print_shapes(by_kernel[kernel], machine, k);
-    good = good && fit.error_judged <= 0.15;
+    good = good && fit.error_judged <= kTimeTolerance;
     text += csv_row({kernel, csv_number(k.compute), csv_number(k.memory), csv_number(k.ramp.value),
                      csv_number(k.block.value), csv_number(k.overlap), std::to_string(fit.fitted),
                      csv_number(fit.error_fitted), std::to_string(fit.judged),

@@ -1,7 +1,6 @@
 // kvroof-probe ceilings: what this GPU's units really deliver.
 #include <fmt/core.h>
 
-#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "cupti_probe/verbs.hpp"
 #include "kernels/device.hpp"
 #include "model/profile.hpp"
+#include "model/replace_file.hpp"
 #include "model/yaml.hpp"
 
 namespace kvroof::probe {
@@ -86,12 +86,9 @@ std::string read_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Lines of the `measured` block: what was measured and found without fault.
+/// The figures of the `measured` block: what was measured and found without fault.
 std::vector<MeasuredLine> measured_lines(const CeilingRun& run, const Environment& env) {
-  std::vector<MeasuredLine> lines{{"device", env.gpu, ""},
-                                  {"driver", env.driver, ""},
-                                  {"cuda", env.cuda, ""},
-                                  {"date", env.date.substr(0, 10), ""}};
+  std::vector<MeasuredLine> lines;
   const std::vector<kernels::Ceiling> sound = sound_rows(run);
   for (const CeilingKey& key : ceiling_keys()) {
     const auto figure = figure_of(key, sound);
@@ -124,20 +121,16 @@ int ceilings(const CeilingsOptions& options, const std::string& command) {
     load_profile(options.write);
     with_measured(profile, {}, options.write);
   }
+  check_ceiling_groups(options.only);
   require_gpu();
 
   SensorWatch watch(0);
-  const CeilingRun run = run_ceilings(options.only, options.counters, [](const std::string& what) {
-    std::fprintf(stderr, "kvroof-probe: %s …\n", what.c_str());
-  });
+  const CeilingRun run = run_ceilings(options.only, options.counters, progress);
   const SensorRange sensors = watch.stop();
   const Environment env = environment(command, options.counters);
 
   fmt::print("{}\n", headline(env));
-  for (const std::string& line : header_lines(env, sensors))
-    if (line.find("clock") != std::string::npos || line.find("power") != std::string::npos ||
-        line.find("temperature") != std::string::npos)
-      fmt::print("{}\n", line.substr(2));
+  for (const std::string& line : sensor_lines(env, sensors)) fmt::print("{}\n", line);
   print_rows(run);
   print_confirmations(run);
   for (const std::string& group : run.left_out) fmt::print("left out: {}\n", group);
@@ -147,11 +140,16 @@ int ceilings(const CeilingsOptions& options, const std::string& command) {
     record->close(header_lines(env, sensors));
   }
   if (!options.write.empty()) {
-    const auto lines = measured_lines(run, env);
+    const std::vector<MeasuredLine> figures = measured_lines(run, env);
+    std::vector<MeasuredLine> lines{{"device", env.gpu, ""},
+                                    {"driver", env.driver, ""},
+                                    {"cuda", env.cuda, ""},
+                                    {"date", env.date.substr(0, 10), ""}};
+    lines.insert(lines.end(), figures.begin(), figures.end());
     const std::string written = with_measured(profile, lines, options.write);
     profile_from_node(parse_yaml(written, options.write));  // never leave a file we cannot read
     replace_file(options.write, written);
-    fmt::print("\n{}: measured block written, {} figures\n", options.write, lines.size() - 4);
+    fmt::print("\n{}: measured block written, {} figures\n", options.write, figures.size());
   }
   const std::vector<std::string> unsound = unsound_names(run);
   for (const std::string& name : unsound) fmt::print("{}: no variant is without fault\n", name);

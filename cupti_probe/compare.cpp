@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "cupti_probe/record.hpp"
 
@@ -108,6 +109,8 @@ std::vector<ProfileCheck> compare_profile(const HardwareProfile& profile,
     if (!now) continue;
     const auto row = std::find_if(std::begin(kRows), std::end(kRows),
                                   [&](const Row& r) { return r.key == key.key; });
+    if (row == std::end(kRows))
+      throw std::logic_error("no figure of a profile answers the key " + std::string(key.key));
     ProfileCheck check{.key = &key, .profile = row->measured(profile), .now = *now};
     if (!check.profile) {
       check.profile = row->datasheet(profile);

@@ -57,6 +57,16 @@ std::string headline(const Environment& e) {
   return line;
 }
 
+std::vector<std::string> sensor_lines(const Environment& e, const SensorRange& sensors) {
+  const SensorRange& s = sensors;
+  const std::string limit =
+      e.facts.power_limit_watts ? fmt::format(", limit {:.0f}", *e.facts.power_limit_watts) : "";
+  return {"sm_clock_mhz: " + span(s.low.sm_clock_hz, s.high.sm_clock_hz, 1e6),
+          "memory_clock_mhz: " + span(s.low.memory_clock_hz, s.high.memory_clock_hz, 1e6),
+          "power_w: " + span(s.low.power_watts, s.high.power_watts, 1) + limit,
+          "temperature_c: " + span(s.low.celsius, s.high.celsius, 1)};
+}
+
 std::vector<std::string> header_lines(const Environment& e, const SensorRange& sensors) {
   std::vector<std::string> lines;
   const auto add = [&](std::string_view key, const std::string& value) {
@@ -67,13 +77,7 @@ std::vector<std::string> header_lines(const Environment& e, const SensorRange& s
   add("driver", e.driver);
   add("cuda", e.cuda);
   add("cupti", e.cupti.empty() ? "not used" : fmt::format("{}, chip {}", e.cupti, e.chip));
-  add("sm_clock_mhz", span(sensors.low.sm_clock_hz, sensors.high.sm_clock_hz, 1e6));
-  add("memory_clock_mhz", span(sensors.low.memory_clock_hz, sensors.high.memory_clock_hz, 1e6));
-  add("power_w",
-      span(sensors.low.power_watts, sensors.high.power_watts, 1) +
-          (e.facts.power_limit_watts ? fmt::format(", limit {:.0f}", *e.facts.power_limit_watts)
-                                     : ""));
-  add("temperature_c", span(sensors.low.celsius, sensors.high.celsius, 1));
+  for (const std::string& line : sensor_lines(e, sensors)) lines.push_back("# " + line);
   add("date", e.date);
   add("commit", e.commit);
   add("command", e.command);

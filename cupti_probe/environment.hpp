@@ -19,10 +19,13 @@ struct Environment {
 /// Facts of the current device. `counters`: name chip and CUPTI as well.
 Environment environment(const std::string& command, bool counters);
 
-/// "NVIDIA H200 · driver 580.159.04 · CUDA 13.0 · CUPTI 13.0.1 · SM max 1980 MHz · ECC on · …"
+/// "NVIDIA H200 · driver 580.159.04 · CUDA 13.0 · CUPTI 13.0.1 (GH100) · SM up to 1980 MHz · …"
 std::string headline(const Environment& e);
 
-/// "# key: value" lines for a CSV.
+/// "sm_clock_mhz: 1980 to 1980" and so on: clocks, power and temperature of a run.
+std::vector<std::string> sensor_lines(const Environment& e, const SensorRange& sensors);
+
+/// "# key: value" lines for a CSV, those of the sensors among them.
 std::vector<std::string> header_lines(const Environment& e, const SensorRange& sensors);
 
 }  // namespace kvroof::probe

@@ -62,14 +62,14 @@ std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Coun
                            .unit = "byte",
                            .predicted = (work.hbm_read() + work.reread - from_l2).value,
                            .measured = roofline["dram_read"],
-                           .tolerance = 0.02,
+                           .tolerance = kReadTolerance,
                            .slack = kHbmNoise}));
   checks.push_back(
       judged({.quantity = "HBM written",
               .unit = "byte",
               .predicted = (work.hbm_written() - op.kept.written).value,
               .measured = roofline.written_back ? roofline.written_back : roofline["dram_written"],
-              .tolerance = 0.05,
+              .tolerance = kWrittenTolerance,
               .slack = roofline.written_back ? kRangeNoise : kHbmNoise}));
   const auto stated = [&](Check check, std::string_view why) {
     if (*check.predicted > 0) {
@@ -84,27 +84,27 @@ std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Coun
           .unit = "byte",
           .predicted = (work.l2_to_sm + (l2 ? work.multicast : Bytes{})).value,
           .measured = l2 ? (*l2)["received"] : roofline["l2_to_sm"],
-          .tolerance = 0.05},
+          .tolerance = kTrafficTolerance},
          "not stated by the model");
   if (l2 && work.l2_to_sm > Bytes{})
     checks.push_back({.quantity = "L2 reads",
                       .unit = "byte",
                       .predicted = work.l2_to_sm.value,
                       .measured = roofline["l2_to_sm"],
-                      .tolerance = 0.05,
+                      .tolerance = kTrafficTolerance,
                       .note = "for information: equal reads of neighbouring SMs merge"});
   stated({.quantity = "exponentials",
           .unit = "op",
           .predicted = work.exps,
           .measured = roofline["exps"],
-          .tolerance = 0.01},
+          .tolerance = kExpTolerance},
          "none predicted; conversions share the pipe");
   if (work.smem > Bytes{})
     checks.push_back({.quantity = "shared memory",
                       .unit = "byte",
                       .predicted = work.smem.value,
                       .measured = roofline["smem"],
-                      .tolerance = 0.05,
+                      .tolerance = kTrafficTolerance,
                       .note = "for information"});
   if (roofline.kernels_per_launch > 0 && work.launches > 0)
     checks.push_back(judged({.quantity = "kernels",
@@ -114,7 +114,7 @@ std::vector<Check> check_kernel(const Op& op, const Counts& roofline, const Coun
   Check time{.quantity = "time",
              .unit = "s",
              .measured = roofline["time"],
-             .tolerance = 0.15,
+             .tolerance = kTimeTolerance,
              .note = predicted_time ? "" : "no hardware profile"};
   if (predicted_time) time.predicted = predicted_time->value;
   checks.push_back(judged(std::move(time)));

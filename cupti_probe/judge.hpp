@@ -10,6 +10,12 @@
 
 namespace kvroof::probe {
 
+/// How far counts and times may differ from the model, relative. Products read more as their CTAs
+/// drift apart from wave to wave.
+inline constexpr double kReadTolerance = 0.02, kProductReadTolerance = 0.03;
+inline constexpr double kWrittenTolerance = 0.05, kTrafficTolerance = 0.05, kExpTolerance = 0.01;
+inline constexpr double kTimeTolerance = 0.15;
+
 /// known: off, within what the table of exceptions explains; open: not judged here
 enum class Verdict { ok, off, known, open };
 

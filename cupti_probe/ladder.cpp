@@ -90,10 +90,8 @@ std::vector<Row> climb(const LadderOptions& options, bool causal, const Machine&
                        const std::vector<KernelFit>& fits) {
   std::vector<Row> rows;
   for (const Rung& rung : kRungs) {
-    const kernels::Entry* entry = kernels::find_entry(rung.kernel);
-    if (entry == nullptr) continue;  // a rung of another build
     try {
-      rows.push_back(run_rung(rung, *entry, options, causal, machine, fits));
+      rows.push_back(run_rung(rung, entry_named(rung.kernel), options, causal, machine, fits));
     } catch (const kernels::NotOnThisGpu& e) {
       fmt::print("{} left out: {}\n", rung.name, e.what());
     }
@@ -133,6 +131,7 @@ int ladder(const LadderOptions& options, const std::string& command) {
       open_record(options.csv, {"mask", "rung", "predicted_s", "measured_s", "error",
                                 "predicted_gain", "measured_gain", "tflop_s", "tensor", "xu", "fma",
                                 "alu", "smem", "sm_clock_hz"});
+  check_report(options.report);
   require_gpu();
   SensorWatch watch(0);
   std::vector<reports::Figure> figures;

@@ -6,8 +6,23 @@
 
 #include "cupti_probe/error.hpp"
 #include "cupti_probe/verbs.hpp"
+#include "kernels/device.hpp"
+#include "scenarios/cli/suggest.hpp"
 
 namespace {
+
+constexpr const char* kWelcome =
+    R"(kvroof-probe - what this GPU and our kernels do, counted and timed
+
+  kvroof-probe ceilings --csv ceilings.csv                what HBM, L2, tensor cores and launches deliver
+  kvroof-probe ceilings --write hw_profiles/my-gpu.yaml   and put it into a profile
+  kvroof-probe validate --hardware h200-sxm-141gb         profile and kernels: predicted, counted, timed
+  kvroof-probe list                                       the kernels of the catalogue
+  kvroof-probe profile-kernel flash_v3 --group pipes      one of them under one metric group
+  kvroof-probe step llama-3.1-8b --hardware h200-sxm-141gb    a decode step of a real network
+
+Without a GPU: list, groups, calibrate. kvroof-probe --help lists every verb; VERB --help its options.
+)";
 
 enum Exit { kFine = 0, kNo = 1, kBadUsage = 2, kInternal = 70, kNothingToMeasure = 77 };
 
@@ -42,12 +57,9 @@ void add_profile(CLI::App* verb, kvroof::probe::ProfileChoice& choice) {
 
 int run(int argc, char** argv) {
   using namespace kvroof::probe;
-  CLI::App app{
-      "kvroof-probe: what this GPU does, counted and timed.\n\n"
-      "  kvroof-probe ceilings --csv ceilings.csv\n"
-      "  kvroof-probe list\n"
-      "  kvroof-probe profile-kernel hbm_copy --group hbm\n"};
-  app.require_subcommand(1);
+  CLI::App app{"kvroof-probe: what this GPU and our kernels do, counted and timed", "kvroof-probe"};
+  app.set_version_flag("--version", KVROOF_VERSION);
+  app.require_subcommand(0, 1);
   const std::string command = command_line(argc, argv);
   int code = kFine;
 
@@ -108,7 +120,7 @@ int run(int argc, char** argv) {
   verb =
       app.add_subcommand("seeds", "the field's founding results, measured here beside the papers");
   verb->add_option("--csv", seed.csv, "write a record");
-  verb->add_option("--only", seed.only, "these seeds only")->delimiter(',');
+  verb->add_option("--only", seed.only, "these seeds only, by their printed names");
   verb->add_flag("--no-counters", timing_only, "times only");
   verb->callback([&] {
     seed.counters = !timing_only;
@@ -194,9 +206,11 @@ int run(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    if (app.get_subcommands().empty()) std::fputs(kWelcome, stdout);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help
-    std::fprintf(stderr, "kvroof-probe: %s (see kvroof-probe --help)\n", e.what());
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    std::fprintf(stderr, "kvroof-probe: %s\n",
+                 kvroof::cli::explain_parse_error(app, e, argc, argv).c_str());
     return kBadUsage;
   }
   return code;
@@ -209,6 +223,9 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const kvroof::probe::Unavailable& e) {
     std::fprintf(stderr, "kvroof-probe: %s. Remedy: %s.\n", e.what(), e.remedy.c_str());
+    return kNothingToMeasure;
+  } catch (const kvroof::kernels::NotOnThisGpu& e) {
+    std::fprintf(stderr, "kvroof-probe: %s\n", e.what());
     return kNothingToMeasure;
   } catch (const kvroof::UserError& e) {
     std::fprintf(stderr, "kvroof-probe: %s\n", e.what());

@@ -3,8 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 
 #include "model/user_error.hpp"
 
@@ -108,17 +106,6 @@ std::string with_measured(std::string_view profile, const std::vector<MeasuredLi
     if (!written[i]) out += text_of(lines[i], margin);
   for (auto it = end; it != old.end(); ++it) out += *it;
   return out;
-}
-
-void replace_file(const std::string& path, const std::string& text) {
-  const std::string partial = path + ".partial";
-  {
-    std::ofstream out(partial, std::ios::binary);
-    out << text;
-    out.flush();
-    if (!out) throw UserError(fmt::format("{}: cannot be written", path));
-  }
-  std::filesystem::rename(partial, path);
 }
 
 }  // namespace kvroof::probe

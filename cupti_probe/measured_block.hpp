@@ -19,7 +19,4 @@ struct MeasuredLine {
 std::string with_measured(std::string_view profile, const std::vector<MeasuredLine>& lines,
                           std::string_view file, std::string_view block = "measured");
 
-/// Writes a text whole or not at all: beside its place, then renamed.
-void replace_file(const std::string& path, const std::string& text);
-
 }  // namespace kvroof::probe

@@ -21,6 +21,7 @@
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
 #include "model/csv.hpp"
+#include "model/replace_file.hpp"
 #include "model/user_error.hpp"
 #include "model/yaml.hpp"
 

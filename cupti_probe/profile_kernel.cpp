@@ -50,7 +50,7 @@ int profile_kernel(const ProfileKernelOptions& options, const std::string& comma
                                 "median", "min", "max", "launches", "passes"});
   require_gpu();
   const Environment env = environment(command, options.counters);
-  const kernels::Case c = entry.make(args);
+  const kernels::Case c = case_of(entry, args);
   const bool cold = options.l2 == kernels::L2::cold;
   const char* state = cold ? "cold" : "warm";
   fmt::print("{}\n{} · L2 {} · {} launches\n", headline(env), c.name, state, options.launches);

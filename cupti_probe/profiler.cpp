@@ -3,8 +3,11 @@
 #include <cuda_runtime.h>
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "cupti_probe/error.hpp"
 #include "kernels/check.hpp"
+#include "kernels/device.hpp"
 
 namespace kvroof::probe {
 namespace {
@@ -17,7 +20,9 @@ CUcontext current_context() {
                                               cudaEnableDefault, &found));
   if (!function) throw Broken("the driver has no cuCtxGetCurrent");
   CUcontext context = nullptr;
-  reinterpret_cast<CUresult (*)(CUcontext*)>(function)(&context);
+  const CUresult got = reinterpret_cast<CUresult (*)(CUcontext*)>(function)(&context);
+  if (got != CUDA_SUCCESS || context == nullptr)
+    throw Broken(fmt::format("cuCtxGetCurrent: no context (error {})", static_cast<int>(got)));
   return context;
 }
 
@@ -74,6 +79,8 @@ class UserRange {
     push.pRangeName = name;
     CUPTI_CHECK(cuptiRangeProfilerPushRange, &push);
   }
+  UserRange(const UserRange&) = delete;
+  UserRange& operator=(const UserRange&) = delete;
   void pop() {
     CUPTI_PARAMS(CUpti_RangeProfiler_PopRange_Params, params);
     params.pRangeProfilerObject = std::exchange(profiler_, nullptr);
@@ -99,6 +106,8 @@ class Pass {
     params.pRangeProfilerObject = profiler_;
     CUPTI_CHECK(cuptiRangeProfilerStart, &params);
   }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
   bool stop() {
     CUPTI_PARAMS(CUpti_RangeProfiler_Stop_Params, params);
     params.pRangeProfilerObject = std::exchange(profiler_, nullptr);
@@ -121,10 +130,17 @@ class Pass {
 void require_gpu() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) return;
-  const char* name = error == cudaSuccess ? "cudaErrorNoDevice" : cudaGetErrorName(error);
-  throw Unavailable(fmt::format("no CUDA device ({})", name),
-                    "predictions need none: try kvroof run");
+  if (error != cudaSuccess || count == 0) {
+    const char* name = error == cudaSuccess ? "cudaErrorNoDevice" : cudaGetErrorName(error);
+    throw Unavailable(fmt::format("no CUDA device ({})", name),
+                      "predictions need none: try kvroof run");
+  }
+  if (kernels::built_for_gpu()) return;
+  const kernels::Gpu& gpu = kernels::gpu();
+  throw Unavailable(fmt::format("this build has no code for {} (compute capability {}.{})",
+                                gpu.name, gpu.major, gpu.minor),
+                    fmt::format("configure it with -DKVROOF_CUDA_ARCHITECTURES={}{}{}-real",
+                                gpu.major, gpu.minor, gpu.is_hopper() ? "a" : ""));
 }
 
 const Target& target() {

@@ -18,7 +18,8 @@ struct Target {
   std::vector<std::uint8_t> availability;
 };
 
-/// Throws Unavailable where there is no GPU; touches no counters and no CUPTI.
+/// Throws Unavailable where there is no GPU, or none that this build has code for; touches no
+/// counters and no CUPTI.
 void require_gpu();
 
 /// Opened once a process. Throws Unavailable: no GPU, no CUPTI, no permission, another owner.

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "cupti_probe/measured_block.hpp"
+#include "model/replace_file.hpp"
 #include "model/user_error.hpp"
 
 namespace kvroof::probe {
@@ -36,14 +36,17 @@ std::string csv_number(std::optional<double> value) {
   return value ? fmt::format("{}", *value) : std::string{};
 }
 
+void check_record_path(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  if (!folder.empty() && !std::filesystem::is_directory(folder, error))
+    throw UserError(fmt::format("--csv: expected a file in an existing folder, got '{}'", path));
+}
+
 Record::Record(std::string path, const std::vector<std::string>& columns,
                const std::vector<std::string>& head)
     : path_(std::move(path)), rows_(csv_row(columns)) {
-  // Said before the GPU works for minutes, not after.
-  const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
-  std::error_code error;
-  if (!folder.empty() && !std::filesystem::is_directory(folder, error))
-    throw UserError(fmt::format("--csv: expected a file in an existing folder, got '{}'", path_));
+  check_record_path(path_);
   part_.open(part_of(path_), std::ios::trunc);
   if (!part_) throw UserError(fmt::format("--csv: '{}' cannot be written", part_of(path_)));
   for (const std::string& line : head) part_ << line << '\n';

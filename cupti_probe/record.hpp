@@ -11,6 +11,10 @@ namespace kvroof::probe {
 /// One row of text fields as CSV; commas, quotes and line breaks are quoted.
 std::string csv_row(const std::vector<std::string>& fields);
 
+/// Throws UserError where the folder of a record does not exist: now, not after the GPU has worked
+/// for minutes. Empty: no record.
+void check_record_path(const std::string& path);
+
 /// Shortest text that reads back to the same double; empty for nullopt: never a zero.
 std::string csv_number(std::optional<double> value);
 

@@ -34,6 +34,9 @@ std::vector<kernels::Ceiling> sound_rows(const CeilingRun& run);
 /// Names of which no row is without fault.
 std::vector<std::string> unsound_names(const CeilingRun& run);
 
+/// Throws UserError for a name that is no group of ceilings.
+void check_ceiling_groups(const std::vector<std::string>& only);
+
 /// Measures every group (or those named in `only`), launch latency first, in a process without
 /// counters; then counts the kernel behind the best row of each name, and behind the next best
 /// while counters contradict.

@@ -1,6 +1,7 @@
 // kvroof-probe seeds: the results this field grew from, measured on this GPU beside what their
-// papers say. A kernel that is not in the catalogue prints "not built".
+// papers say.
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "cupti_probe/verbs.hpp"
 #include "kernels/bench.hpp"
 #include "kernels/device.hpp"
+#include "model/user_error.hpp"
 
 namespace kvroof::probe {
 namespace {
@@ -109,23 +111,19 @@ std::vector<Seed> all_seeds() {
   };
 }
 
-/// Seconds and HBM bytes of a side; the kernel that is missing, if one is.
+/// Seconds and HBM bytes of a side.
 struct Measured {
-  std::string missing;
   std::optional<double> seconds, bytes;
   double predicted_bytes = 0;
 };
 
 std::vector<kernels::Case> cases_of(const Side& side) {
   std::vector<kernels::Case> cases;
-  for (const Launched& k : side.kernels)
-    cases.push_back(kernels::find_entry(k.entry)->make(k.args));
+  for (const Launched& k : side.kernels) cases.push_back(entry_named(k.entry).make(k.args));
   return cases;
 }
 
 Measured timed(const Side& side) {
-  for (const Launched& k : side.kernels)
-    if (!kernels::find_entry(k.entry)) return {.missing = k.entry};
   const std::vector<kernels::Case> cases = cases_of(side);
   Measured out;
   for (const kernels::Case& c : cases)
@@ -160,9 +158,6 @@ Outcome time_seed(const Seed& seed) {
   Outcome out{.seed = seed};
   try {
     out.before = timed(seed.before), out.after = timed(seed.after);
-    const std::string& lacking =
-        out.before.missing.empty() ? out.after.missing : out.before.missing;
-    if (!lacking.empty()) out.note = "not built: " + lacking;
   } catch (const kernels::NotOnThisGpu& e) {
     out.note = e.what();
   }
@@ -219,17 +214,26 @@ std::vector<std::string> row_of(const Outcome& o) {
 }  // namespace
 
 int seeds(const SeedsOptions& options, const std::string& command) {
-  require_gpu();
+  std::vector<Seed> wanted;
+  std::vector<std::string_view> names;
+  for (const Seed& seed : all_seeds()) {
+    names.emplace_back(seed.name);
+    if (options.only.empty() ||
+        std::find(options.only.begin(), options.only.end(), seed.name) != options.only.end())
+      wanted.push_back(seed);
+  }
+  for (const std::string& name : options.only)
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      throw UserError(fmt::format("--only: expected one of \"{}\", got \"{}\"",
+                                  fmt::join(names, "\", \""), name));
   const std::unique_ptr<Record> record = open_record(
       options.csv, {"seed", "said", "before", "after", "before_s", "after_s", "time_ratio",
                     "before_bytes", "after_bytes", "bytes_ratio", "predicted_bytes_ratio", "note"});
+  require_gpu();
   SensorWatch watch(0);
   // All times first: once CUPTI has counted in a process, launches stay slower.
   std::vector<Outcome> outcomes;
-  for (const Seed& seed : all_seeds())
-    if (options.only.empty() ||
-        std::find(options.only.begin(), options.only.end(), seed.name) != options.only.end())
-      outcomes.push_back(time_seed(seed));
+  for (const Seed& seed : wanted) outcomes.push_back(time_seed(seed));
   for (Outcome& o : outcomes) {
     if (o.note.empty() && options.counters) {
       o.before.bytes = counted_bytes(o.seed.before);

@@ -70,13 +70,10 @@ std::vector<Line> op_lines(const kernels::Step& step, const Machine& machine,
   }
   for (const std::size_t op : step.order) ++lines[op].kernels;
   if (counts != nullptr) {
-    const auto& figures = counts->group.figures;
-    const auto time = std::find_if(figures.begin(), figures.end(),
-                                   [](const FigureDef& f) { return f.name == "time"; });
+    const std::size_t time = figure_index(counts->group, "time").value();
     for (std::size_t k = 0; k < step.order.size() && k < counts->kernels.size(); ++k) {
       auto& sum = lines[step.order[k]].measured;
-      sum = sum.value_or(0) +
-            counts->kernels[k][static_cast<std::size_t>(time - figures.begin())].value_or(0);
+      sum = sum.value_or(0) + counts->kernels[k][time].value_or(0);
     }
   }
   Line sum{.name = "all kernels", .unit = "s", .predicted = 0, .measured = {}};
@@ -169,9 +166,10 @@ void print_steady(const std::optional<PowerLaw>& law, const std::optional<Steady
                with_prefix(step->pace * machine.boost_clock.value, "Hz"));
 }
 
-std::vector<Line> count_lines(const Op& whole, const Counts& counts) {
+/// l2: what arrives at the SMs, which one read of L2 serves several of.
+std::vector<Line> count_lines(const Op& whole, const Counts& counts, const Counts& l2) {
   std::vector<Line> lines;
-  for (const Check& c : check_kernel(whole, counts, nullptr, std::nullopt, nullptr))
+  for (const Check& c : check_kernel(whole, counts, nullptr, std::nullopt, &l2))
     if (c.quantity == "executed FLOP" || c.quantity == "HBM read" || c.quantity == "L2 to SM")
       lines.push_back({c.quantity, c.unit, c.predicted, c.measured});
   return lines;
@@ -216,12 +214,13 @@ int step(const StepOptions& options, const std::string& command) {
   const kernels::Step run =
       options.prefill ? kernels::prefill_step(shape.args) : kernels::decode_step(shape.args);
   const Walls walls = measure(run);
-  std::optional<Counts> counts;
+  std::optional<Counts> counts, l2;
   std::optional<double> empty;
   if (options.counters) {
     const Group group = load_group("roofline");
     empty = count(kernels::empty_case(), group, {.launches = 20})["time"];
     counts = count(run.whole, group, {.launches = 1});
+    l2 = count(run.whole, load_group("l2"), {.launches = 1});
   }
   std::vector<Line> lines = op_lines(run, machine, fits, counts ? &*counts : nullptr);
   const auto add = [&](const std::vector<Line>& more) {
@@ -232,7 +231,7 @@ int step(const StepOptions& options, const std::string& command) {
   std::optional<SteadyStep> at_limit;
   if (law) at_limit = steady(run, machine, fits, *law);
   if (law) add({steady_line(lines.back(), all, at_limit)});
-  if (counts) add(count_lines(run.whole.op, *counts));
+  if (counts) add(count_lines(run.whole.op, *counts, *l2));
 
   fmt::print("\n{:<18} {:>7} {:>14} {:>14}\n", "", "kernels", "predicted", "measured");
   for (const Line& line : lines) {

@@ -6,8 +6,6 @@
 namespace kvroof::probe {
 namespace {
 
-constexpr double kTimeTolerance = 0.15;
-
 Check bounded(std::string quantity, double error, double tolerance) {
   Check c{.quantity = std::move(quantity), .unit = "1", .measured = error, .tolerance = tolerance};
   c.verdict = error <= tolerance ? Verdict::ok : Verdict::off;

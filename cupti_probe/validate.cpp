@@ -31,6 +31,8 @@ int validate(const ValidateOptions& options, const std::string& command) {
   if (entries.empty() && options.part != "ceilings")
     for (const kernels::Entry& entry : kernels::catalogue())
       if (!is_load(entry.name)) entries.push_back(&entry);
+  check_record_path(options.csv);
+  check_report(options.report);
   require_gpu();
   const Environment env = environment(command, options.counters);
   const std::unique_ptr<Record> record =

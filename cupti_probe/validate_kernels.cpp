@@ -100,7 +100,8 @@ std::vector<Check> checks_of(const Shape& s, std::optional<Seconds> predicted, b
       });
     return checks;
   }
-  Check check{.quantity = "time", .unit = "s", .measured = s.time.median, .tolerance = 0.15};
+  Check check{
+      .quantity = "time", .unit = "s", .measured = s.time.median, .tolerance = kTimeTolerance};
   if (predicted) check.predicted = predicted->value;
   return {judged(std::move(check))};
 }
@@ -189,7 +190,7 @@ void validate_entry(const kernels::Entry& entry, const Setting& with, Progress& 
     tally.add(Verdict::off);
   }
   const bool product = entry.name.starts_with("gemm");
-  for (const Check& found : summary.judge(product ? 0.03 : 0.02)) {
+  for (const Check& found : summary.judge(product ? kProductReadTolerance : kReadTolerance)) {
     const Check check = excused(found, entry.name, "");
     tally.add(check.verdict);
     const std::size_t shapes =

@@ -21,9 +21,6 @@ struct Tally {
   }
 };
 
-/// A line on stderr.
-void progress(const std::string& what);
-
 /// Part A: each ceiling measured now against the profile's figure. record: null for none.
 void validate_profile(const HardwareProfile& profile, const ValidateOptions& options, Tally& tally,
                       Record* record);

@@ -1,8 +1,6 @@
 // kvroof-probe validate, part A: a hardware profile against this GPU.
 #include <fmt/core.h>
 
-#include <cstdio>
-
 #include "cupti_probe/compare.hpp"
 #include "cupti_probe/op_record.hpp"
 #include "cupti_probe/run_ceilings.hpp"
@@ -10,11 +8,6 @@
 
 namespace kvroof::probe {
 
-void progress(const std::string& what) {
-  std::fprintf(stderr, "kvroof-probe: %s …\n", what.c_str());
-}
-
-// The figure's unit is that of the profile's base unit.
 void validate_profile(const HardwareProfile& profile, const ValidateOptions& options, Tally& tally,
                       Record* record) {
   const CeilingRun run = run_ceilings({}, options.counters, progress);

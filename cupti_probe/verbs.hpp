@@ -110,8 +110,18 @@ int show_groups(const ShowGroupsOptions& options);
 /// The catalogue entry; throws UserError naming the nearest ones.
 const kernels::Entry& entry_named(const std::string& name);
 
+/// The entry at arguments that a user gave; throws UserError for those its kernel refuses.
+kernels::Case case_of(const kernels::Entry& entry, const kernels::Args& args);
+
 /// "s_kv=8192" over the entry's first shape. Throws UserError for a bad pair.
 kernels::Args args_with(const kernels::Entry& entry, const std::vector<std::string>& set);
+
+/// A line on stderr: what is at work.
+void progress(const std::string& what);
+
+/// Throws UserError for an ending that figures are not written with: now, not after the GPU has
+/// worked for minutes. Empty: no report.
+void check_report(const std::string& file);
 
 /// "b=4 s_kv=8192", for records.
 std::string text_of(const kernels::Args& args);

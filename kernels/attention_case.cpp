@@ -2,6 +2,8 @@
 
 #include <cmath>
 #include <random>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "kernels/check.hpp"
@@ -60,12 +62,19 @@ std::vector<Row> rows_to_check(const reference::Attention& call) {
 }  // namespace
 
 AttentionShape attention_shape(const Args& args) {
+  for (const char* name : {"b", "s_q", "s_kv", "h_q", "h_kv", "d"})
+    if (const double n = arg(args, name, 1); !(n >= 1 && n == std::floor(n)))
+      throw std::invalid_argument(std::string("attention: ") + name +
+                                  " is a whole number from 1 on");
   const double h_q = arg(args, "h_q", 32), d = arg(args, "d", 128), s_q = arg(args, "s_q", 1);
+  const double h_kv = arg(args, "h_kv", h_q);
+  if (std::fmod(h_q, h_kv) != 0)
+    throw std::invalid_argument("attention: h_q is a multiple of h_kv");
   return {.b = arg(args, "b", 1),
           .s_q = s_q,
           .s_kv = arg(args, "s_kv", s_q),
           .h_q = h_q,
-          .h_kv = arg(args, "h_kv", h_q),
+          .h_kv = h_kv,
           .d_qk = d,
           .d_v = d,
           .causal = arg(args, "causal", 1) != 0,

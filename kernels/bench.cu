@@ -9,6 +9,7 @@
 
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
+#include "kernels/graph.hpp"
 
 namespace kvroof::kernels {
 namespace {
@@ -30,28 +31,6 @@ class Event {
 
  private:
   std::shared_ptr<CUevent_st> event_;
-};
-
-/// `count` launches as a chain of graph nodes; operator() replays them.
-class Graph {
- public:
-  Graph(const std::vector<Launch>& launches, int count, cudaStream_t stream) {
-    cudaGraph_t graph = nullptr;
-    CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    for (int i = 0; i < count; ++i) launches[static_cast<std::size_t>(i) % launches.size()](stream);
-    CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
-    cudaGraphExec_t exec = nullptr;
-    const cudaError_t made = cudaGraphInstantiate(&exec, graph, 0);
-    cudaGraphDestroy(graph);
-    CUDA_CHECK(made);
-    exec_ =
-        std::shared_ptr<CUgraphExec_st>(exec, [](cudaGraphExec_t e) { cudaGraphExecDestroy(e); });
-    CUDA_CHECK(cudaGraphUpload(exec, stream));
-  }
-  void operator()(cudaStream_t stream) const { CUDA_CHECK(cudaGraphLaunch(exec_.get(), stream)); }
-
- private:
-  std::shared_ptr<CUgraphExec_st> exec_;
 };
 
 __global__ void empty_kernel() {}
@@ -190,7 +169,7 @@ Stats time_rotating(const std::vector<Launch>& launches, const Timing& t) {
     CUDA_CHECK(cudaDeviceSynchronize());
   };
   if (t.submit == Submit::graph) {
-    const Graph graph(launches, count, stream);
+    const Graph graph([&](cudaStream_t s) { launch_all(count, s); }, stream);
     graph(stream);
     ready();
     seconds = sample(

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/attention/entries.hpp"
+#include "kernels/blackwell/entries.hpp"
 #include "kernels/ceilings/entries.hpp"
 #include "kernels/elementwise/entries.hpp"
 #include "kernels/gemm/entries.hpp"
@@ -15,6 +16,7 @@ const std::vector<Entry>& catalogue() {
     for (auto& group : {ceiling_entries(), gemm_entries(), attention_entries(),
                         elementwise_entries(), hopper_entries()})
       entries.insert(entries.end(), group.begin(), group.end());
+    entries.push_back(flash_v4_tcgen05_entry());
     entries.push_back(decode_step_entry());
     entries.push_back(prefill_step_entry());
     return entries;

@@ -3,6 +3,7 @@
 //   L = max_s lse_s     O = sum_s 2^(lse_s - L)·O_s / sum_s 2^(lse_s - L)
 // The partials were just written: they come from L2.
 #pragma once
+#include "kernels/dependent_launch.cuh"
 #include "kernels/mma.cuh"
 
 namespace kvroof::kernels {
@@ -13,20 +14,6 @@ struct CombineParams {
   float* lse;  // natural logarithm; may be null
   int rows, splits;
 };
-
-/// Waits for the kernel before this one in the stream, where the launch allowed an early start.
-__device__ __forceinline__ void wait_for_previous_kernel() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-/// Lets the next kernel of the stream start its prologue.
-__device__ __forceinline__ void allow_next_kernel() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
 
 /// One block a row: kD / 4 threads hold one quad of columns each, and as many such groups as fit
 /// take every kGroups-th split. At most kMaxSplits splits.
@@ -84,8 +71,7 @@ __global__ __launch_bounds__(CombineTile<kD>::kThreads) void combine(const Combi
   const float inverse = sum > 0 ? 1 / sum : 0.f;
   reinterpret_cast<uint2*>(p.o + row * kD)[quad] =
       make_uint2(pack_bf16(o.x * inverse, o.y * inverse), pack_bf16(o.z * inverse, o.w * inverse));
-  if (quad == 0 && p.lse != nullptr)
-    p.lse[row] = sum > 0 ? (top + log2f(sum)) * 0.6931471805599453f : -INFINITY;
+  if (quad == 0 && p.lse != nullptr) p.lse[row] = sum > 0 ? (top + log2f(sum)) * kLn2 : -INFINITY;
 }
 
 }  // namespace kvroof::kernels

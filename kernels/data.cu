@@ -135,6 +135,10 @@ Verdict compare(std::span<const double> reference, std::span<const float> out, d
                std::to_string(out.size());
     return v;
   }
+  if (reference.empty()) {
+    v.detail = "there was nothing to compare";
+    return v;
+  }
   double error2 = 0, norm2 = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
     const double r = reference[i], o = out[i];
@@ -149,7 +153,7 @@ Verdict compare(std::span<const double> reference, std::span<const float> out, d
     norm2 += r * r;
   }
   v.relative_error = norm2 > 0 ? std::sqrt(error2 / norm2) : std::sqrt(error2);
-  const double rms = out.empty() ? 0 : std::sqrt(norm2 / static_cast<double>(out.size()));
+  const double rms = std::sqrt(norm2 / static_cast<double>(out.size()));
   double worst = 0;
   std::size_t where = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {

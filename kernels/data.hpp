@@ -38,7 +38,8 @@ std::vector<T> to_host(const Buffer&);
 std::vector<float> to_floats(const Buffer&, Dtype);
 
 /// |out - ref| / |ref| in the Frobenius norm, and no single element off by more than 16 times the
-/// tolerance of max(|ref_i|, rms(ref)). NaN fails; equal infinities agree.
+/// tolerance of max(|ref_i|, rms(ref)). NaN fails, and so does nothing at all; equal infinities
+/// agree.
 Verdict compare(std::span<const double> reference, std::span<const float> out, double tolerance);
 
 namespace detail {

@@ -51,6 +51,17 @@ const Gpu& gpu() {
   return g;
 }
 
+bool built_for_gpu() {
+  cudaFuncAttributes ignored{};
+  const cudaError_t found = cudaFuncGetAttributes(&ignored, built_for_sm90a);
+  if (found == cudaErrorNoKernelImageForDevice || found == cudaErrorInvalidDeviceFunction) {
+    cudaGetLastError();  // else the next launch reports it
+    return false;
+  }
+  CUDA_CHECK(found);
+  return true;
+}
+
 void require_sm90a(const char* kernel) {
   static const bool runs = [] {
     if (!gpu().is_hopper()) return false;
@@ -70,7 +81,15 @@ void require_sm90a(const char* kernel) {
 
 Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   void* p = nullptr;
-  CUDA_CHECK(cudaMalloc(&p, bytes));
+  const cudaError_t got = cudaMalloc(&p, bytes);
+  if (got == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // else the next launch reports it
+    std::size_t free = 0, total = 0;
+    CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    throw NotOnThisGpu("needs " + std::to_string(bytes >> 20) + " MiB of device memory at once; " +
+                       gpu().name + " has " + std::to_string(free >> 20) + " MiB left");
+  }
+  CUDA_CHECK(got);
   memory_ = std::shared_ptr<void>(p, [](void* q) { cudaFree(q); });
 }
 

@@ -35,6 +35,9 @@ const Gpu& gpu();
 struct NotOnThisGpu : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+/// Whether this build holds code that the current device can run; false for a device older or newer
+/// than the architectures it was built for.
+bool built_for_gpu();
 /// Throws NotOnThisGpu unless wgmma, TMA and setmaxnreg code (sm_90a)
 /// is in this build and runs here.
 void require_sm90a(const char* kernel);
@@ -43,6 +46,7 @@ void require_sm90a(const char* kernel);
 class Buffer {
  public:
   Buffer() = default;
+  /// Throws NotOnThisGpu where the device has not so much memory left.
   explicit Buffer(std::size_t bytes);
   std::size_t bytes() const { return bytes_; }
   template <class T = void>

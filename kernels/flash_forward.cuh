@@ -25,7 +25,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void flash_forward(cons
   const bf16* q = at(p.q, p.q_strides, head) + first_row * p.q_strides.token;
   const DenseRows kv{at(p.k, p.k_strides, kv_head), at(p.v, p.v_strides, kv_head),
                      p.k_strides.token, p.v_strides.token};
-  const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+  const float scale = p.scale * kLog2e;  // exponents to base 2
 
   FlashWarp<T> w;
   flash_loop<T>(

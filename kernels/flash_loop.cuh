@@ -220,7 +220,6 @@ template <class T, class OutRow, class WriteLse>
 __device__ __forceinline__ void store_output(const FlashWarp<T>& w, FlashSmem<T>& smem, int q_rows,
                                              float scale, const OutRow& out_row,
                                              const WriteLse& write_lse) {
-  constexpr float kLn2 = 0.6931471805599453f;
   using Tile = SharedTile<T::kM, T::kD>;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int warp_row = warp * 16 * T::kRowTiles;

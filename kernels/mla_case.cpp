@@ -1,5 +1,4 @@
 #include "kernels/mla_case.hpp"
-#include "kernels/attention_op.hpp"
 
 #include <algorithm>
 #include <array>
@@ -7,6 +6,7 @@
 #include <numeric>
 #include <random>
 
+#include "kernels/attention_op.hpp"
 #include "kernels/split_kv.hpp"
 #include "model/attention/mla_decode.hpp"
 #include "model/attention/paged_decode.hpp"

@@ -93,6 +93,9 @@ struct Fp16 {
   }
 };
 
+/// e^x = 2^(x·log2 e); what is kept to base 2 leaves as a natural logarithm, times ln 2.
+inline constexpr float kLog2e = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
+
 /// 2^x on the MUFU pipe; 0 for -inf.
 __device__ __forceinline__ float exp2_approx(float x) {
   float y;

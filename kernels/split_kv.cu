@@ -1,6 +1,7 @@
 #include "kernels/split_kv.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 #include "kernels/check.hpp"
@@ -74,6 +75,23 @@ void launch(const SplitParams& p, const Cache& cache, int d, cudaStream_t stream
 }
 
 }  // namespace
+
+DenseCache contiguous_cache(const Buffer& k, const Buffer& v, std::int64_t h_kv,
+                            std::int64_t s_kv) {
+  const int keys = static_cast<int>(s_kv);
+  return {.k = k.as<__nv_bfloat16>(),
+          .v = v.as<__nv_bfloat16>(),
+          .s_kv = keys,
+          .request_rows = static_cast<int>(h_kv) * keys,
+          .head_rows = keys,
+          .token_rows = 1};
+}
+
+int page_shift(int page) {
+  if (page < 1 || !std::has_single_bit(static_cast<unsigned>(page)))
+    throw std::invalid_argument("decode: block_size is a power of two");
+  return std::countr_zero(static_cast<unsigned>(page));
+}
 
 void launch_split(const SplitParams& p, const DenseCache& cache, int d, cudaStream_t stream) {
   launch(p, cache, d, stream);

@@ -12,11 +12,11 @@
 #pragma once
 #include <type_traits>
 
-#include "kernels/combine.cuh"
-#include "kernels/divisor.cuh"
+#include "kernels/dependent_launch.cuh"
 #include "kernels/key_rows.cuh"
 #include "kernels/online_softmax.cuh"
-#include "kernels/split_kv.hpp"
+#include "kernels/split_merge.cuh"
+#include "kernels/split_rows.cuh"
 #include "kernels/tile.cuh"
 
 namespace kvroof::kernels {
@@ -39,15 +39,6 @@ template <int kD>
 using DecodeTile = std::conditional_t<
     kD == 64, SplitTile<64, 16, 8, 3, 2>,
     std::conditional_t<kD == 128, SplitTile<128, 16, 4, 3, 2>, SplitTile<256, 16, 2, 3, 2>>>;
-
-/// Of one warp; takes the place of its ring after the loop.
-template <class T>
-struct WarpResult {
-  struct Type {
-    float o[T::kRows][T::kD + 4];
-    float max2[T::kRows], sum[T::kRows];  // maximum in units of 2^x
-  };
-};
 
 template <class T>
 struct SplitSmem {
@@ -179,111 +170,6 @@ __device__ __forceinline__ void split_loop(float (&o)[T::kColTiles][4], OnlineSo
   softmax.finish();
 }
 
-/// This warp's result into its shared memory; the ring it replaces has been read by all its lanes.
-template <class T>
-__device__ __forceinline__ void publish_softmax(typename WarpResult<T>::Type& mine,
-                                                const OnlineSoftmax& softmax, float scale) {
-  const int lane = threadIdx.x % 32;
-  if (lane % 4 != 0) return;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    mine.max2[lane / 4 + 8 * half] =
-        softmax.max[half] == -INFINITY ? -INFINITY : softmax.max[half] * scale;
-    mine.sum[lane / 4 + 8 * half] = softmax.sum[half];
-  }
-}
-template <class T>
-__device__ __forceinline__ void publish(typename WarpResult<T>::Type& mine,
-                                        const float (&o)[T::kColTiles][4],
-                                        const OnlineSoftmax& softmax, float scale) {
-  const int lane = threadIdx.x % 32;
-  __syncwarp();
-  publish_softmax<T>(mine, softmax, scale);
-#pragma unroll
-  for (int half = 0; half < 2; ++half)
-#pragma unroll
-    for (int t = 0; t < T::kColTiles; ++t)
-      *reinterpret_cast<float2*>(&mine.o[lane / 4 + 8 * half][8 * t + 2 * (lane % 4)]) =
-          make_float2(o[t][2 * half], o[t][2 * half + 1]);
-}
-
-/// What split-KV kernels divide by, beside their parameters: h_q / h_kv, h_kv and the splits.
-struct SplitDivisors {
-  Divisor group, heads, splits;
-  explicit SplitDivisors(const SplitParams& p)
-      : group(p.h_q / p.h_kv), heads(p.h_kv), splits(p.splits) {}
-};
-
-/// The packed query rows of one block: row r is head kv_head·G + r % G of token r / G.
-struct PackedRows {
-  Divisor group;
-  int request, kv_head, first, count;
-  /// Of a block of the grid (splits, tiles of kRows rows, requests and K/V heads).
-  template <int kRows>
-  __device__ static PackedRows of(const SplitParams& p, const SplitDivisors& by) {
-    const int matrix = blockIdx.z, request = by.heads.quotient(matrix), first = blockIdx.y * kRows;
-    return {by.group, request, by.heads.remainder(matrix, request), first,
-            ::min(kRows, p.s_q * by.group.divisor - first)};
-  }
-  __device__ int token(int r) const { return group.quotient(first + r); }
-  /// Number of the row in q and o.
-  __device__ std::int64_t row(const SplitParams& p, int r) const {
-    const int t = token(r), head = kv_head * group.divisor + group.remainder(first + r, t);
-    return (static_cast<std::int64_t>(request) * p.s_q + t) * p.h_q + head;
-  }
-};
-
-/// Split `split` of `tiles` tiles: floor(tiles·split / splits) up to the next one's;
-/// tiles·splits < 2^31.
-__device__ __forceinline__ int2 share_of(int tiles, int split, const Divisor& splits) {
-  return make_int2(splits.quotient(tiles * split), splits.quotient(tiles * (split + 1)));
-}
-
-/// Keys [begin, end) of this block's split, in whole tiles of all its warps.
-template <class T>
-__device__ __forceinline__ int2 split_range(int length, int split, const Divisor& splits) {
-  constexpr int kBlockKeys = T::kKeys * T::kWarps;
-  const int2 tiles = share_of((length + kBlockKeys - 1) / kBlockKeys, split, splits);
-  return make_int2(tiles.x * kBlockKeys, ::min(length, tiles.y * kBlockKeys));
-}
-
-/// Merges what the warps published and writes it: o and lse, or the partial results of this split.
-///   O = sum_w 2^(m_w - m)·O_w / sum_w 2^(m_w - m)·l_w       m = max_w m_w
-template <class T, class Rows, class Smem>
-__device__ __forceinline__ void store_merged(const SplitParams& p, const Rows& rows, Smem& smem) {
-  constexpr int kQuads = T::kD / 4;  // threads a row
-  const int split = blockIdx.x, parts = p.parts > 0 ? p.parts : p.splits;
-  __syncthreads();
-  for (int i = threadIdx.x; i < rows.count * kQuads; i += T::kThreads) {
-    const int r = i / kQuads, col = i % kQuads * 4;
-    float max = -INFINITY, sum = 0;
-#pragma unroll
-    for (int w = 0; w < T::kWarps; ++w) max = fmaxf(max, smem.warp[w].result.max2[r]);
-    const float shift = max == -INFINITY ? 0.f : max;
-    float4 x = make_float4(0, 0, 0, 0);
-#pragma unroll
-    for (int w = 0; w < T::kWarps; ++w) {
-      const auto& part = smem.warp[w].result;
-      const float weight = exp2_approx(part.max2[r] - shift);
-      const float4 o = *reinterpret_cast<const float4*>(&part.o[r][col]);
-      sum += weight * part.sum[r];
-      x.x += weight * o.x, x.y += weight * o.y, x.z += weight * o.z, x.w += weight * o.w;
-    }
-    const float inverse = sum > 0 ? 1 / sum : 0.f;
-    x.x *= inverse, x.y *= inverse, x.z *= inverse, x.w *= inverse;
-    const float lse2 = sum > 0 ? max + log2f(sum) : -INFINITY;
-    const std::int64_t row = rows.row(p, r);
-    if (parts > 1) {
-      *reinterpret_cast<float4*>(p.part_o + (row * parts + split) * T::kD + col) = x;
-      if (col == 0) p.part_lse2[row * parts + split] = lse2;
-    } else {
-      *reinterpret_cast<uint2*>(p.o + row * T::kD + col) =
-          make_uint2(pack_bf16(x.x, x.y), pack_bf16(x.z, x.w));
-      if (col == 0 && p.lse != nullptr) p.lse[row] = lse2 * 0.6931471805599453f;
-    }
-  }
-}
-
 /// One block per (split, 16 packed query rows, request and K/V head). Cache gives
 ///   length(request), longest()     keys the last query sees, of one request and at most
 ///   rows of keys                   by walk_rows
@@ -304,7 +190,7 @@ __global__ __launch_bounds__(T::kThreads, T::kCtasPerSm) void attend_split(const
   const int length = cache.length(rows.request), diagonal = length - p.s_q;
   const int2 range = split_range<T>(length, blockIdx.x, by.splits);
   walk.start(range.x + own);
-  const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+  const float scale = p.scale * kLog2e;  // exponents to base 2
 
   float o[T::kColTiles][4] = {};
   OnlineSoftmax softmax;

@@ -42,6 +42,9 @@ struct DenseCache {
   }
 };
 
+/// k, v [b, h_kv, s_kv, d].
+DenseCache contiguous_cache(const Buffer& k, const Buffer& v, std::int64_t h_kv, std::int64_t s_kv);
+
 /// Where the rows of one request and K/V head lie in pages of 2^page_shift tokens.
 struct PageTable {
   const int* pages;                        // of the request
@@ -67,6 +70,9 @@ struct PagedCache {
             kv_head};
   }
 };
+
+/// log2 of a page's tokens; throws std::invalid_argument unless they are a power of two.
+int page_shift(int page);
 
 /// Attention over the cache, then the combine kernel if there are splits. d is 64, 128 or 256.
 void launch_split(const SplitParams&, const DenseCache&, int d, cudaStream_t);

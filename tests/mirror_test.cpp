@@ -47,7 +47,8 @@ TEST_CASE("no kernel without a model") {
     if (stem == "flash_v3_fp8") stem = "flash_v3";    // one model, two formats
     if (stem == "flash_backward") stem = "flash_v2";  // one model, two passes
     if (stem == "naive_backward") stem = "naive";
-    if (stem.ends_with("_tma")) stem.resize(stem.size() - 4);  // the Hopper kernel of a variant
+    if (stem.ends_with("_tma")) stem.resize(stem.size() - 4);      // the Hopper kernel of a variant
+    if (stem.ends_with("_tcgen05")) stem.resize(stem.size() - 8);  // the Blackwell kernel
     CAPTURE(stem);
     CHECK(attention::find_variant(stem) != nullptr);
   }

@@ -59,7 +59,7 @@ __global__ __launch_bounds__(T::kThreads,
                      p.k_strides.token, p.v_strides.token};
   const LiveTiles<T::kN> tiles{BandTiles<T::kN>(p.band, first_row, rows), live + begin,
                                first[list + 1] - begin};
-  const float scale = p.scale * 1.4426950408889634f;  // exponents to base 2
+  const float scale = p.scale * kLog2e;  // exponents to base 2
 
   FlashWarp<T> w;
   flash_loop<T>(

@@ -21,9 +21,7 @@ Case make(const Args& args) {
   const int splits = choose_splits(x, args);
   Buffer partials;
   const SplitParams p = split_params(data, splits, partials);
-  const int s_kv = static_cast<int>(x.s_kv), h_kv = static_cast<int>(x.h_kv);
-  const DenseCache cache{
-      data.k.as<__nv_bfloat16>(), data.v.as<__nv_bfloat16>(), s_kv, h_kv * s_kv, s_kv, 1};
+  const DenseCache cache = contiguous_cache(data.k, data.v, data.call.h_kv, data.call.s_kv);
   const int d = static_cast<int>(x.d_qk);
   const auto launch = [=, keep = data](cudaStream_t stream) {
     static_cast<void>(partials);

@@ -6,8 +6,8 @@
 // Zadouri et al. 2026 (arXiv:2603.05451), sections 3.1 to 3.3. The loop is flash_v3's, shapes and
 // layouts too. What each is worth on an H200 stands in reports/h200-sxm-141gb/validate.csv:
 // polynomials cost here, because FMA instructions and wgmma compete for the same issue and register
-// ports. Blackwell's own kernel (tcgen05, tensor memory) is modelled but not written: no such GPU
-// at hand.
+// ports. Blackwell's own kernel (tcgen05, tensor memory) is flash_v4_tcgen05.cuh; it was compiled
+// but never run.
 #include <stdexcept>
 
 #include "kernels/attention/flash_v3.cuh"

@@ -10,7 +10,6 @@
 // for the table as rarely as that of gqa_decode, whose loop it is (kernels/split_kv.cuh).
 //   HBM read   K and V of live tokens, the table (4 bytes a page), q      written   o, lse
 #include <algorithm>
-#include <bit>
 #include <numeric>
 #include <random>
 
@@ -62,7 +61,7 @@ Case make(const Args& args) {
                          device_table.as<int>(),
                          device_lengths.as<int>(),
                          pages,
-                         std::countr_zero(page),
+                         page_shift(static_cast<int>(page)),
                          static_cast<int>(call.h_kv),
                          static_cast<int>(x.s_kv)};
   const int d = static_cast<int>(x.d_qk);

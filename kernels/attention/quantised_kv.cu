@@ -14,7 +14,7 @@
 //   HBM read   codes, scales and zero points, q        written   o, lse
 #include <array>
 #include <cmath>
-#include <random>
+#include <stdexcept>
 
 #include "kernels/attention/entries.hpp"
 #include "kernels/attention_op.hpp"
@@ -105,7 +105,10 @@ void fill(const AttentionData& data, const Cache& c) {
 Case make(const Args& args) {
   AttentionShape x = attention_shape(args);
   x.s_q = 1;
-  const Format& format = kFormats.at(static_cast<std::size_t>(arg(args, "format", 0)));
+  const double number = arg(args, "format", 0);
+  if (!(number >= 0 && number < static_cast<double>(kFormats.size())))
+    throw std::invalid_argument("quantised_kv: format is 0 to 5");
+  const Format& format = kFormats[static_cast<std::size_t>(number)];
   AttentionData data = decode_data(x, args);
   const std::int64_t heads = data.call.b * data.call.h_kv;
   const auto recent = static_cast<int>(std::min(arg(args, "recent", 0), x.s_kv - 1));
@@ -132,12 +135,7 @@ Case make(const Args& args) {
   SplitParams newest = p;  // the last part
   newest.splits = 1;
   if (recent > 0) newest.part_o += splits * 128, newest.part_lse2 += splits;
-  const DenseCache recent_cache{c.recent_k.as<bf16>(),
-                                c.recent_v.as<bf16>(),
-                                recent,
-                                static_cast<int>(x.h_kv) * recent,
-                                recent,
-                                1};
+  const DenseCache recent_cache = contiguous_cache(c.recent_k, c.recent_v, data.call.h_kv, recent);
   const auto tensor = [](const QuantisedData& t) {
     return NarrowTensor{t.codes.as<std::uint8_t>(), t.scale.as(), t.blocks.as<std::uint8_t>()};
   };

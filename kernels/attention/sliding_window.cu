@@ -20,8 +20,7 @@ Case make(const Args& args) {
   const bool decode = x.s_q == 1;
   const AttentionData data = decode ? decode_data(x, args) : head_major_data(x, args);
   refill(data);
-  const int d = static_cast<int>(x.d_qk), s_kv = static_cast<int>(x.s_kv);
-  const int h_kv = static_cast<int>(x.h_kv);
+  const int d = static_cast<int>(x.d_qk);
   attention::Options options{.sinks = arg(args, "sinks", 0)};
   std::function<void(cudaStream_t)> launch;
   Buffer partials;
@@ -31,9 +30,8 @@ Case make(const Args& args) {
     const int splits = choose_splits(live, args);
     options.splits = splits, options.tile = decode_kernel_tile(d);
     const SplitParams p = split_params(data, splits, partials);
-    const DenseCache cache{
-        data.k.as<__nv_bfloat16>(), data.v.as<__nv_bfloat16>(),     s_kv, h_kv * s_kv, s_kv, 1,
-        static_cast<int>(x.window), static_cast<int>(options.sinks)};
+    DenseCache cache = contiguous_cache(data.k, data.v, data.call.h_kv, data.call.s_kv);
+    cache.window = static_cast<int>(x.window), cache.sinks = static_cast<int>(options.sinks);
     launch = [=, keep = data](cudaStream_t stream) {
       static_cast<void>(partials);
       launch_split(p, cache, d, stream);

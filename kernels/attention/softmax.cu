@@ -24,7 +24,6 @@ namespace kvroof::kernels {
 namespace {
 
 constexpr int kThreadsPerSm = 1024;
-constexpr float kLog2e = 1.4426950408889634f;
 
 struct SoftmaxParams {
   const bf16* x;

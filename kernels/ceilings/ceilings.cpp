@@ -7,9 +7,9 @@
 namespace kvroof::kernels {
 
 std::vector<Entry> ceiling_entries() {
-  return {hbm_read_entry(), hbm_write_entry(),  hbm_copy_entry(),
-          l2_read_entry(),  smem_read_entry(),  fp32_fma_entry(),
-          ex2_entry(),      wgmma_peak_entry(), mma_sync_peak_entry()};
+  return {hbm_read_entry(),      hbm_write_entry(),   hbm_copy_entry(), l2_read_entry(),
+          smem_read_entry(),     fp32_fma_entry(),    ex2_entry(),      wgmma_peak_entry(),
+          mma_sync_peak_entry(), tcgen05_peak_entry()};
 }
 
 const std::vector<CeilingGroup>& ceiling_groups() {
@@ -23,6 +23,7 @@ const std::vector<CeilingGroup>& ceiling_groups() {
       {"smem", "Shared memory", measure_smem},
       {"math", "FP32 and exponentials", measure_math},
       {"tensor", "Tensor cores", measure_tensor},
+      {"tcgen05", "Tensor cores through tcgen05, a kernel never run before", measure_tcgen05},
   };
   return groups;
 }

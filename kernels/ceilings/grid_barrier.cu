@@ -55,7 +55,7 @@ std::vector<Ceiling> measure_grid_barrier() {
                     .variant = variant,
                     .unit = "s",
                     .value = s,
-                    .sm_clock_hz = Load{{}, clock}.sm_clock_hz()});
+                    .sm_clock_hz = clock_hz_of(clock)});
   };
   add("cooperative, one block of 128 per SM", [=](cudaStream_t stream) {
     ClockSample* s = sample;

@@ -13,8 +13,8 @@
 namespace kvroof::kernels {
 namespace {
 
-constexpr int kSteps = 8192;
-constexpr int kLine = 128;
+constexpr int kSteps = 8192, kIdleSteps = 256;  // of a walk; of the same without a load
+constexpr int kLine = 128;                      // bytes
 
 enum class Through { l1, l2, shared };
 
@@ -62,7 +62,7 @@ __global__ void chase(const unsigned* next, unsigned start, int lines_in_shared,
 /// The cost of reading the clock twice and of the test between, without a load.
 __global__ void chase_nothing(unsigned* cycles) {
   unsigned at = threadIdx.x;
-  for (int i = 0; i < 256; ++i) {
+  for (int i = 0; i < kIdleSteps; ++i) {
     unsigned before, after;
     asm volatile("mov.u32 %0, %%clock;" : "=r"(before)::"memory");
     asm volatile(
@@ -99,9 +99,9 @@ Chase run(std::size_t lines, bool warm) {
   chase_nothing<<<1, 1>>>(cycles.as<unsigned>());
   CUDA_CHECK(cudaGetLastError());
   auto idle = to_host<unsigned>(cycles);
-  idle.resize(256);
-  std::nth_element(idle.begin(), idle.begin() + 128, idle.end());
-  const double overhead = idle[128];
+  idle.resize(kIdleSteps);
+  std::nth_element(idle.begin(), idle.begin() + kIdleSteps / 2, idle.end());
+  const double overhead = idle[kIdleSteps / 2];
 
   unsigned start = 0;
   // Warm: go around until every line has been seen twice. Else each walk goes on where the last
@@ -113,7 +113,7 @@ Chase run(std::size_t lines, bool warm) {
     CUDA_CHECK(cudaGetLastError());
     start = to_host<unsigned>(end)[0];
   }
-  Chase result{{}, Load{{}, clock}.sm_clock_hz()};
+  Chase result{{}, clock_hz_of(clock)};
   for (const unsigned c : to_host<unsigned>(cycles)) result.cycles.push_back(c - overhead);
   if (kThrough ==
       Through::l1)  // a launch starts with a cold L1: its first time around is not a hit

@@ -12,6 +12,7 @@
 #include "kernels/ceilings/load.hpp"
 #include "kernels/ceilings/measure.hpp"
 #include "kernels/check.hpp"
+#include "kernels/graph.hpp"
 
 namespace kvroof::kernels {
 namespace {
@@ -44,18 +45,6 @@ void launch_dependent(cudaStream_t stream) {
 double now() {
   using namespace std::chrono;
   return duration<double>(steady_clock::now().time_since_epoch()).count();
-}
-
-cudaGraphExec_t graph_of(const Launch& launch, int nodes, cudaStream_t stream) {
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t exec = nullptr;
-  CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  for (int i = 0; i < nodes; ++i) launch(stream);
-  CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
-  CUDA_CHECK(cudaGraphInstantiate(&exec, graph, 0));
-  CUDA_CHECK(cudaGraphDestroy(graph));
-  CUDA_CHECK(cudaGraphUpload(exec, stream));
-  return exec;
 }
 
 /// Host seconds of submit(), each time on an idle GPU; with `wait`, until the GPU is done.
@@ -99,13 +88,16 @@ std::vector<Ceiling> measure_launch() {
                      host_time([&] { launch_empty(stream); }, stream, true)));
   for (const auto& [nodes, variant] :
        {std::pair{1, "host, 1 node"}, std::pair{100, "host, 100 nodes"}}) {
-    const cudaGraphExec_t exec = graph_of(launch_empty, nodes, stream);
-    const auto submit = [&] { CUDA_CHECK(cudaGraphLaunch(exec, stream)); };
+    const Graph graph(
+        [n = nodes](cudaStream_t s) {
+          for (int i = 0; i < n; ++i) launch_empty(s);
+        },
+        stream);
+    const auto submit = [&] { graph(stream); };
     rows.push_back(row("launch_graph_submit", variant, host_time(submit, stream, false)));
     if (nodes == 1)
       rows.push_back(
           row("launch_round_trip", "submit and wait, graph of 1", host_time(submit, stream, true)));
-    CUDA_CHECK(cudaGraphExecDestroy(exec));
   }
   return rows;
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/bench.hpp"
 #include "kernels/case.hpp"
+#include "kernels/check.hpp"
 #include "kernels/device.hpp"
 
 namespace kvroof::kernels {
@@ -17,21 +18,24 @@ struct ClockSample {
   unsigned long long ns;      // of the GPU's wall clock
 };
 
+/// The SM clock over what a ClockSample has summed; 0 for nothing.
+inline double clock_hz_of(const Buffer& clock) {
+  ClockSample s{};
+  CUDA_CHECK(cudaMemcpy(&s, clock.as(), sizeof s, cudaMemcpyDeviceToHost));
+  return s.ns > 0 ? 1e9 * static_cast<double>(s.cycles) / static_cast<double>(s.ns) : 0;
+}
+
 struct Load {
   Case kernel;
   Buffer clock;  // one ClockSample
 
-  void reset_clock() const { cudaMemset(clock.as(), 0, sizeof(ClockSample)); }
-  double sm_clock_hz() const {
-    ClockSample s{};
-    cudaMemcpy(&s, clock.as(), sizeof s, cudaMemcpyDeviceToHost);
-    return s.ns > 0 ? 1e9 * static_cast<double>(s.cycles) / static_cast<double>(s.ns) : 0;
-  }
+  void reset_clock() const { CUDA_CHECK(cudaMemset(clock.as(), 0, sizeof(ClockSample))); }
+  double sm_clock_hz() const { return clock_hz_of(clock); }
 };
 
 inline Buffer clock_buffer() {
   const Buffer b(sizeof(ClockSample));
-  cudaMemset(b.as(), 0, b.bytes());
+  CUDA_CHECK(cudaMemset(b.as(), 0, b.bytes()));
   return b;
 }
 

@@ -13,6 +13,7 @@ Load fma_load(const Args&);       // fma.cu
 Load ex2_load(const Args&);       // ex2.cu
 Load wgmma_load(const Args&);     // wgmma_peak.cu
 Load mma_sync_load(const Args&);  // mma_sync_peak.cu
+Load tcgen05_load(const Args&);   // tcgen05_peak.cu
 
 Entry hbm_read_entry();
 Entry l2_read_entry();
@@ -23,5 +24,6 @@ Entry fp32_fma_entry();
 Entry ex2_entry();
 Entry wgmma_peak_entry();
 Entry mma_sync_peak_entry();
+Entry tcgen05_peak_entry();
 
 }  // namespace kvroof::kernels

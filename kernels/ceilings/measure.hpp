@@ -13,5 +13,6 @@ std::vector<Ceiling> measure_l2();
 std::vector<Ceiling> measure_smem();
 std::vector<Ceiling> measure_math();
 std::vector<Ceiling> measure_tensor();
+std::vector<Ceiling> measure_tcgen05();
 
 }  // namespace kvroof::kernels

@@ -4,9 +4,10 @@
 // Each warp multiplies two A by four B fragments: eight independent accumulators, 16 warps per SM.
 //   args  type  0 bf16 m16n8k16, 1 fp16 m16n8k16, 2 tf32 m16n8k8, 3 fp8 m16n8k32 (sm_89 and newer),
 //               4 int8 m16n8k32; every instruction covers 32 bytes of k
-#include <cstring>
+#include <bit>
 
 #include "kernels/ceilings/loads.hpp"
+#include "kernels/ceilings/tensor_types.hpp"
 #include "kernels/check.hpp"
 #include "kernels/data.hpp"
 #include "kernels/reference.hpp"
@@ -73,18 +74,6 @@ __global__ void __launch_bounds__(kThreads, 1)
     *out = 0;  // keeps the other warps' accumulators alive
 }
 
-struct Type {
-  const char* name;
-  Dtype dtype;
-  MathType math;
-  int bytes;
-};
-constexpr Type kTypes[] = {{"bf16", Dtype::bf16, MathType::bf16, 2},
-                           {"fp16", Dtype::fp16, MathType::fp16, 2},
-                           {"tf32", Dtype::tf32, MathType::tf32, 4},
-                           {"fp8", Dtype::fp8, MathType::fp8, 1},
-                           {"int8", Dtype::int8, MathType::int8, 1}};
-
 /// One fragment as a [rows, k] matrix. Word w of lane l: row l/4 (+ 8 for odd w of A), the 4 bytes
 /// of k at 4·(l mod 4) (+ 16 for the upper half of the words).
 /// PTX ISA, "Matrix fragments for m16n8k…".
@@ -98,12 +87,7 @@ std::vector<float> matrix(const float* fragment, int rows, int bytes, bool tf32)
         const int row = lane / 4 + (rows == 16 ? w % 2 * 8 : 0);
         const int upper = rows == 16 ? w / 2 : w;
         float x = fragment[(w * 32 + lane) * per_word + e];
-        if (tf32) {
-          std::uint32_t bits;
-          memcpy(&bits, &x, 4);
-          bits &= 0xffffe000u;
-          memcpy(&x, &bits, 4);
-        }
+        if (tf32) x = as_tf32(x);
         m[static_cast<std::size_t>(row * k + (lane % 4 + upper * 4) * per_word + e)] = x;
       }
   return m;
@@ -112,11 +96,10 @@ std::vector<float> matrix(const float* fragment, int rows, int bytes, bool tf32)
 }  // namespace
 
 Load mma_sync_load(const Args& args) {
-  const auto t = static_cast<int>(arg(args, "type", 0));
-  if (t < 0 || t > 4) throw std::invalid_argument("mma_sync_peak: type is 0 … 4");
-  if (t == 3 && gpu().major * 10 + gpu().minor < 89)
+  const int t = tensor_type_of(args, "mma_sync_peak");
+  if (t == kFp8 && gpu().major * 10 + gpu().minor < 89)
     throw NotOnThisGpu("mma_sync_peak: fp8 needs compute capability 8.9 or newer");
-  const Type& type = kTypes[t];
+  const TensorType& type = kTensorTypes[t];
   const auto iterations = static_cast<int>(arg(args, "iterations", 1000));
   constexpr void (*kernels[])(const std::uint32_t*, int, std::uint32_t*, ClockSample*) = {
       mma_sync_peak<0>, mma_sync_peak<1>, mma_sync_peak<2>, mma_sync_peak<3>, mma_sync_peak<4>};
@@ -162,9 +145,8 @@ Load mma_sync_load(const Args& args) {
             const int row = lane / 4 + w / 2 * 8, column = lane % 4 * 2 + w % 2;
             expected.push_back(d[row * 8 + column]);
             const std::uint32_t bits = words[((x * kB + y) * 4 + w) * 32 + lane];
-            float value;
-            memcpy(&value, &bits, 4);
-            got.push_back(integer ? static_cast<float>(static_cast<std::int32_t>(bits)) : value);
+            got.push_back(integer ? static_cast<float>(static_cast<std::int32_t>(bits))
+                                  : std::bit_cast<float>(bits));
           }
         }
       }
@@ -179,7 +161,7 @@ Entry mma_sync_peak_entry() {
           "Tensor peak through mma.sync, operands in registers",
           {},
           [](const Args& a) { return mma_sync_load(a).kernel; }};
-  for (int t = 0; t < 5; ++t) e.shapes.push_back({{"type", t}});
+  for (int t = 0; t < kNumTensorTypes; ++t) e.shapes.push_back({{"type", t}});
   return e;
 }
 

@@ -9,6 +9,7 @@
 
 #include "kernels/ceilings/loads.hpp"
 #include "kernels/ceilings/measure.hpp"
+#include "kernels/ceilings/tensor_types.hpp"
 #include "kernels/ceilings/walk.hpp"
 
 namespace kvroof::kernels {
@@ -23,8 +24,8 @@ std::string text(const char* format, double a, double b = 0, double c = 0) {
 /// Per SM and clock, by compute capability; nullopt: not known for this GPU.
 struct PerClock {
   double fp32_flop, ex2, smem_bytes;
-  std::array<double, 5> tensor_flop;  // bf16, fp16, tf32, fp8, int8: newest instruction
-  double mma_sync_share;              // of it, through mma.sync
+  std::array<double, kNumTensorTypes> tensor_flop;  // of kTensorTypes, by the newest instruction
+  double mma_sync_share;                            // of it, through mma.sync; 0: not known
 };
 std::optional<PerClock> per_clock() {
   switch (gpu().major * 10 + gpu().minor) {
@@ -34,6 +35,10 @@ std::optional<PerClock> per_clock() {
     // NVIDIA H100 whitepaper; mma.sync 2/3: the counter library's peak_sustained of HMMA on GH100
     case 90:
       return PerClock{256, 16, 128, {4096, 4096, 2048, 8192, 8192}, 2.0 / 3};
+    // arXiv:2603.05451, section 2.2 (bf16, exponentials, shared memory); NVIDIA's B200 datasheet:
+    // fp8 and int8 twice, tf32 half of bf16. What mma.sync reaches there is not known.
+    case 100:
+      return PerClock{256, 16, 128, {8192, 8192, 4096, 16384, 16384}, 0};
     default:
       return std::nullopt;
   }
@@ -166,7 +171,7 @@ std::vector<Ceiling> measure_smem() {
       measure({"smem_read", "B/s", "smem_read", {}}, loads, loads.kernel.op.work.smem.value));
   if (gpu().is_hopper()) {
     // N = 32 asks for 24 cycles of operands per 16 cycles of product: shared memory is the limit.
-    const Args args{{"type", 0}, {"n", 32}};
+    const Args args{{"type", kBf16}, {"n", 32}};
     const Load feed = wgmma_load(args);
     rows.push_back(measure({"smem_operands", "B/s", "wgmma_peak", args}, feed,
                            feed.kernel.op.work.smem.value, kBurst));
@@ -194,7 +199,6 @@ std::vector<Ceiling> measure_math() {
 std::vector<Ceiling> measure_tensor() {
   std::vector<Ceiling> rows;
   const auto limit = per_clock();
-  constexpr const char* names[] = {"bf16", "fp16", "tf32", "fp8", "int8"};
   const auto add = [&](const std::string& name, const char* entry, const Args& args, LoadOf load_of,
                        double flop_per_clock, const Timing& timing) {
     const Load load = load_of(args);
@@ -204,28 +208,53 @@ std::vector<Ceiling> measure_tensor() {
     rows.push_back(std::move(c));
   };
   const Timing sustained{.repeats = 10, .sample_seconds = 0.1};
-  for (std::size_t t = 0; t < 5; ++t) {
-    const double peak = limit ? limit->tensor_flop[t] : 0;
+  for (int t = 0; t < kNumTensorTypes; ++t) {
+    const std::string name = kTensorTypes[t].name;
+    const double peak = limit ? limit->tensor_flop[static_cast<std::size_t>(t)] : 0;
     const Args args{{"type", static_cast<double>(t)}};
-    if (gpu().is_hopper())
-      add("wgmma_" + std::string(names[t]), "wgmma_peak", args, wgmma_load, peak, kBurst);
+    if (gpu().is_hopper()) add("wgmma_" + name, "wgmma_peak", args, wgmma_load, peak, kBurst);
     // Before 8.9 there is no FP8; on Hopper the compiler emulates FP8 mma.sync with HMMA, and
     // counters show a quarter of the stated FLOPs: no rate to report.
-    if (t == 3 && (gpu().is_hopper() || gpu().major * 10 + gpu().minor < 89)) continue;
+    if (t == kFp8 && (gpu().is_hopper() || gpu().major * 10 + gpu().minor < 89)) continue;
     // The share of mma.sync is known for 16-bit and tf32 only; wgmma's peak holds for the others.
-    const double share = limit && t < 3 ? limit->mma_sync_share : 1;
+    const double share = limit && t <= kTf32 ? limit->mma_sync_share : 1;
     Args longer = args;
     longer["iterations"] = 4000;
-    add("mma_sync_" + std::string(names[t]), "mma_sync_peak", longer, mma_sync_load, peak * share,
-        kBurst);
+    add("mma_sync_" + name, "mma_sync_peak", longer, mma_sync_load, peak * share, kBurst);
   }
   if (!gpu().is_hopper()) return rows;
-  const double bf16 = limit ? limit->tensor_flop[0] : 0, fp8 = limit ? limit->tensor_flop[3] : 0;
-  const Args n64{{"type", 0}, {"n", 64}}, random{{"type", 0}}, zeros{{"type", 0}, {"zeros", 1}};
+  const double bf16 = limit ? limit->tensor_flop[kBf16] : 0,
+               fp8 = limit ? limit->tensor_flop[kFp8] : 0;
+  const Args n64{{"type", kBf16}, {"n", 64}}, random{{"type", kBf16}},
+      zeros{{"type", kBf16}, {"zeros", 1}};
   add("wgmma_bf16_n64", "wgmma_peak", n64, wgmma_load, bf16, kBurst);
   add("wgmma_bf16_sustained", "wgmma_peak", random, wgmma_load, bf16, sustained);
   add("wgmma_bf16_sustained_zeros", "wgmma_peak", zeros, wgmma_load, bf16, sustained);
-  add("wgmma_fp8_sustained", "wgmma_peak", {{"type", 3}}, wgmma_load, fp8, sustained);
+  add("wgmma_fp8_sustained", "wgmma_peak", {{"type", kFp8}}, wgmma_load, fp8, sustained);
+  return rows;
+}
+
+// tcgen05_peak was written without a GPU to run it on: its first products are held against the CPU
+// here, and where one is wrong there is no rate.
+std::vector<Ceiling> measure_tcgen05() {
+  std::vector<Ceiling> rows;
+  if (gpu().major != 10) return rows;
+  const auto limit = per_clock();
+  for (const int t : {kBf16, kFp16, kFp8}) {
+    const Args args{{"type", static_cast<double>(t)}};
+    const Load load = tcgen05_load(args);
+    const Verdict product = load.kernel.verify();
+    if (!product.ok)
+      throw NotOnThisGpu(
+          load.kernel.name + ": a wrong product, so no rate is reported: " +
+          text("error %.2e of %.0e allowed; ", product.relative_error, product.tolerance) +
+          product.detail);
+    const std::string name = std::string("tcgen05_") + kTensorTypes[t].name;
+    Ceiling c = measure({name, "FLOP/s", "tcgen05_peak", args}, load,
+                        load.kernel.op.work.flops_executed.value, kBurst);
+    if (limit) bound_by_clock(c, limit->tensor_flop[static_cast<std::size_t>(t)], "FLOP");
+    rows.push_back(std::move(c));
+  }
   return rows;
 }
 

@@ -11,9 +11,11 @@
 //         sms   SMs at work, one block each (all)
 // With N = 256 an instruction of 64·256·32 bytes of k takes 128 cycles for every type.
 // PTX ISA, "Asynchronous warpgroup level matrix instructions".
-#include <cstring>
+#include <algorithm>
 
 #include "kernels/ceilings/loads.hpp"
+#include "kernels/ceilings/swizzled.hpp"
+#include "kernels/ceilings/tensor_types.hpp"
 #include "kernels/ceilings/wgmma_types.cuh"
 #include "kernels/check.hpp"
 #include "kernels/data.hpp"
@@ -69,18 +71,6 @@ __global__ void __launch_bounds__(kWarpgroups * 128, 1)
 #endif
 }
 
-struct Type {
-  const char* name;
-  Dtype dtype;
-  MathType math;
-  int bytes;
-};
-constexpr Type kTypes[] = {{"bf16", Dtype::bf16, MathType::bf16, 2},
-                           {"fp16", Dtype::fp16, MathType::fp16, 2},
-                           {"tf32", Dtype::tf32, MathType::tf32, 4},
-                           {"fp8", Dtype::fp8, MathType::fp8, 1},
-                           {"int8", Dtype::int8, MathType::int8, 1}};
-
 using Kernel = void (*)(const uint4*, int, float*, ClockSample*);
 Kernel kernel(int type, int n) {
   if (n == 256) {
@@ -88,42 +78,17 @@ Kernel kernel(int type, int n) {
                                wgmma_peak<3, 256>, wgmma_peak<4, 256>};
     return wide[type];
   }
-  if (type == 0 && n == 64) return wgmma_peak<0, 64>;
-  if (type == 0 && n == 32) return wgmma_peak<0, 32>;
+  if (type == kBf16 && n == 64) return wgmma_peak<0, 64>;
+  if (type == kBf16 && n == 32) return wgmma_peak<0, 32>;
   throw std::invalid_argument("wgmma_peak: n is 256, or 64 or 32 with type 0 (bf16)");
-}
-
-/// Rows of one operand as a [rows, k] matrix of floats: undoes blocks of 128 bytes and the swizzle
-/// (16-byte chunk c of row r lies at chunk c ^ (r mod 8)).
-/// tf32 drops the low 13 bits of the mantissa.
-std::vector<float> matrix(const std::vector<float>& stored, int rows, int bytes, bool tf32) {
-  const int columns = kRowBytes / bytes, per_block = kBlockBytes / bytes, per_chunk = 16 / bytes;
-  std::vector<float> out(stored.size());
-  for (int r = 0; r < rows; ++r) {
-    for (int c = 0; c < columns; ++c) {
-      const int block = c / per_block, in_block = c % per_block;
-      const int chunk = in_block / per_chunk ^ r % 8;
-      float x = stored[static_cast<std::size_t>((block * rows + r) * per_block + chunk * per_chunk +
-                                                in_block % per_chunk)];
-      if (tf32) {
-        std::uint32_t bits;
-        memcpy(&bits, &x, 4);
-        bits &= 0xffffe000u;
-        memcpy(&x, &bits, 4);
-      }
-      out[static_cast<std::size_t>(r * columns + c)] = x;
-    }
-  }
-  return out;
 }
 
 }  // namespace
 
 Load wgmma_load(const Args& args) {
   require_sm90a("wgmma_peak");
-  const auto t = static_cast<int>(arg(args, "type", 0));
-  if (t < 0 || t > 4) throw std::invalid_argument("wgmma_peak: type is 0 … 4");
-  const Type& type = kTypes[t];
+  const int t = tensor_type_of(args, "wgmma_peak");
+  const TensorType& type = kTensorTypes[t];
   const auto n = static_cast<int>(arg(args, "n", 256));
   const auto iterations = static_cast<int>(arg(args, "iterations", 2000 * 256 / n));
   const Kernel run = kernel(t, n);
@@ -160,7 +125,9 @@ Load wgmma_load(const Args& args) {
     const int k = kRowBytes / type.bytes;
     const auto part = [&](int first_row, int rows) {
       const auto from = stored.begin() + first_row * k;
-      return matrix({from, from + rows * k}, rows, type.bytes, type.dtype == Dtype::tf32);
+      std::vector<float> x = without_swizzle({from, from + rows * k}, rows, type.bytes);
+      if (type.dtype == Dtype::tf32) std::transform(x.begin(), x.end(), x.begin(), as_tf32);
+      return x;
     };
     const std::vector<float> b = part(kWarpgroups * 64, n);
     std::vector<double> expected;
@@ -179,7 +146,7 @@ Entry wgmma_peak_entry() {
       "wgmma_peak", "Tensor peak through wgmma, operands in shared memory", {}, [](const Args& a) {
         return wgmma_load(a).kernel;
       }};
-  for (int t = 0; t < 5; ++t) e.shapes.push_back({{"type", t}, {"n", 256}});
+  for (int t = 0; t < kNumTensorTypes; ++t) e.shapes.push_back({{"type", t}, {"n", 256}});
   e.shapes.push_back({{"type", 0}, {"n", 64}});
   e.shapes.push_back({{"type", 0}, {"n", 32}});
   return e;

@@ -209,11 +209,14 @@ std::vector<Args> shapes(std::initializer_list<double> decode) {
 
 LinearLayer linear_bf16(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t x_row) {
   const auto size = [](std::int64_t x) { return static_cast<std::uint64_t>(x); };
+  const auto real = [](std::int64_t x) { return static_cast<double>(x); };
   const auto p = std::make_shared<Plan>(plan(kBf16, size(m), size(n), size(k), nullptr, x_row));
+  const GemmTile tile = kernel_tile(*p, kBf16, real(m), real(n), real(k));
   const Buffer workspace(kWorkspace);
   return {.launch = [=](const void* x, const void* w, void* out,
                         cudaStream_t stream) { multiply(*p, x, w, out, workspace, stream); },
           .work = work_of(*p, kBf16, m, n, k),
+          .raster = gemm_raster(real(m), real(n), tile, this_chip()),
           .kernels = p->split_k > 1 ? 2 : 1};
 }
 

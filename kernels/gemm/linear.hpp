@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "model/gemm_reread.hpp"
 #include "model/work.hpp"
 
 namespace kvroof::kernels {
@@ -13,6 +14,7 @@ namespace kvroof::kernels {
 struct LinearLayer {
   std::function<void(const void* x, const void* w, void* out, cudaStream_t)> launch;
   Work work;
+  Raster raster;
   int kernels = 1;
 };
 /// x_row: elements from one row of x to the next; 0: k. Throws NotOnThisGpu without cuBLASLt.

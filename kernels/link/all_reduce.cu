@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cuda/atomic>
-#include <memory>
 #include <string>
 
 #include "kernels/check.hpp"
 #include "kernels/data.hpp"
 #include "kernels/elementwise/vector.cuh"
+#include "kernels/graph.hpp"
 
 namespace kvroof::kernels {
 namespace {
@@ -105,20 +105,6 @@ struct Events {
   Events(const Events&) = delete;
 };
 
-using Graph = std::shared_ptr<CUgraphExec_st>;
-
-Graph captured(const std::function<void()>& launch, cudaStream_t stream) {
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t exec = nullptr;
-  CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  launch();
-  CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
-  CUDA_CHECK(cudaGraphInstantiate(&exec, graph, 0));
-  CUDA_CHECK(cudaGraphDestroy(graph));
-  CUDA_CHECK(cudaGraphUpload(exec, stream));
-  return Graph(exec, [](cudaGraphExec_t g) { cudaGraphExecDestroy(g); });
-}
-
 }  // namespace
 
 Peers::Peers(int ranks) {
@@ -181,15 +167,15 @@ Stats Peers::time_graphs(const std::function<void(int, cudaStream_t)>& enqueue,
   std::vector<Graph> graphs;
   for (int r = 0; r < ranks(); ++r) {
     CUDA_CHECK(cudaSetDevice(r));
-    const auto fill = [&] {
-      for (int i = 0; i < operations; ++i) enqueue(r, stream(r));
+    const auto fill = [&](cudaStream_t s) {
+      for (int i = 0; i < operations; ++i) enqueue(r, s);
     };
-    graphs.push_back(captured(fill, stream(r)));
+    graphs.emplace_back(fill, stream(r));
   }
   const auto launch = [&] {
     for (int r = 0; r < ranks(); ++r) {
       CUDA_CHECK(cudaSetDevice(r));
-      CUDA_CHECK(cudaGraphLaunch(graphs[static_cast<std::size_t>(r)].get(), stream(r)));
+      graphs[static_cast<std::size_t>(r)](stream(r));
     }
   };
   return time(launch, operations);

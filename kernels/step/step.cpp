@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 
 #include "kernels/data.hpp"
 #include "kernels/elementwise/elementwise.hpp"
@@ -10,6 +9,7 @@
 #include "kernels/gemm/linear.hpp"
 #include "kernels/split_kv.hpp"
 #include "kernels/step/attend.hpp"
+#include "kernels/step/chain.hpp"
 #include "kernels/step/network.hpp"
 #include "kernels/step/step_oracle.hpp"
 #include "model/elementwise.hpp"
@@ -19,15 +19,6 @@ namespace kvroof::kernels {
 namespace {
 
 using namespace step;
-
-/// Prefill attention reads the turned keys from their own place, which only the unfused way writes.
-bool rope_fused(const Network& n) { return n.fused && !n.prefill(); }
-
-/// The four products of a layer, the same in every layer, and the last one of all.
-struct Products {
-  LinearLayer qkv, o, gate_up, down;
-  std::optional<LinearLayer> lm_head;
-};
 
 RmsNormParams norm_params(const Network& n, const Buffer& x, const Buffer& residual,
                           const Buffer& weight, const Buffer& sum, const Buffer& y) {
@@ -78,22 +69,28 @@ void launch_layer(const Network& n, const Tensors& t, const Products& products,
 
 // ---- the model's side --------------------------------------------------------------------------
 
-/// What a kernel hands to the next one is read from L2 as far as L2 still has it: it forgets what
-/// lies further back than the activations of one kernel, each of which one SM alone works on.
-double share_in_l2(Bytes activations, double kernels) {
-  return l2_hit_own_rows(activations / kernels, on_chip());
+/// What an op reads from the ops before it and writes for those behind. Prompts attend to K and V
+/// that were projected in the same step.
+Bytes handed(const Network& n, const Op& op) {
+  const bool prompts = n.prefill() && op.op_class == OpClass::prefill_attention;
+  return op.work.read.activations + op.work.written.activations +
+         (prompts ? op.work.read.kv : Bytes{});
 }
 
+/// What kernels hand on is read from L2 as far as L2 still has it.
 std::vector<Op> step_ops(const Network& n, const Products& products, const Op& attention) {
   const ElementSize a{2};
   const double tokens = n.tokens(), d_model = n.d_model, layers = n.layers;
   const double q = 1.0 * n.h_q * n.d, kv = 2.0 * n.h_kv * n.d;
   const double blocks = rms_norm_blocks(n.tokens(), n.d_model);
+  const std::vector<Link> links = chain(n, products, attention);
+  std::vector<Pass> passes;
+  for (const Link& link : links) passes.push_back(link.pass);
+  const std::vector<Bytes> found = found_in_l2(passes, on_chip());
   std::vector<Op> ops;
   const auto add = [&](std::string_view name, OpClass op_class, const Work& work, double count) {
     ops.push_back({.name = name, .op_class = op_class, .count = count, .work = work});
-    const Bytes handed = work.read.activations + work.written.activations;
-    ops.back().handed_over = share_in_l2(handed, work.launches) * handed;
+    ops.back().handed_over = share_in_l2(name, links, found) * handed(n, ops.back());
   };
   const elementwise::RopeTable table{
       .rows = 1.0 * n.s_q, .row = Bytes{4.0 * n.d}, .indices = Bytes{8}};
@@ -146,10 +143,10 @@ std::vector<std::size_t> kernel_order(const Network& n, const Products& p,
 }
 
 /// All ops as one: what kernels hand on is written once, if at all, and read from L2.
-Op whole_step(const char* name, const std::vector<Op>& ops) {
+Op whole_step(const char* name, const Network& n, const std::vector<Op>& ops) {
   Op op{.name = name, .op_class = OpClass::gemm, .work = total_work(ops)};
   for (const Op& part : ops) {
-    const Bytes read = part.work.read.activations, all = read + part.work.written.activations;
+    const Bytes all = handed(n, part), read = all - part.work.written.activations;
     op.handed_over += 2 * part.count * (part.handed_over / all) * read;
   }
   return op;
@@ -198,7 +195,7 @@ Step make_step(const char* name, const Args& args) {
                         std::to_string(n.s_q) + "/" + std::to_string(n.s_kv) + " layers" +
                         std::to_string(n.layers) + " d_model" + std::to_string(n.d_model) +
                         (n.fused ? " fused" : " unfused"),
-                .op = whole_step(name, step.ops),
+                .op = whole_step(name, n, step.ops),
                 .launch = launch,
                 .verify = verify,
                 .kernels_per_launch = static_cast<int>(step.order.size()),

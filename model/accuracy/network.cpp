@@ -1,8 +1,9 @@
-// Vidur's network profile: all-reduce and send/receive between GPUs of one machine,
-// NCCL through PyTorch.
+// Vidur's network profile: all-reduce between GPUs of one machine, send/receive between two of one
+// or of two machines, NCCL through PyTorch.
 #include "model/accuracy/answers.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/published.hpp"
+#include "model/collective.hpp"
 #include "model/time.hpp"
 
 namespace kvroof::accuracy {
@@ -13,6 +14,7 @@ std::vector<Read> read(const Csv& csv) {
     m.engine = "NCCL";
     m.mode = Mode::kernel;
     m.more["bytes"] = number_after(m.words["batch"], "message bytes=", 0);
+    m.more["gpus_of_host"] = number_after(m.words["note"], "devices_per_node=", 0);
     m.configuration = m.hardware + "|" + m.metric + "|" + std::to_string(m.num_gpus);
     if (!(m.more["bytes"] > 0)) return "no message size";
     if (m.num_gpus < 2) return "fewer than two GPUs";
@@ -30,12 +32,11 @@ std::vector<Answer> predict(Context& context, std::span<const Measurement> rows)
     const bool pair = mentions(m.hardware, "pairwise");
     if (pair && all_reduce && m.num_gpus > 2)
       throw std::runtime_error("GPUs linked in pairs: the path between pairs is not modelled");
-    const Seconds call = all_reduce ? process_group_call() : Seconds{};
-    return (call +
-            nccl_time(*gpu, {.kind = all_reduce ? CollectiveKind::all_reduce : CollectiveKind::send,
-                             .ranks = all_reduce ? m.num_gpus : 2,
-                             .payload = Bytes{m.more.at("bytes")}}))
-        .value;
+    const Collective c{.kind = all_reduce ? CollectiveKind::all_reduce : CollectiveKind::send,
+                       .ranks = all_reduce ? m.num_gpus : 2,
+                       .payload = Bytes{m.more.at("bytes")}};
+    if (!all_reduce && m.more.at("gpus_of_host") == 1) return link_time(c, gpu->nic).value;
+    return max(all_reduce ? process_group_call() : Seconds{}, nccl_time(*gpu, c)).value;
   });
 }
 

@@ -2,11 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <sstream>
 
 #include "model/accuracy/context.hpp"
 
 namespace kvroof::accuracy {
+namespace {
+
+constexpr std::string_view kPowerLaw = "power_law_";
+
+}  // namespace
 
 OperatorTable operator_table(const Csv& csv) {
   if (csv.has({"gemm_dtype", "m", "n", "k", "latency"})) return OperatorTable::gemm;
@@ -92,7 +98,15 @@ OperatorRow operator_row(lint_rows::Row& r, OperatorTable table, std::string_vie
       out.shape = {r.number({"num_tokens"}), r.number({"hidden_size"}), r.number({"inter_size"}),
                    r.number({"topk"}),       r.number({"num_experts"}), r.number({"moe_tp_size"}),
                    r.number({"moe_ep_size"})};
-      if (!r.text({"distribution"}).starts_with("balanced")) out.operation += "_power_law";
+      if (const std::string version = r.text({"version"});
+          version < "1.3" || version.starts_with("1.3.0rc10"))
+        out.kernel += kEarlyRouting;
+      if (const std::string d = r.text({"distribution"}); d.starts_with(kPowerLaw)) {
+        out.operation += "_power_law";
+        out.shape[7] = std::atof(d.substr(kPowerLaw.size()).c_str());
+        out.shape[8] = r.number_or("rank0_num_tokens", 0);
+        if (d.ends_with("_eplb")) out.shape[9] = r.number_or("num_slots", 0);
+      }
       break;
     case OperatorTable::collective:
       out.shape = {r.number({"num_gpus"}), r.number({"message_size"})};

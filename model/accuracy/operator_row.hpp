@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <string>
+#include <string_view>
 
 #include "model/csv.hpp"
 #include "model/dtype.hpp"
@@ -17,10 +18,14 @@ enum class OperatorTable {
   latent,         // DeepSeek's MLA: batch, isl, heads; the kernel
   latent_module,  // the same with its projections
   latent_bmm,     // the absorbed products before and after it
-  moe,            // tokens, hidden and expert sizes, top-k, experts, tensor and expert cuts
+  moe,            // tokens, hidden and expert sizes, top-k, experts, tensor and expert cuts; of
+                  // routing by a power law: exponent, tokens given to the rank, slots to balance
   collective,     // GPUs, elements
   exchange        // MoE dispatch and combine: tokens, hidden size, top-k, ranks, SMs that copy
 };
+
+/// Ends the kernel's name of MoE rows up to TensorRT-LLM 1.3.0rc10.
+inline constexpr std::string_view kEarlyRouting = "_early";
 
 OperatorTable operator_table(const Csv& csv);
 
@@ -30,7 +35,7 @@ struct OperatorRow {
   std::string operation;  // op_name
   std::string kernel;     // kernel_source, for what the name alone does not say
   Dtype weights = Dtype::bf16, cache = Dtype::bf16;
-  std::array<double, 7> shape{};
+  std::array<double, 10> shape{};
   std::string problem;  // why it cannot be read
 
   std::string group() const;   // "gemm fp8", "decode attention bf16"

@@ -3,10 +3,12 @@
 #include <span>
 #include <stdexcept>
 
+#include "model/accuracy/moe_operator.hpp"
 #include "model/accuracy/nccl.hpp"
 #include "model/accuracy/operator_row.hpp"
+#include "model/accuracy/pass.hpp"
+#include "model/accuracy/trtllm_attention.hpp"
 #include "model/collective.hpp"
-#include "model/elementwise.hpp"
 #include "model/gemm.hpp"
 #include "model/lowering.hpp"
 #include "model/ops.hpp"
@@ -42,8 +44,9 @@ Seconds sum_of(const LlmShape& shape, const Policy& policy, const Machine& m, co
   return t;
 }
 
-/// A product, with the kernel that converts its input where the format asks for one: the tables'
-/// FP8 rows never go below the time of two kernels.
+/// A product of TensorRT-LLM's Linear with the kernels that convert its input. FP8 with one scale a
+/// tensor finds the scale first: a fill, a maximum over the input and the conversion, three launches
+/// (Linear's FP8QDQLinearMethod without a static input scale); the other formats convert in one.
 Seconds gemm_time(const OperatorRow& r, const Machine& machine) {
   const double m = r.shape[0], n = r.shape[1], k = r.shape[2];
   const OnChip chip = on_chip(machine);
@@ -57,14 +60,11 @@ Seconds gemm_time(const OperatorRow& r, const Machine& machine) {
   op.work = gemm(m, n, k, {.weight = element_size(r.weights), .in = in, .out = act},
                  gemm_tile(m, n, k, chip), chip);
   op.handed_over = op.work.read.activations + op.work.written.activations;
+  // The benchmark goes round in up to five copies of the weights; five small ones stay in L2.
+  if (5 * op.work.read.weights <= machine.l2_effective) op.handed_over += op.work.read.weights;
   Seconds t = time(op, machine, Launch::graph).expected;
-  if (narrow) {
-    Op convert;
-    convert.name = "quantise", convert.op_class = OpClass::elementwise;
-    convert.work = elementwise::quantise(m, k, act, in);
-    convert.handed_over = convert.work.read.activations + convert.work.written.activations;
-    t += time(convert, machine, Launch::graph).expected;
-  }
+  if (r.weights == Dtype::fp8) t += pass_time(machine, Bytes{m * k * (2 + 2 + 1)}, 3);
+  else if (narrow) t += pass_time(machine, Bytes{m * k * (2 + in.value)});
   return t;
 }
 
@@ -75,41 +75,50 @@ Seconds attention_time(const OperatorRow& r, const Machine& m) {
                            .d_qk = d,
                            .d_v = d,
                            .window = static_cast<int>(r.shape[6])};
-  Policy p;
-  p.kv = r.cache;
-  const bool decode = contains(r.operation, "generation");
   const double b = r.shape[0], isl = r.shape[1], step = r.shape[2];
-  const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
-                             : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
-  constexpr std::string_view kNames[] = {"attention", "prefill_attention"};
-  // The tables' prefill call computes the sequences' offsets, rotates q and k and fills the cache
-  // before it attends.
-  constexpr std::string_view kWithAppend[] = {"prefill_attention", "rope_append"};
-  const LlmShape s = one_layer(a, 1024, Dtype::bf16);
-  if (decode) return sum_of(s, p, m, load, kNames);
-  return m.fit_of(OpClass::elementwise).ramp + m.launch.graph_node +
-         sum_of(s, p, m, load, kWithAppend);
+  if (contains(r.operation, "generation"))
+    return generation_attention_time(a, {.requests = b, .past = isl + step - 1, .cache = r.cache},
+                                     m);
+  return context_attention_time(a, {.requests = b, .tokens = isl, .past = step, .cache = r.cache},
+                                m);
+}
+
+constexpr LatentAttention kDeepSeek{
+    .d_nope = 128, .d_rope = 64, .d_v = 128, .d_c = 512, .q_rank = 1536};
+
+/// The attention of a prompt and its projections: k's part of the latent product is copied beside
+/// its rotary part, and the latent beside the rotary key, before the attention call.
+Seconds context_module_time(const LlmShape& shape, const LatentAttention& a, const Prompts& x,
+                            const Policy& p, const StepLoad& load, const Machine& m) {
+  constexpr std::string_view kProjections[] = {"qkv_a_proj", "q_a_norm", "q_b_proj", "kv_a_norm",
+                                               "kv_b_proj",  "o_proj",   "quantise"};
+  const double rows = x.requests * x.tokens;
+  return sum_of(shape, p, m, load, kProjections) + context_attention_time(a, x, m) +
+         pass_time(m, Bytes{4 * rows * (a.h_q * a.d_nope + a.d_c + a.d_rope)}, 2);
 }
 
 Seconds latent_time(const OperatorRow& r, const Machine& m) {
   const bool module = r.table == OperatorTable::latent_module;
-  const LatentAttention a{.h_q = static_cast<int>(r.shape[3]),
-                          .d_nope = 128,
-                          .d_rope = 64,
-                          .d_v = 128,
-                          .d_c = 512,
-                          .q_rank = 1536};
+  LatentAttention a = kDeepSeek;
+  a.h_q = static_cast<int>(r.shape[3]);
   Policy p;
   p.kv = r.cache;
   const bool decode = contains(r.operation, "generation");
   const double b = r.shape[0], isl = r.shape[1], step = r.shape[2];
   const StepLoad load{decode ? RequestGroup{.requests = b, .s_q = 1, .cached = isl + step - 1}
                              : RequestGroup{.requests = b, .s_q = isl, .cached = step}};
-  constexpr std::string_view kKernel[] = {"attention", "prefill_attention"};
-  constexpr std::string_view kModule[] = {
-      "qkv_a_proj", "q_a_norm", "q_b_proj",          "kv_a_norm", "q_absorb",    "kv_b_proj",
-      "attention",  "v_absorb", "prefill_attention", "o_proj",    "rope_append", "quantise"};
+  constexpr std::string_view kKernel[] = {"attention"};
+  constexpr std::string_view kModule[] = {"qkv_a_proj",  "q_a_norm",  "q_b_proj", "kv_a_norm",
+                                          "q_absorb",    "attention", "v_absorb", "o_proj",
+                                          "rope_append", "quantise"};
   const LlmShape s = one_layer(a, static_cast<int>(kDeepSeekWidth), r.weights);
+  if (!decode) {
+    const Prompts prompts{.requests = b, .tokens = isl, .past = step, .cache = r.cache};
+    return module ? context_module_time(s, a, prompts, p, load, m)
+                  : context_attention_time(a, prompts, m);
+  }
+  if (!module && m.architecture == "ampere")
+    return unsplit_latent_time(a, {.requests = b, .past = isl + step - 1, .cache = r.cache}, m);
   return module ? sum_of(s, p, m, load, kModule) : sum_of(s, p, m, load, kKernel);
 }
 
@@ -121,26 +130,35 @@ Seconds bmm_time(const OperatorRow& r, const Machine& machine) {
   op.name = "bmm", op.math = info(r.weights).math;
   op.work = gemm(t, n, k, {.weight = element_size(r.weights)}, gemm_tile(t, n, k, chip), chip, h);
   op.handed_over = op.work.read.activations + op.work.written.activations;
-  return time(op, machine, Launch::graph).expected;
+  const Seconds product = time(op, machine, Launch::graph).expected;
+  // Hopper's FP8 kernel takes an input with a scale for each 128 values, which a kernel makes first.
+  const bool converts = machine.architecture == "hopper" && op.math == MathType::fp8;
+  return converts ? product + pass_time(machine, Bytes{t * h * k * (2 + 1)}) : product;
 }
 
 Seconds moe_time(const OperatorRow& r, const Machine& m) {
-  const auto [tokens, hidden, inter, top_k, experts, tp, ep] = r.shape;
+  const auto [tokens, hidden, inter, top_k, experts, tp, ep, exponent, here, slots] = r.shape;
+  constexpr double kMostExperts = 4096;
   if (ep > experts || tp < 1 || ep < 1) throw std::runtime_error("more expert ranks than experts");
-  // A rank holds experts/ep experts of inter/tp columns; tokens routed elsewhere cost it nothing.
-  // Expert parallelism with `ep` replicas of the tokens' owners is one data-parallel step.
-  LlmShape s = one_layer(GroupedAttention{.h_q = 1, .h_kv = 1, .d_qk = 64, .d_v = 64},
-                         static_cast<int>(hidden), r.weights);
-  s.layers[0].mlp = MoeMlp{.num_experts = static_cast<int>(experts),
-                           .top_k = static_cast<int>(top_k),
-                           .d_ff_expert = static_cast<int>(std::max(1.0, inter / tp)),
-                           .gated = !contains(r.kernel, "nongated")};
-  Policy p;
-  p.parallel.data = static_cast<int>(ep), p.parallel.expert = ep > 1;
-  const StepLoad load{{.requests = tokens / ep, .s_q = 1, .cached = 1, .logit_rows = 0}};
-  constexpr std::string_view kNames[] = {"moe_route",          "moe_permute",  "experts_gate_up",
-                                         "experts_activation", "experts_down", "moe_finalize"};
-  return sum_of(s, p, m, load, kNames);
+  if (experts > kMostExperts || slots > kMostExperts)
+    throw std::runtime_error("more experts than any network has");
+  // The kernels of TensorRT-LLM's own generator, min-latency mode and MXFP4 on Blackwell, route too.
+  const bool generated = contains(r.kernel, "min_latency") || r.weights == Dtype::mxfp4;
+  const bool early = r.kernel.ends_with(kEarlyRouting) && !generated;
+  return moe_operator_time({.routing = {.tokens = tokens,
+                                        .top_k = top_k,
+                                        .experts = experts,
+                                        .ranks = ep,
+                                        .exponent = exponent,
+                                        .slots = slots},
+                            .here = here > 0 ? here : tokens,
+                            .hidden = hidden,
+                            .inter = std::max(1.0, inter / tp),
+                            .gated = !contains(r.kernel, "nongated"),
+                            .weights = r.weights,
+                            .routed_experts = early ? 128.0 : 512.0,
+                            .routed_top_k = early ? 8.0 : 16.0},
+                           m);
 }
 
 Seconds collective_time(const OperatorRow& r, const Machine& m) {
@@ -156,7 +174,8 @@ Seconds collective_time(const OperatorRow& r, const Machine& m) {
   // reduce-scatter sends as much as an all-gather of the result.
   if (contains(r.operation, "reduce_scatter")) c.kind = CollectiveKind::all_gather;
   if (c.kind == CollectiveKind::all_gather) c.payload = payload / ranks;
-  if (contains(r.kernel, "NCCL") || contains(r.kernel, "nccl")) return nccl_time(m, c);
+  if (contains(r.kernel, "NCCL") || contains(r.kernel, "nccl"))
+    return nccl_time(m, c, info(r.weights).math != MathType::int8);
   const Seconds in_graph = link_time(c, m.nvlink);
   return contains(r.kernel, "eager") ? in_graph + eager_call() : in_graph;
 }
@@ -170,7 +189,7 @@ Seconds exchange_time(const OperatorRow& r, const Machine& m) {
   constexpr Seconds kNormalStart{26e-6}, kNormalReturn{40e-6}, kLowLatencyStart{9.5e-6};
   constexpr Bandwidth kDispatchOfSm{26e9}, kCombineOfSm{16e9};
   constexpr double kLinkShare = 0.5;
-  const auto [tokens, hidden, top_k, ranks, sms, a, b] = r.shape;
+  const auto [tokens, hidden, top_k, ranks, sms, a, b, c, d, e] = r.shape;
   if (contains(r.operation, "prepare"))
     throw std::runtime_error("the preparation of an exchange is not modelled");
   if (ranks > m.nvlink.domain) throw std::runtime_error("GPUs of more than one link domain");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/residence.hpp"
+
 namespace kvroof::attention {
 
 Tile flash_v1_tile(double sram_elements, double d) {
@@ -16,11 +18,16 @@ Tile flash_v1_tile(double sram_elements, double d) {
 
 namespace {
 
-// Rows of one head that a pass finds in L2, summed over the passes: those that the pass before it
-// left there. Pass j works on the rows that see a key of block j, and brings that block in;
-// `row_bytes` are one row's and `key_bytes` one key's, of all resident heads.
-double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, Bytes key_bytes,
-                 const OnChip& chip) {
+/// Rows of one head that L2 keeps from one pass to the next, summed over the passes: found again
+/// when they are read, and written over before they have gone to HBM.
+struct KeptRows {
+  double read = 0, written = 0;
+};
+
+// Pass j works on the rows that see a key of block j, and brings that block in; `row_bytes` are one
+// row's and `key_bytes` one key's, of all resident heads.
+KeptRows kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, Bytes key_bytes,
+                   const OnChip& chip) {
   const double offset = x.s_kv - x.s_q;
   const bool causal = x.causal || x.window > 0;
   const auto first = [&](double pass) {
@@ -30,11 +37,12 @@ double kept_rows(const AttentionShape& x, const Tile& t, Bytes row_bytes, Bytes 
     if (x.window <= 0) return x.s_q;
     return std::clamp((pass + 1) * t.n + x.window - 1 - offset, 0.0, x.s_q);
   };
-  double rows = 0;
+  KeptRows rows;
   for (double pass = 1; pass < ceil_div(x.s_kv, t.n); ++pass) {
     const double again = std::max(0.0, end(pass - 1) - first(pass));
-    const Bytes between = (end(pass - 1) - first(pass - 1)) * row_bytes + t.n * key_bytes;
-    rows += again * l2_hit_own_rows(between, chip);
+    const Bytes rest = (end(pass - 1) - first(pass - 1)) * row_bytes, keys = t.n * key_bytes;
+    rows.read += again * l2_hit_own_rows(rest + keys, chip);
+    rows.written += again * l2_hit_rewritten(rest + l2_taken(Reading::once) * keys, chip);
   }
   return rows;
 }
@@ -80,9 +88,11 @@ Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, con
   const double resident = std::min(1.0, chip.num_sms * t.ctas_per_sm / heads);
   const Bytes row = x.s_q > 0 ? resident / x.s_q * live : Bytes{};
   const Bytes key = x.s_kv > 0 ? resident / x.s_kv * (k + v) : Bytes{};
-  const double again = x.s_q > 0 ? kept_rows(x, t, row, key, chip) / x.s_q : 0;
-  cost.kept.read = again * live;
-  cost.kept.written = again * (o.backward ? q : out + stats);
+  if (x.s_q > 0) {
+    const KeptRows again = kept_rows(x, t, row, key, chip);
+    cost.kept.read = again.read / x.s_q * live;
+    cost.kept.written = again.written / x.s_q * (o.backward ? q : out + stats);
+  }
   cost.handed_over = cost.kept.read + cost.kept.written;
   return cost;
 }

@@ -17,7 +17,8 @@ Tile flash_v1_tile(double sram_elements, double d);
 /// statistics in fp32; causal passes skip the row blocks above the diagonal.
 ///   flops = 2·b·h_q·pairs·(d_qk + d_v); backward 2.5 times that, the scores being recomputed
 /// The passes count as read and written, as the paper counts them. Where the rows of a pass (Q, O,
-/// statistics, of all resident heads) fit in L2 the next pass finds them there: kept, handed_over.
+/// statistics, of all resident heads) fit in L2 the next pass finds them there: kept, handed_over;
+/// fewer of them unwritten than it finds (l2_hit_rewritten).
 /// initial_state = false: the first forward pass starts from registers, T_c - 1 passes read
 /// O, l, m. Options: tile (m rows, n keys), sram_bytes, initial_state, backward.
 Cost flash_v1(const AttentionShape& x, const Formats& f, const OnChip& chip, const Options& o);

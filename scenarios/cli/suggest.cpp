@@ -43,6 +43,7 @@ std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& erro
   const CLI::App* verb = verb_of(app, argc, argv);
   const std::vector<std::string> known = verb ? options_of(*verb) : verbs_of(app);
   const std::vector<std::string_view> views(known.begin(), known.end());
+  const std::string program = app.get_name() + (verb ? " " + verb->get_name() : "");
   for (int i = 1; i < argc; ++i) {
     std::string_view word = argv[i];
     word = word.substr(0, word.find('='));
@@ -51,9 +52,9 @@ std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& erro
     if (std::find(views.begin(), views.end(), word) != views.end()) continue;
     std::string message = "unknown " + std::string(verb ? "option" : "verb") + " '" +
                           std::string(word) + "'" + did_you_mean(word, views);
-    return message + " (kvroof" + (verb ? " " + verb->get_name() : "") + " --help lists them)";
+    return message + " (" + program + " --help lists them)";
   }
-  return std::string(error.what()) + " (kvroof" + (verb ? " " + verb->get_name() : "") + " --help)";
+  return std::string(error.what()) + " (" + program + " --help)";
 }
 
 }  // namespace kvroof::cli

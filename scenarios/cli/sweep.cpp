@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "model/replace_file.hpp"
 #include "model/search_path.hpp"
 #include "model/serve_scenario.hpp"
 #include "model/sweep/slice.hpp"

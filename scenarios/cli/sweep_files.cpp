@@ -1,16 +1,14 @@
 #include "scenarios/cli/sweep_files.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <sstream>
 
-#include "model/user_error.hpp"
+#include "model/replace_file.hpp"
 #include "reports/grid.hpp"
 
 namespace kvroof::cli {
@@ -150,19 +148,6 @@ reports::Grid short_table(const State& s, const std::vector<Entry>& entries, std
 
 std::string state_file(std::int64_t index, std::int64_t count) {
   return fmt::format("shard-{:05}-of-{:05}.json", index, count);
-}
-
-void replace_file(const std::string& path, const std::string& text) {
-  const std::string beside = fmt::format("{}.{}.tmp", path, getpid());
-  {
-    std::ofstream out(beside, std::ios::binary);
-    out << text;
-    out.flush();
-    if (!out) throw UserError(path + ": expected a file that can be written");
-  }
-  std::error_code error;
-  std::filesystem::rename(beside, path, error);
-  if (error) throw UserError(path + ": " + error.message());
 }
 
 std::vector<std::string> write_sweep_files(const std::string& folder, const State& s,

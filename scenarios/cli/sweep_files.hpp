@@ -17,9 +17,6 @@ std::vector<std::string> write_sweep_files(const std::string& folder, const swee
 void print_sweep(std::ostream& out, const sweep::State& state, const sweep::Kept& kept,
                  const std::string& format);
 
-/// Writes beside the target and renames, so that a reader sees the old file or the new one.
-void replace_file(const std::string& path, const std::string& text);
-
 /// The state file of a slice: shard-00001-of-00004.json.
 std::string state_file(std::int64_t index, std::int64_t count);
 

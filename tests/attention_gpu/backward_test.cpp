@@ -1,6 +1,6 @@
 // Backward kernels against the oracle: one token, ragged tails, grouped heads, rows that see
 // nothing, then random shapes; both formats.
-#include "tests/attention_gpu/check.hpp"
+#include "tests/kernels/check.hpp"
 
 using namespace kvroof::kernels;
 
@@ -32,17 +32,17 @@ std::vector<Args> backward_shapes(std::initializer_list<double> head_sizes, int 
 
 }  // namespace
 
-TEST_CASE("flash_backward") { check("flash_backward", backward_shapes({64, 128, 256}, 22)); }
+TEST_CASE("flash_backward") { check_all("flash_backward", backward_shapes({64, 128, 256}, 22)); }
 
 TEST_CASE("flash_backward_fp16") {
   std::vector<Args> shapes = backward_shapes({64, 128, 256}, 22);
   for (Args& x : shapes) x["fp16"] = 1;
-  check("flash_backward", shapes);
+  check_all("flash_backward", shapes);
 }
 
 TEST_CASE("naive_backward") {
   std::vector<Args> shapes = backward_shapes({64, 128}, 20);
   // bf16 scores in memory carry an error of 2^-9 of their size into the exponent: no large ones
   for (Args& x : shapes) x["sigma"] = 1;
-  check("naive_backward", shapes);
+  check_all("naive_backward", shapes);
 }

@@ -1,6 +1,6 @@
 // Elementwise kernels against the oracle: one token, ragged widths, large values, then random
 // shapes; each fused and not.
-#include "tests/attention_gpu/check.hpp"
+#include "tests/kernels/check.hpp"
 
 using namespace kvroof::kernels;
 
@@ -47,7 +47,7 @@ TEST_CASE("rms_norm") {
                       {"d", 8 * between(1, 1500)},
                       {"residual", one_of({0, 1, 1})},
                       {"sigma", one_of({0.1, 1, 30})}});
-  check("rms_norm", both_ways(shapes));
+  check_all("rms_norm", both_ways(shapes));
 }
 
 TEST_CASE("swiglu") {
@@ -58,7 +58,7 @@ TEST_CASE("swiglu") {
     shapes.push_back({{"tokens", between(1, 200)},
                       {"d_ff", 8 * between(1, 2000)},
                       {"sigma", one_of({1, 3, 30})}});
-  check("swiglu", both_ways(shapes));
+  check_all("swiglu", both_ways(shapes));
 }
 
 TEST_CASE("rope_append") {
@@ -75,10 +75,10 @@ TEST_CASE("rope_append") {
                       {"d", one_of({16, 64, 128, 256})},
                       {"block_size", one_of({8, 16, 64, 256})}});
   }
-  check("rope_append", both_ways(shapes));
+  check_all("rope_append", both_ways(shapes));
 }
 
-TEST_CASE("decode_step") { check("decode_step", both_ways(networks(20, 300, 3))); }
+TEST_CASE("decode_step") { check_all("decode_step", both_ways(networks(20, 300, 3))); }
 
 // Rounding adds up from layer to layer: 1.01e-2 was seen at three.
-TEST_CASE("prefill_step") { check("prefill_step", both_ways(networks(3, 200, 2))); }
+TEST_CASE("prefill_step") { check_all("prefill_step", both_ways(networks(3, 200, 2))); }

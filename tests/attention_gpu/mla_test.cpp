@@ -1,6 +1,6 @@
 // MLA kernels against the oracle: one token, one block, ragged tails, head counts that fill no
 // tile, large scores, then random shapes.
-#include "tests/attention_gpu/check.hpp"
+#include "tests/kernels/check.hpp"
 
 using namespace kvroof::kernels;
 
@@ -22,7 +22,7 @@ TEST_CASE("mla_decode") {
                       {"ragged", one_of({0, 1})},
                       {"splits", one_of({0, 1, 2, 7, 33})},
                       {"sigma", one_of({1, 3, 30})}});
-  check("mla_decode", shapes);
+  check_all("mla_decode", shapes);
 }
 
 TEST_CASE("mla_prefill") {
@@ -39,5 +39,5 @@ TEST_CASE("mla_prefill") {
                       {"s_kv", between(1, 700)},
                       {"causal", one_of({0, 1})},
                       {"sigma", one_of({1, 3, 30})}});
-  check("mla_prefill", shapes);
+  check_all("mla_prefill", shapes);
 }

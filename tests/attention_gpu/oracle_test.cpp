@@ -3,7 +3,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include "tests/attention_gpu/check.hpp"
+#include "tests/kernels/check.hpp"
 
 using namespace kvroof::kernels;
 
@@ -63,21 +63,21 @@ std::vector<Args> decode_shapes(int random_count) {
 
 }  // namespace
 
-TEST_CASE("flash_v2") { check("flash_v2", prefill_shapes({64, 128, 256}, 22)); }
+TEST_CASE("flash_v2") { check_all("flash_v2", prefill_shapes({64, 128, 256}, 22)); }
 TEST_CASE("flash_v2_fp16") {
   std::vector<Args> shapes = prefill_shapes({64, 128, 256}, 22);
   for (Args& x : shapes) x["fp16"] = 1;
-  check("flash_v2", shapes);
+  check_all("flash_v2", shapes);
 }
 TEST_CASE("naive") {
   std::vector<Args> shapes = prefill_shapes({64, 128}, 20);
   // bf16 scores in memory carry an error of 2^-9 of their size into the exponent: no large ones
   for (Args& x : shapes) x["sigma"] = 1;
-  check("naive", shapes);
+  check_all("naive", shapes);
 }
-TEST_CASE("gqa_decode") { check("gqa_decode", decode_shapes(20)); }
-TEST_CASE("flash_decoding") { check("flash_decoding", decode_shapes(20)); }
-TEST_CASE("paged_decode") { check("paged_decode", decode_shapes(25)); }
+TEST_CASE("gqa_decode") { check_all("gqa_decode", decode_shapes(20)); }
+TEST_CASE("flash_decoding") { check_all("flash_decoding", decode_shapes(20)); }
+TEST_CASE("paged_decode") { check_all("paged_decode", decode_shapes(25)); }
 
 TEST_CASE("quantised_kv") {
   std::vector<Args> shapes;
@@ -87,7 +87,7 @@ TEST_CASE("quantised_kv") {
       x["d"] = 128, x["s_q"] = 1, x["format"] = format, x["recent"] = one_of({0, 0, 1, 17, 128});
       shapes.push_back(x);
     }
-  check("quantised_kv", shapes);
+  check_all("quantised_kv", shapes);
 }
 TEST_CASE("sliding_window") {
   std::vector<Args> shapes;
@@ -102,7 +102,7 @@ TEST_CASE("sliding_window") {
     x["s_q"] = 1, x["window"] = between(1, 2000), x["sinks"] = one_of({0, 4});
     shapes.push_back(x);
   }
-  check("sliding_window", shapes);
+  check_all("sliding_window", shapes);
 }
 
 TEST_CASE("softmax") {
@@ -121,9 +121,9 @@ TEST_CASE("softmax") {
     for (int i = 0; i < 12; ++i)
       add(between(1, 300), between(1, 6000), one_of({0, 0.3, 0.99}), one_of({1, 10, 1000}));
   }
-  check("softmax", shapes);
+  check_all("softmax", shapes);
 }
-TEST_CASE("flash_v1") { check("flash_v1", prefill_shapes({64, 128, 256}, 22)); }
+TEST_CASE("flash_v1") { check_all("flash_v1", prefill_shapes({64, 128, 256}, 22)); }
 TEST_CASE("block_sparse") {
   std::vector<Args> shapes;
   for (const Args& base : prefill_shapes({64, 128, 256}, 14))
@@ -134,7 +134,7 @@ TEST_CASE("block_sparse") {
     }
   for (const double density : {0., 1.})
     shapes.push_back({{"h_q", 2}, {"s_q", 200}, {"s_kv", 500}, {"density", density}});
-  check("block_sparse", shapes);
+  check_all("block_sparse", shapes);
 }
 TEST_CASE("ragged") {
   std::vector<Args> shapes;
@@ -163,7 +163,7 @@ TEST_CASE("ragged") {
                       {"tree", one_of({0, 1})},
                       {"sigma", one_of({1, 3, 30})}});
   }
-  check("ragged", shapes);
+  check_all("ragged", shapes);
 }
 TEST_CASE("cascade") {
   std::vector<Args> shapes;
@@ -193,7 +193,7 @@ TEST_CASE("cascade") {
                       {"block_size", one_of({8, 16, 64})},
                       {"sigma", one_of({1, 3, 30})}});
   }
-  check("cascade", shapes);
+  check_all("cascade", shapes);
 }
 
 int main(int argc, char** argv) {

@@ -1,6 +1,4 @@
 // Runs the ceilings on the GPU and holds each against physics. Skipped (77) without a GPU.
-// `--print` prints every row as CSV, `--gemm` every product of the catalogue,
-// `--run ENTRY key=value …` launches one kernel twice, for a profiler beside it.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "kernels/ceilings/ceilings.hpp"
 
@@ -33,60 +31,6 @@ const std::vector<std::pair<std::string, std::vector<Ceiling>>>& all() {
     return groups;
   }();
   return rows;
-}
-
-void print() {
-  std::puts(
-      "group,name,variant,unit,median,p5,p95,repeats,bound,share,sm_clock_mhz,intended,entry");
-  for (const auto& [group, rows] : all())
-    for (const Ceiling& c : rows)
-      std::printf("%s,%s,\"%s\",%s,%.6g,%.6g,%.6g,%d,%.6g,%.4f,%.1f,%.17g,%s\n", group.c_str(),
-                  c.name.c_str(), c.variant.c_str(), c.unit.c_str(), c.value.median, c.value.p5,
-                  c.value.p95, c.value.repeats, c.bound, c.bound > 0 ? c.value.median / c.bound : 0,
-                  c.sm_clock_hz / 1e6, c.intended, c.entry.c_str());
-}
-
-void print_gemm() {
-  std::puts(
-      "entry,case,seconds,p5,p95,flops,flops_executed,read_bytes,written_bytes,flop_per_s,"
-      "error,tolerance");
-  for (const char* name : {"gemm_bf16", "gemm_fp8"}) {
-    const Entry* entry = find_entry(name);
-    for (const Args& args : entry ? entry->shapes : std::vector<Args>{}) {
-      try {
-        const Case c = entry->make(args);
-        const Verdict v = c.verify();
-        const Stats s = time_case(c, {.repeats = 15});
-        const auto& w = c.op.work;
-        std::printf("%s,\"%s\",%.6g,%.6g,%.6g,%.17g,%.17g,%.17g,%.17g,%.6g,%.2e,%.0e%s\n", name,
-                    c.name.c_str(), s.median, s.p5, s.p95, w.flops.value, w.flops_executed.value,
-                    w.hbm_read().value, w.hbm_written().value, w.flops.value / s.median,
-                    v.relative_error, v.tolerance, v.ok ? "" : " WRONG");
-      } catch (const std::exception& e) {
-        std::printf("# %s: %s\n", name, e.what());
-      }
-    }
-  }
-}
-
-int run_entry(int argc, char** argv) {
-  const Entry* entry = argc > 2 ? find_entry(argv[2]) : nullptr;
-  if (!entry) return std::fprintf(stderr, "no such kernel\n"), 2;
-  Args args;
-  for (int i = 3; i < argc; ++i) {
-    const std::string text = argv[i];
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos) return std::fprintf(stderr, "expected key=value\n"), 2;
-    args[text.substr(0, equals)] = std::stod(text.substr(equals + 1));
-  }
-  const Case c = entry->make(args);
-  flush_l2(nullptr);
-  for (int i = 0; i < 2; ++i) c.launch(nullptr);
-  CUDA_CHECK(cudaDeviceSynchronize());
-  std::printf("%s: flops_executed %.17g, read %.17g, written %.17g, l2_to_sm %.17g\n",
-              c.name.c_str(), c.op.work.flops_executed.value, c.op.work.hbm_read().value,
-              c.op.work.hbm_written().value, c.op.work.l2_to_sm.value);
-  return 0;
 }
 
 }  // namespace
@@ -153,8 +97,5 @@ int main(int argc, char** argv) {
     std::puts("no GPU: skipped");
     return 77;
   }
-  if (argc > 1 && std::string_view(argv[1]) == "--print") return print(), 0;
-  if (argc > 1 && std::string_view(argv[1]) == "--gemm") return print_gemm(), 0;
-  if (argc > 1 && std::string_view(argv[1]) == "--run") return run_entry(argc, argv);
   return doctest::Context(argc, argv).run();
 }

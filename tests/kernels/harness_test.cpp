@@ -40,6 +40,7 @@ TEST_CASE("poison is NaN in every floating format, and compare does not let it p
   CHECK_FALSE(compare(ref, std::vector<float>{1, 2, NAN, -INFINITY}, 1e-6).ok);
   CHECK_FALSE(compare(ref, std::vector<float>{1, 2, 3, 0}, 1e-6).ok);
   CHECK_FALSE(compare(ref, std::vector<float>{1, 2, 3}, 1e-6).ok);
+  CHECK_FALSE(compare({}, {}, 1e-6).ok);
   CHECK(compare(ref, std::vector<float>{1, 2, 3.0003f, -INFINITY}, 1e-3).ok);
 }
 

@@ -21,7 +21,12 @@ constexpr const char* kH200 = KVROOF_SOURCE_DIR "/hw_profiles/h200-sxm-141gb.yam
 kernels::Ceiling ceiling(const char* name, const char* unit, double median, double clock = 0) {
   return {.name = name,
           .unit = unit,
-          .value = {.repeats = 30, .median = median, .p5 = median, .p95 = median},
+          .value = {.repeats = 30,
+                    .median = median,
+                    .p5 = median,
+                    .p95 = median,
+                    .min = median,
+                    .max = median},
           .sm_clock_hz = clock};
 }
 
@@ -75,6 +80,20 @@ TEST_CASE("the best variant counts and cycles become seconds at the clock of the
   CHECK_FALSE(figure_of(key("bf16"), rows).has_value());
   CHECK(profile_text(key("hbm_read"), 4.56789e12) == "4568 GB/s");
   CHECK(profile_text(key("exps_per_second"), 4.17e12) == "4170000000000");
+}
+
+TEST_CASE("every key answers a figure of the profile") {
+  const HardwareProfile p = load_profile(kH200);
+  for (const CeilingKey& key : ceiling_keys()) {
+    CAPTURE(key.key);
+    const std::string first(key.ceilings.substr(0, key.ceilings.find(' ')));
+    // 1 B/s or 1 Hz, far below any rate, or 1 s, far above any time: off by itself.
+    const std::vector<kernels::Ceiling> rows{ceiling(first.c_str(), "B/s", 1, 1)};
+    const auto checks = compare_profile(p, rows);
+    const ProfileCheck& check = find(checks, key.key);
+    CHECK(check.profile.has_value());
+    CHECK(check.verdict == Verdict::off);
+  }
 }
 
 TEST_CASE("every key can be written to the bundled profile and read back") {
