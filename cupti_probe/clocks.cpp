@@ -25,6 +25,7 @@ struct Nvml {
   int (*temperature)(Device, int sensor, unsigned* celsius) = nullptr;
   int (*ecc)(Device, int* current, int* pending) = nullptr;
   int (*driver)(char* text, unsigned length) = nullptr;
+  int (*energy)(Device, unsigned long long* millijoules) = nullptr;  // Volta and newer
   bool usable = false;
 };
 
@@ -36,6 +37,7 @@ Nvml open_nvml() {
     out = reinterpret_cast<std::remove_reference_t<decltype(out)>>(dlsym(library, name));
     return out != nullptr;
   };
+  resolve("nvmlDeviceGetTotalEnergyConsumption", n.energy);
   n.usable = resolve("nvmlInit_v2", n.init) &&
              resolve("nvmlDeviceGetHandleByPciBusId_v2", n.handle) &&
              resolve("nvmlDeviceGetClockInfo", n.clock) &&
@@ -134,6 +136,59 @@ SensorRange SensorWatch::stop() {
     worker_->thread.join();
   }
   return worker_->seen;
+}
+
+struct EnergyMeter::Worker {
+  using Time = std::chrono::steady_clock::time_point;
+  struct Step {
+    Time at;
+    double joules;
+  };
+  std::optional<Step> first, last;  // readings that differ from the one before
+  double clock_sum = 0;
+  int clocks = 0;
+  std::jthread thread;  // last: it uses the members above
+
+  void add(Device h, std::optional<double>& before) {
+    unsigned long long millijoules = 0;
+    if (nvml().energy && nvml().energy(h, &millijoules) == kSuccess) {
+      const double joules = 1e-3 * static_cast<double>(millijoules);
+      if (before && joules != *before) {
+        last = Step{std::chrono::steady_clock::now(), joules};
+        if (!first) first = last;
+      }
+      before = joules;
+    }
+    if (const auto hz = ask(1e6, nvml().clock, h, kClockSm)) clock_sum += *hz, ++clocks;
+  }
+};
+
+EnergyMeter::EnergyMeter(int device) : worker_(std::make_unique<Worker>()) {
+  const Device h = handle(device);
+  if (!h) return;
+  worker_->thread = std::jthread([h, worker = worker_.get()](const std::stop_token& stop) {
+    std::optional<double> before;
+    while (!stop.stop_requested()) {
+      worker->add(h, before);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  });
+}
+
+EnergyMeter::~EnergyMeter() = default;
+
+MeanDraw EnergyMeter::stop() {
+  if (worker_->thread.joinable()) {
+    worker_->thread.request_stop();
+    worker_->thread.join();
+  }
+  const Worker& w = *worker_;
+  MeanDraw draw;
+  if (w.clocks > 0) draw.sm_clock_hz = w.clock_sum / w.clocks;
+  if (!w.first || w.first->at == w.last->at) return draw;
+  const std::chrono::duration<double> passed = w.last->at - w.first->at;
+  draw.watts = (w.last->joules - w.first->joules) / passed.count();
+  return draw;
 }
 
 }  // namespace kvroof::probe

@@ -25,6 +25,25 @@ struct DeviceFacts {
   std::optional<bool> ecc;
 };
 
+/// What the GPU's energy counter and SM clock told on average between start and stop of a meter.
+/// The counter moves in steps of tens of milliseconds: power is the energy between the first and
+/// the last step over the time between them.
+struct MeanDraw {
+  std::optional<double> watts, sm_clock_hz;
+};
+
+/// Reads energy and clock every 2 ms on a thread of its own until stop().
+class EnergyMeter {
+ public:
+  explicit EnergyMeter(int device);
+  ~EnergyMeter();
+  MeanDraw stop();
+
+ private:
+  struct Worker;
+  std::unique_ptr<Worker> worker_;
+};
+
 Sensors read_sensors(int device);
 DeviceFacts device_facts(int device);
 

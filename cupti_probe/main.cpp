@@ -165,6 +165,23 @@ int run(int argc, char** argv) {
     code = step(whole, command);
   });
 
+  PowerOptions draw;
+  verb = app.add_subcommand("power", "what units draw, and the clock that the power limit leaves");
+  add_profile(verb, draw.profile);
+  verb->add_option("--kernels", draw.kernels, "beside the loads: NAME or NAME:key=number:…")
+      ->delimiter(',');
+  verb->add_option("--window", draw.window, "seconds measured of each (0.7)")
+      ->check(CLI::Range(0.5, 10.0));
+  auto* csv = verb->add_option("--csv", draw.csv, "write a record");
+  verb->add_option("--record", draw.record, "fit this record instead of measuring: needs no GPU")
+      ->check(CLI::ExistingFile)
+      ->excludes(csv);
+  verb->add_option("--counted", draw.counted, "records of validate, for clocks of rested launches")
+      ->check(CLI::ExistingFile);
+  verb->add_option("--write", draw.write, "fill the power block of this hardware profile")
+      ->check(CLI::ExistingFile);
+  verb->callback([&] { code = power(draw, command); });
+
   LinkOptions wire;
   verb = app.add_subcommand("link", "copies and all-reduces among this machine's GPUs");
   add_profile(verb, wire.profile);

@@ -52,26 +52,26 @@ std::string_view key_of(std::string_view line, std::size_t indent) {
 }  // namespace
 
 std::string with_measured(std::string_view profile, const std::vector<MeasuredLine>& lines,
-                          std::string_view file) {
+                          std::string_view file, std::string_view block) {
+  const std::string key_line = std::string(block) + ":";
   const std::vector<std::string_view> old = lines_of(profile);
-  const auto head = std::find_if(
-      old.begin(), old.end(), [](std::string_view line) { return line.starts_with("measured:"); });
+  const auto head = std::find_if(old.begin(), old.end(),
+                                 [&](std::string_view line) { return line.starts_with(key_line); });
   std::string out;
   if (head == old.end()) {
     out = profile;
     if (!out.empty() && out.back() != '\n') out += '\n';
-    out += "measured:\n";
+    out += key_line + '\n';
     for (const MeasuredLine& line : lines) out += text_of(line, "  ");
     return out;
   }
-  std::string_view rest = head->substr(std::string_view("measured:").size());
+  std::string_view rest = head->substr(key_line.size());
   rest = rest.substr(0, rest.find('#'));
   const std::size_t number = static_cast<std::size_t>(head - old.begin()) + 1;
   if (!blank(rest))
     throw UserError(
-        fmt::format("{}:{}:10: measured: expected an indented block, one figure a line, "
-                    "got '{}'",
-                    file, number, rest.substr(rest.find_first_not_of(' '))));
+        fmt::format("{}:{}:{}: {}: expected an indented block, one figure a line, got '{}'", file,
+                    number, key_line.size() + 1, block, rest.substr(rest.find_first_not_of(' '))));
 
   // The block ends before the first line that stands at the left margin; blank lines before that
   // belong to what follows.

@@ -1,4 +1,4 @@
-// The `measured` block of a hardware profile as text: replaced in place, the rest of the file stays
+// The `measured` block of a hardware profile (or another block of figures) as text: replaced in place, the rest of the file stays
 // byte for byte as its author wrote it.
 #pragma once
 #include <string>
@@ -17,6 +17,6 @@ struct MeasuredLine {
 /// kept. A file without the block gets one at its end. Throws UserError if the block is not an
 /// indented block (`measured: {…}`), naming `file` and line.
 std::string with_measured(std::string_view profile, const std::vector<MeasuredLine>& lines,
-                          std::string_view file);
+                          std::string_view file, std::string_view block = "measured");
 
 }  // namespace kvroof::probe

@@ -104,8 +104,11 @@ std::vector<TimedShape> read_timed_shapes(const std::vector<std::string>& files)
       } else if (cell(row, "part") == "kernel" && cell(row, "quantity") == "time") {
         const auto seconds = to_number(cell(row, "measured"));
         if (seconds && !shapes.empty() && shapes.back().kernel == kernel &&
-            shapes.back().args == args)
+            shapes.back().args == args) {
           shapes.back().measured = Seconds{*seconds};
+          if (csv.has({"sm_clock_hz"}))
+            shapes.back().sm_clock = Clock{to_number(cell(row, "sm_clock_hz")).value_or(0)};
+        }
       }
     }
   }

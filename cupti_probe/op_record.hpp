@@ -14,11 +14,13 @@ std::string op_text(const Op& op);
 /// The op again, without its name. UserError for text that op_text() did not write.
 Op read_op(std::string_view text);
 
-/// One shape of one kernel: its ops, and how long a cold launch took.
+/// One shape of one kernel: its ops, how long a cold launch took, and at which SM clock (0: not
+/// recorded).
 struct TimedShape {
   std::string kernel, args;
   std::vector<Op> stages;
   Seconds measured;
+  Clock sm_clock;
 };
 
 /// Rows `work` and `time` of records of kvroof-probe validate, in their order. Shapes without

@@ -1,5 +1,6 @@
 // kvroof-probe step: one decode step of a real network with random weights, run by our kernels on a
-// stream and as a CUDA graph; every op predicted by constants that came from its kernel alone.
+// stream and as a CUDA graph; every op predicted by constants that came from its kernel alone, the
+// step without rest by the power law.
 #include <cuda_runtime.h>
 #include <fmt/core.h>
 
@@ -17,6 +18,7 @@
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
 #include "kernels/step/step.hpp"
+#include "model/power.hpp"
 #include "model/profile.hpp"
 #include "model/search_path.hpp"
 #include "model/user_error.hpp"
@@ -125,6 +127,45 @@ std::vector<Line> wall_lines(const Walls& walls, const LaunchCost& launch, const
   return {stream, graph};
 }
 
+/// The step repeated without rest, by the power law; nullopt where an energy or a time is not known.
+std::optional<SteadyStep> steady(const kernels::Step& step, const Machine& machine,
+                                 const std::vector<KernelFit>& fits, const PowerLaw& law) {
+  std::vector<PacedOp> ops;
+  for (const Op& op : step.ops) {
+    const KernelConstants* const fit = find_fit(fits, kernel_of(op));
+    if (!launch_time(std::span(&op, 1), machine, fit)) return std::nullopt;
+    auto op_at = paced(op, machine, law, [&op, fit](const Machine& m) {
+      return launch_time(std::span(&op, 1), m, fit).value_or(Seconds{});
+    });
+    if (!op_at) return std::nullopt;
+    ops.push_back(std::move(*op_at));
+  }
+  return steady_step(ops, machine, law);
+}
+
+/// The graph without rest, as measure() runs it: longer by what the limit adds to its kernels.
+Line steady_line(const Line& graph, const Line& all, const std::optional<SteadyStep>& step) {
+  Line line{"as a graph, steady", "s", {}, graph.measured};
+  if (graph.predicted && all.predicted && step)
+    line.predicted = *graph.predicted + std::max(0.0, step->seconds.value - *all.predicted);
+  return line;
+}
+
+void print_steady(const std::optional<PowerLaw>& law, const std::optional<SteadyStep>& step,
+                  const Machine& machine) {
+  if (!law)
+    fmt::print("no power figures in {}: steps under the power limit are predicted as if rested\n",
+               machine.id);
+  else if (!step) fmt::print("the step uses a format whose energy was not measured\n");
+  else if (step->pace == 1)
+    fmt::print("power law: {:.0f} W without rest, under the {:.0f} W held: full clock\n",
+               step->wanted.value, law->held.value);
+  else
+    fmt::print("power law: {:.0f} W at full voltage, {:.0f} W held: set clock {} when steady\n",
+               step->wanted.value, law->held.value,
+               with_prefix(step->pace * machine.boost_clock.value, "Hz"));
+}
+
 /// l2: what arrives at the SMs, which one read of L2 serves several of.
 std::vector<Line> count_lines(const Op& whole, const Counts& counts, const Counts& l2) {
   std::vector<Line> lines;
@@ -150,7 +191,9 @@ void check_memory(const StepShape& shape) {
 }  // namespace
 
 int step(const StepOptions& options, const std::string& command) {
-  const Machine machine = to_machine(load_profile(profile_file(options.profile)));
+  const HardwareProfile profile = load_profile(profile_file(options.profile));
+  const Machine machine = to_machine(profile);
+  const std::optional<PowerLaw> law = power_law(profile);
   const std::vector<KernelFit> fits = read_fits(fits_file(options.fits, machine.id));
   const StepShape shape = step_shape(load_llm(options.llm).shape, options);
   const std::unique_ptr<Record> record =
@@ -183,7 +226,11 @@ int step(const StepOptions& options, const std::string& command) {
   const auto add = [&](const std::vector<Line>& more) {
     lines.insert(lines.end(), more.begin(), more.end());
   };
-  add(wall_lines(walls, machine.launch, Line(lines.back()), empty));
+  const Line all = lines.back();
+  add(wall_lines(walls, machine.launch, all, empty));
+  std::optional<SteadyStep> at_limit;
+  if (law) at_limit = steady(run, machine, fits, *law);
+  if (law) add({steady_line(lines.back(), all, at_limit)});
   if (counts) add(count_lines(run.whole.op, *counts, *l2));
 
   fmt::print("\n{:<18} {:>7} {:>14} {:>14}\n", "", "kernels", "predicted", "measured");
@@ -196,6 +243,7 @@ int step(const StepOptions& options, const std::string& command) {
                    csv_number(line.measured), csv_number(line.error())});
   }
   if (counts) print_clocks(walls, env, *counts);
+  print_steady(law, at_limit, machine);
   if (record) record->close(header_lines(env, watch.stop()));
   return 0;
 }

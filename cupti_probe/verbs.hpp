@@ -74,6 +74,15 @@ struct StepOptions {
 };
 int step(const StepOptions& options, const std::string& command);
 
+struct PowerOptions {
+  ProfileChoice profile;
+  std::string record, csv, write;    // to fit without a GPU; to write; profile to update
+  std::vector<std::string> counted;  // records of validate: clocks of rested launches
+  std::vector<std::string> kernels;  // "gemm_bf16:m=8192:n=8192:k=8192"; empty: a list of its own
+  double window = 0.7;               // seconds measured of each
+};
+int power(const PowerOptions& options, const std::string& command);
+
 struct LinkOptions {
   ProfileChoice profile;
   int gpus = 0;  // 0: all, at most 8

@@ -247,6 +247,26 @@ Machine to_machine(const HardwareProfile& p, RoofKind kind) {
   return out;
 }
 
+std::optional<PowerLaw> power_law(const HardwareProfile& profile) {
+  const PowerFigures& p = profile.power;
+  const auto all_known = [](const auto&... figures) { return (figures.known() && ...); };
+  if (!all_known(p.held, p.idle, p.clocked, p.voltage_slope, p.fp32, p.hbm_read, p.hbm_write,
+                 p.l2_read, p.multicast, p.smem, p.exponential))
+    return std::nullopt;
+  PowerLaw law{.held = *p.held.value, .idle = *p.idle.value, .clocked = *p.clocked.value};
+  const auto tensor = [&](MathType m, const Figure<EnergyPerFlop>& figure) {
+    law.tensor[static_cast<std::size_t>(m)] = or_zero(figure);
+  };
+  tensor(MathType::bf16, p.bf16), tensor(MathType::fp16, p.fp16), tensor(MathType::fp8, p.fp8);
+  law.mma_sync = or_zero(p.bf16_mma_sync), law.fp32 = *p.fp32.value;
+  law.hbm_read = *p.hbm_read.value, law.hbm_written = *p.hbm_write.value;
+  law.l2 = *p.l2_read.value, law.multicast = *p.multicast.value, law.smem = *p.smem.value;
+  law.exp = *p.exponential.value;
+  law.slope = *p.voltage_slope.value;
+  if (all_known(p.knee, p.droop)) law.knee = *p.knee.value, law.droop = *p.droop.value;
+  return law;
+}
+
 void require_math(const HardwareProfile& p, MathType math) {
   if (figure_of(p.datasheet, math).known()) return;
   throw UserError(

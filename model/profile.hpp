@@ -9,6 +9,7 @@
 
 #include "model/fields.hpp"
 #include "model/machine.hpp"
+#include "model/power.hpp"
 
 namespace kvroof {
 
@@ -58,6 +59,17 @@ struct Measured {
   Figure<Seconds> l2_latency, hbm_latency;
   Figure<Bandwidth> pcie_to_device, pcie_from_device, nvlink;
   bool operator==(const Measured&) const = default;
+};
+
+/// The constants of model/power.hpp, as measured; written by `kvroof-probe power --write`.
+struct PowerFigures {
+  Figure<Watts> held, idle, clocked;
+  Figure<double> voltage_slope;
+  Figure<EnergyPerFlop> bf16, fp16, fp8, bf16_mma_sync, fp32;
+  Figure<EnergyPerByte> hbm_read, hbm_write, l2_read, multicast, smem;
+  Figure<Joules> exponential;
+  Figure<Watts> knee, droop;
+  bool operator==(const PowerFigures&) const = default;
 };
 
 /// Share of the datasheet peaks that kernels of one class reach, and the fixed time of each kernel.
@@ -111,6 +123,7 @@ struct HardwareProfile {
   Datasheet datasheet;
   Rates rates;
   Measured measured;
+  PowerFigures power;
   Fitted fitted;
   Host host;
   Assumed assumed;
@@ -134,6 +147,10 @@ enum class RoofKind { best, datasheet };
 /// be known: UserError names field and file otherwise. A tensor path that is null stays 0 = "no
 /// such unit"; require_math refuses to guess when a scenario needs it.
 Machine to_machine(const HardwareProfile& profile, RoofKind kind = RoofKind::best);
+
+/// The power law of this GPU; nullopt where a figure that every kernel needs was not measured.
+/// Formats of the tensor cores that were not measured stay 0, as does droop: no such effect.
+std::optional<PowerLaw> power_law(const HardwareProfile& profile);
 
 /// UserError when the profile does not know the peak of this path:
 /// neither figure nor an explicit 0.

@@ -84,6 +84,29 @@ void fields(V& v, Measured& m) {
 }
 
 template <class V>
+void fields(V& v, PowerFigures& p) {
+  v("held", p.held, {.doc = "mean draw that the governor keeps under its limit"});
+  v("idle", p.idle, {.doc = "draw of a GPU without work"});
+  v("clocked", p.clocked,
+    {.doc = "what work adds before any unit does some, at the fastest clock"});
+  v("voltage_slope", p.voltage_slope,
+    {.doc = "relative fall of the voltage over that of the clock", .min = 0, .max = 2});
+  v("bf16", p.bf16, {.doc = "tensor cores, a FLOP, without its operands' way"});
+  v("fp16", p.fp16, {.doc = "tensor cores, a FLOP"});
+  v("fp8", p.fp8, {.doc = "tensor cores, a FLOP"});
+  v("bf16_mma_sync", p.bf16_mma_sync, {.doc = "tensor cores through mma.sync, a FLOP"});
+  v("fp32", p.fp32, {.doc = "FMA pipe, a FLOP"});
+  v("hbm_read", p.hbm_read, {.doc = "HBM to L2"});
+  v("hbm_write", p.hbm_write, {.doc = "SM to HBM"});
+  v("l2_read", p.l2_read, {.doc = "L2 to an SM"});
+  v("multicast", p.multicast, {.doc = "the same bytes to a further SM"});
+  v("smem", p.smem, {.doc = "through shared memory"});
+  v("exponential", p.exponential, {.doc = "one MUFU.EX2"});
+  v("knee", p.knee, {.doc = "draw at full voltage up to which a rested launch keeps its clock"});
+  v("droop", p.droop, {.doc = "draw beyond the knee that would stop the clock"});
+}
+
+template <class V>
 void fields(V& v, OpFit& f) {
   v("compute", f.compute,
     {.doc = "share of the datasheet tensor peak", .min = 0, .max = 1, .above_min = true});
@@ -174,6 +197,7 @@ void fields(V& v, HardwareProfile& p) {
   v("datasheet", p.datasheet, {.doc = "published peaks, dense, per direction", .required = true});
   v("rates", p.rates, {.doc = "operations per SM and clock"});
   v("measured", p.measured, {.doc = "ceilings measured on a real GPU"});
+  v("power", p.power, {.doc = "energies of units, and how the power limit acts"});
   v("fitted", p.fitted, {.doc = "shares and fixed times fitted to published kernel times"});
   v("host", p.host, {.doc = "published launch and link costs"});
   v("assumed", p.assumed, {.doc = "stated guesses, used where nothing better is known"});

@@ -21,6 +21,11 @@ constexpr std::array kClock{Unit{"GHz", giga}, Unit{"MHz", mega}, Unit{"kHz", ki
 constexpr std::array kSeconds{Unit{"s", 1}, Unit{"ms", milli}, Unit{"us", micro}, Unit{"µs", micro},
                               Unit{"ns", nano}};
 constexpr std::array kWatts{Unit{"kW", kilo}, Unit{"W", 1}};
+constexpr std::array kJoules{Unit{"J", 1}, Unit{"mJ", milli}, Unit{"uJ", micro}, Unit{"nJ", nano},
+                             Unit{"pJ", pico}};
+constexpr std::array kEnergyPerByte{Unit{"J/B", 1}, Unit{"nJ/B", nano}, Unit{"pJ/B", pico}};
+constexpr std::array kEnergyPerFlop{Unit{"J/FLOP", 1}, Unit{"nJ/FLOP", nano},
+                                    Unit{"pJ/FLOP", pico}};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -40,13 +45,20 @@ std::span<const Unit> units(Measure m) {
       return kSeconds;
     case Measure::watts:
       return kWatts;
+    case Measure::joules:
+      return kJoules;
+    case Measure::energy_per_byte:
+      return kEnergyPerByte;
+    case Measure::energy_per_flop:
+      return kEnergyPerFlop;
   }
   return {};
 }
 
 std::string_view example(Measure m) {
-  constexpr std::array<std::string_view, 6> texts{"80 GiB",   "3.35 TB/s", "989 TFLOP/s",
-                                                  "1830 MHz", "1.2 us",    "700 W"};
+  constexpr std::array<std::string_view, 9> texts{"80 GiB",   "3.35 TB/s", "989 TFLOP/s",
+                                                  "1830 MHz", "1.2 us",    "700 W",
+                                                  "11 pJ",    "70 pJ/B",   "0.7 pJ/FLOP"};
   return texts[static_cast<std::size_t>(m)];
 }
 

@@ -7,20 +7,23 @@
 #include <string_view>
 #include <type_traits>
 
+#include "model/energy.hpp"
 #include "model/units.hpp"
 
 namespace kvroof {
 
-/// Electric power; no other unit of the model combines with it.
-struct Watts {
-  double value = 0;
-  constexpr Watts() = default;
-  constexpr explicit Watts(double v) : value(v) {}
-  constexpr auto operator<=>(const Watts&) const = default;
+/// What a text with a unit can measure; the base units are B, B/s, FLOP/s, Hz, s, W, J, J/B, J/FLOP.
+enum class Measure {
+  bytes,
+  bandwidth,
+  throughput,
+  clock,
+  seconds,
+  watts,
+  joules,
+  energy_per_byte,
+  energy_per_flop
 };
-
-/// What a text with a unit can measure; the base units are B, B/s, FLOP/s, Hz, s, W.
-enum class Measure { bytes, bandwidth, throughput, clock, seconds, watts };
 
 struct Unit {
   std::string_view symbol;
@@ -46,8 +49,8 @@ template <class T>
 inline constexpr bool is_quantity = false;
 template <Dim D>
 inline constexpr bool is_quantity<Quantity<D>> = true;
-template <>
-inline constexpr bool is_quantity<Watts> = true;
+template <Dim D>
+inline constexpr bool is_quantity<JoulesTimes<D>> = true;
 
 template <class T>
 constexpr Measure measure_of() {
@@ -57,6 +60,9 @@ constexpr Measure measure_of() {
   else if constexpr (std::is_same_v<T, Clock>) return Measure::clock;
   else if constexpr (std::is_same_v<T, Seconds>) return Measure::seconds;
   else if constexpr (std::is_same_v<T, Watts>) return Measure::watts;
+  else if constexpr (std::is_same_v<T, Joules>) return Measure::joules;
+  else if constexpr (std::is_same_v<T, EnergyPerByte>) return Measure::energy_per_byte;
+  else if constexpr (std::is_same_v<T, EnergyPerFlop>) return Measure::energy_per_flop;
 }
 
 }  // namespace kvroof

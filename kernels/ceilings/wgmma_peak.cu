@@ -8,6 +8,7 @@
 //         n     256: tensor bound (80 of 128 cycles of shared memory); bf16 also 64 (32 of 32) and
 //               32 (24 of 16), which makes it the probe of shared memory as operand feed
 //         zeros 1: operands of zeros, which cost the least power
+//         sms   SMs at work, one block each (all)
 // With N = 256 an instruction of 64·256·32 bytes of k takes 128 cycles for every type.
 // PTX ISA, "Asynchronous warpgroup level matrix instructions".
 #include <algorithm>
@@ -100,18 +101,19 @@ Load wgmma_load(const Args& args) {
   if (zeros) CUDA_CHECK(cudaMemset(operands.as(), 0, operands.bytes()));
   else fill_random(operands, type.dtype);
 
-  const double instructions = 1.0 * gpu().num_sms * kWarpgroups * iterations * kStepsPerIteration;
+  const auto blocks = static_cast<int>(arg(args, "sms", gpu().num_sms));
+  const double instructions = 1.0 * blocks * kWarpgroups * iterations * kStepsPerIteration;
   Case c;
   c.name = std::string(type.name) + " m64n" + std::to_string(n) + (zeros ? ", zeros" : "");
   c.op = {.name = "wgmma", .op_class = OpClass::gemm, .math = type.math};
   c.op.work.flops = c.op.work.flops_executed =
       Flops{instructions * 2 * 64 * n * (kStepBytes / type.bytes)};
   c.op.work.smem = Bytes{instructions * (64 + n) * kStepBytes};
-  c.op.work.ctas = gpu().num_sms;
+  c.op.work.ctas = blocks;
   c.op.work.launches = 1;
   const auto launch = [=](int count, cudaStream_t stream) {
-    run<<<gpu().num_sms, kWarpgroups * 128, shared, stream>>>(
-        operands.as<uint4>(), count, out.as<float>(), clock.as<ClockSample>());
+    run<<<blocks, kWarpgroups * 128, shared, stream>>>(operands.as<uint4>(), count, out.as<float>(),
+                                                       clock.as<ClockSample>());
     CUDA_CHECK(cudaGetLastError());
   };
   c.launch = [=](cudaStream_t stream) { launch(iterations, stream); };

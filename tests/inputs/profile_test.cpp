@@ -33,6 +33,7 @@ TEST_CASE("every bundled profile loads, becomes a machine and survives print and
     const HardwareProfile again = profile_from_node(parse_yaml(print_profile(p), "printed"));
     CHECK(again.datasheet == p.datasheet);
     CHECK(again.measured == p.measured);
+    CHECK(again.power == p.power);
     CHECK(again.fitted == p.fitted);
     CHECK(again.host == p.host);
     CHECK(again.assumed == p.assumed);

@@ -5,10 +5,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <string_view>
 
+#include "kernels/ceilings/loads.hpp"
+#include "kernels/ceilings/steady.hpp"
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
 
@@ -73,6 +76,19 @@ TEST_CASE("micro-kernels compute what they say") {
         MESSAGE(e.what());
       }
     }
+  }
+}
+
+TEST_CASE("a light load without rest takes what single launches take, alone or beside another") {
+  const Case fma = fma_load({}).kernel;
+  const double single = time_case(fma, {.repeats = 5}).median;
+  const SteadyRun alone = run_steady(std::array{fma}, {.lead = 0.1, .window = 0.2});
+  CHECK(alone.seconds[0] == doctest::Approx(single).epsilon(0.03));
+  // Two of them share every SM: neither is faster than alone, nor slower than one after the other.
+  const SteadyRun both = run_steady(std::array{fma, fma}, {.lead = 0.1, .window = 0.2});
+  for (const double seconds : both.seconds) {
+    CHECK(seconds > 0.97 * single);
+    CHECK(seconds < 2.2 * single);
   }
 }
 
