@@ -255,9 +255,11 @@ ServiceRun simulate_scenario(const Scenario& s, const Setup& given, const Setup*
       throw UserError(
           "scheduler.policy: static batching is simulated on one engine, without speculation or "
           "pools");
+    if (sim.concurrency > 0)
+      sim.limits.max_num_seqs = std::min(sim.limits.max_num_seqs, sim.concurrency);
     static_batch_fits(sim.limits, trace);
-    run.service =
-        serving::simulate_static(sim.limits.max_num_seqs, s.scheduler.padded, trace, step);
+    run.service = serving::simulate_static(sim.limits.max_num_seqs, s.scheduler.padded,
+                                           sim.concurrency, trace, step);
   } else {
     run.service = serving::simulate(sim, trace, step);
   }

@@ -284,18 +284,24 @@ Service simulate(const Simulation& s, const Trace& trace, const StepTime& step) 
   return out;
 }
 
-Service simulate_static(std::int64_t batch, bool padded, const Trace& trace, const StepTime& step) {
+Service simulate_static(std::int64_t batch, bool padded, std::int64_t concurrency,
+                        const Trace& trace, const StepTime& step) {
   if (batch < 1) throw UserError("max_num_seqs: expected at least 1");
   if (trace.requests.empty()) throw UserError("expected at least one request, got none");
   Service out;
   Gaps gaps;
   out.records = records_of(trace);
+  if (concurrency > 0) batch = std::min(batch, concurrency);
+  std::vector<double> finished;  // in a closed loop the i-th that ends lets request i + c come
   double clock = 0;
   for (std::size_t first = 0; first < trace.requests.size();
        first += static_cast<std::size_t>(batch)) {
     const std::size_t end =
         std::min(first + static_cast<std::size_t>(batch), trace.requests.size());
-    clock = std::max(clock, trace.requests[end - 1].arrival.value);
+    if (concurrency > 0)
+      for (std::size_t i = std::max(first, static_cast<std::size_t>(concurrency)); i < end; ++i)
+        out.records[i].arrival = finished[i - static_cast<std::size_t>(concurrency)];
+    clock = std::max(clock, out.records[end - 1].arrival);
     const auto size = static_cast<double>(end - first);
     double longest = 0, outputs = 0, context = 0;
     StepMix prefill{.prefills = size};
@@ -331,6 +337,8 @@ Service simulate_static(std::int64_t batch, bool padded, const Trace& trace, con
     out.counters.steps += static_cast<std::int64_t>(steps) + 1, ++out.counters.events;
     out.counters.busy += start - clock + time;
     clock = start + time;
+    for (std::size_t i = first; i < end; ++i) finished.push_back(out.records[i].finish);
+    std::sort(finished.end() - static_cast<std::ptrdiff_t>(end - first), finished.end());
   }
   finish(out);
   out.itl = summary_of(gaps), out.gaps = gaps.count();

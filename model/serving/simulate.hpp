@@ -65,8 +65,11 @@ struct Service {
 Service simulate(const Simulation& s, const Trace& trace, const StepTime& step);
 
 /// Static batching on one engine: batches of up to `batch` requests in order of arrival start when
-/// full (or when no more come), padded to the longest prompt if asked, and leave together.
-Service simulate_static(std::int64_t batch, bool padded, const Trace& trace, const StepTime& step);
+/// full (or when no more come), padded to the longest prompt if asked; a client has its answer when
+/// its last token is out, but its slot is free only when the whole batch has ended.
+///   concurrency  > 0: closed loop of that many clients, who send again when they have their answer
+Service simulate_static(std::int64_t batch, bool padded, std::int64_t concurrency,
+                        const Trace& trace, const StepTime& step);
 
 /// Share of requests that meet both objectives (seconds), as a rate per second.
 double goodput(const Service& s, double ttft, double tpot);
