@@ -138,6 +138,9 @@ void speed_section(std::ostream& out, const RunReport& r) {
   if (p.gpus > 1) rate("output tok/s/GPU", p.output_rate.value / p.gpus);
   g.row({fmt::format("cost at ${:.2f}/GPU-h", r.setup.machine.gpu_hour_usd),
          "$" + number(p.usd_per_million_output_tokens), "", "", "per million output tokens"});
+  if (const double watts = p.gpus * r.setup.machine.power_watts; watts > 0)
+    g.row({"output tok/J", number(p.output_rate.value / watts), "", "",
+           fmt::format("GPUs alone, at their limit of {} W", count(r.setup.machine.power_watts))});
   g.print(out);
   const Machine& machine = r.setup.machine;
   const Lowering lowering = lower(r.setup.llm, r.setup.policy, machine);
