@@ -213,7 +213,7 @@ Resolved resolve(Scenario scenario, const Inputs& in, Catalog& catalog) {
     setup.point.batch = in_flight(setup, *rate, most);
     if (const double served = predict(setup).request_rate; served < 0.99 * *rate)
       r.warnings.push_back(fmt::format(
-          "{:.3g} requests a second are more than the {:.3g} that {} at once are served "
+          "{:g} requests a second are more than the {:.3g} that {} at once are served "
           "at: the queue would grow without end (kvroof plan sizes for a rate)",
           *rate, served, most));
   }
