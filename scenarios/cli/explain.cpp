@@ -176,8 +176,8 @@ void explain_weights(const Context& c) {
   const double params = static_cast<double>(total_params(c.s.llm));
   const Bytes one = c.p.memory.weights;
   const int ranks = p.tensor * p.pipeline;
-  std::cout << fmt::format("weights, per GPU = {}: {} parameters over {} GPUs\n",
-                           text(one), count(params), ranks);
+  std::cout << fmt::format("weights, per GPU = {}: {} parameters over {} GPUs\n", text(one),
+                           count(params), ranks);
   const Policy& policy = c.s.policy;
   inputs({{"linear layers", std::string(name(policy.weights.value_or(c.s.llm.weights))),
            "scales included"},

@@ -212,10 +212,10 @@ Resolved resolve(Scenario scenario, const Inputs& in, Catalog& catalog) {
   if (const auto rate = s.workload.request_rate; rate && !s.workload.max_concurrency) {
     setup.point.batch = in_flight(setup, *rate, most);
     if (const double served = predict(setup).request_rate; served < 0.99 * *rate)
-      r.warnings.push_back(fmt::format(
-          "{:g} requests a second are more than the {:.3g} that {} at once are served "
-          "at: the queue would grow without end (kvroof plan sizes for a rate)",
-          *rate, served, most));
+      r.warnings.push_back(
+          fmt::format("{:g} requests a second are more than the {:.3g} that {} at once are served "
+                      "at: the queue would grow without end (kvroof plan sizes for a rate)",
+                      *rate, served, most));
   }
   if (setup.point.batch > most && !setup.point.lock_step) {
     r.warnings.push_back(
