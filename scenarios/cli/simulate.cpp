@@ -158,11 +158,24 @@ Resolved resolve_traffic(Inputs in) {
   return r;
 }
 
+/// What one token of a draft network costs, over a step of the target: both predicted.
+void price_draft(const Inputs& in, Resolved& r) {
+  auto& s = r.scenario.speculative;
+  if (!s || s->draft_cost || s->draft_model.empty()) return;
+  Inputs draft = in;
+  draft.set.push_back("model=" + s->draft_model);
+  const Setup small = resolve_traffic(draft).setup;
+  s->draft_cost = predict(small).decode.step.expected / predict(r.setup).decode.step.expected;
+  r.assumed.push_back(fmt::format("a token of {} takes {} of a step of {} (predicted)",
+                                  small.llm.id, reports::percent(*s->draft_cost), r.setup.llm.id));
+}
+
 int simulate(const Inputs& in, const Options& o) {
   Output output(o.file);
-  const Resolved r = resolve_traffic(in);
+  Resolved r = resolve_traffic(in);
   if (!r.scenario.kernel_calls().empty())
     throw UserError("kvroof simulate: expected a service, got a kernel scenario (try kvroof run)");
+  price_draft(in, r);
   std::optional<Setup> prefill;
   if (const auto& pools = r.scenario.disaggregation; pools && !pools->prefill_hardware.empty()) {
     Inputs other = in;
