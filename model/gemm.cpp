@@ -43,8 +43,11 @@ GemmTile gemm_tile(double m, double n, double k, const OnChip& chip) {
           pair * std::ceil(m / (t.m * t.cluster_m)) * std::ceil(n / (t.n * t.cluster_n));
       for (t.split_k = 1; t.split_k <= splits; ++t.split_k) {
         const double steps = k / t.split_k + (t.split_k > 1 ? kReduction : 0);
-        const double cost =
-            std::ceil(tiles * t.split_k / chip.num_sms) * c.m * c.n * steps / c.reuse;
+        const double waves = std::ceil(tiles * t.split_k / chip.num_sms);
+        const double tensor = waves * 2.0 * c.m * c.n * steps / c.reuse;
+        const double rows = 1.0 * t.m / t.cluster_n, columns = 1.0 * t.n / t.cluster_m;
+        const double loads = tiles * (rows + columns) * k * 2 / chip.num_sms;  // byte from L2, BF16
+        const double cost = std::max(tensor, loads * chip.l2_ridge);
         if (cost < least) least = cost, best = t;
       }
     }

@@ -18,10 +18,10 @@ struct GemmTile {
   constexpr bool operator==(const GemmTile&) const = default;
 };
 
-/// The tile a good library picks: fewest padded rows and waves, larger tiles preferred (they reuse
-/// more); small m puts the weights on the 64-row side of the MMA (operands swapped), so m is padded
-/// to 16; k is split when the tiles alone would leave SMs idle. Two CTAs share the longer side's
-/// operand where that costs no wave.
+/// The tile a good library picks: fewest padded rows and waves among those that L2 can feed
+/// (chip.l2_ridge), larger tiles preferred (they reuse more); small m puts the weights on the 64-row
+/// side of the MMA (operands swapped), so m is padded to 16; k is split when the tiles alone would
+/// leave SMs idle. Two CTAs share the longer side's operand where that costs no wave.
 GemmTile gemm_tile(double m, double n, double k, const OnChip& chip);
 
 /// Formats of one product. `weight` covers scales; bias adds n values of the activations' format.

@@ -180,4 +180,9 @@ Bytes kv_bytes(const LlmShape& llm, Dtype format, double context) {
   return sum;
 }
 
+bool has_experts(const LlmShape& llm) {
+  return std::any_of(llm.layers.begin(), llm.layers.end(),
+                     [](const LayerGroup& g) { return std::holds_alternative<MoeMlp>(g.mlp); });
+}
+
 }  // namespace kvroof

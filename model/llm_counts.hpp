@@ -73,6 +73,8 @@ Bytes state_bytes(const AttentionKind& attention);
 /// All layers, as long as no window is full.
 BytesPerToken kv_bytes_per_token(const LlmShape& llm, Dtype format);
 
+bool has_experts(const LlmShape& llm);
+
 /// Bytes a request of `context` tokens holds; local layers keep at most their window,
 /// linear ones their state.
 Bytes kv_bytes(const LlmShape& llm, Dtype format, double context);

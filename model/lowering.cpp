@@ -11,15 +11,24 @@ namespace {
 using attention::Phase;
 using attention::Variant;
 
+/// Layers with a latent, an indexer or a state have kernels of their own; nothing else can run them.
+bool own_layers(std::string_view variant) {
+  return variant == "mla_prefill" || variant == "mla_decode" || variant == "sparse_topk" ||
+         variant == "linear";
+}
+
+/// The kernel of layers with K/V heads.
 const Variant* pick(const std::string& asked, std::string_view automatic, Phase phase) {
   const std::string_view wanted = asked == "auto" ? automatic : std::string_view(asked);
+  const auto fits = [&](const Variant& v) {
+    return (v.phase == phase || v.phase == Phase::both) && !own_layers(v.name);
+  };
   const Variant* v = attention::find_variant(wanted);
-  if (v && (v->phase == phase || v->phase == Phase::both)) return v;
+  if (v && fits(*v)) return v;
   std::string known;
   for (const Variant& o : attention::variants())
-    if (o.phase == phase || o.phase == Phase::both)
-      known += (known.empty() ? "" : ", ") + std::string(o.name);
-  throw std::invalid_argument("expected an attention variant for " +
+    if (fits(o)) known += (known.empty() ? "" : ", ") + std::string(o.name);
+  throw std::invalid_argument("expected an attention variant of K/V heads for " +
                               std::string(phase == Phase::prefill ? "prefill" : "decode") +
                               ", got '" + std::string(wanted) + "' (known: " + known + ")");
 }
@@ -32,10 +41,17 @@ std::string_view newest_prefill(const Machine& m) {
 
 }  // namespace
 
+OnChip on_chip(const Machine& m) {
+  OnChip chip{.num_sms = m.num_sms, .l2_effective = m.l2_effective};
+  if (m.l2.achieved > Bandwidth{})
+    chip.l2_ridge = m.roof(MathType::bf16).peak / m.l2.achieved / Intensity{1};
+  return chip;
+}
+
 Lowering lower(const LlmShape& llm, const Policy& policy, const Machine& m) {
   Lowering l;
   l.rank = rank_shape(llm, policy.parallel);
-  l.on_chip = {.num_sms = m.num_sms, .l2_effective = m.l2_effective};
+  l.on_chip = on_chip(m);
   l.prefill = pick(policy.prefill_attention, newest_prefill(m), Phase::prefill);
   l.decode = pick(policy.decode_attention, "flash_decoding", Phase::decode);
   l.sliding = attention::find_variant("sliding_window");

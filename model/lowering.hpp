@@ -31,6 +31,8 @@ struct Lowering {
   MathType math_of(Dtype d) const { return math[static_cast<std::size_t>(d)]; }
 };
 
+OnChip on_chip(const Machine& machine);
+
 /// Resolves "auto" kernels by architecture and falls back to BF16 arithmetic where the machine has
 /// no tensor path for a storage format (FP8 weights on an A100 are converted before the product).
 /// Throws std::invalid_argument for an unknown variant or one of the wrong phase,

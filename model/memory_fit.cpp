@@ -38,19 +38,6 @@ double live_elements(const LlmShape& rank) {
   return 2.0 * rank.d_model + widest;
 }
 
-/// The fraction that this engine's rule is about; the three are different quantities.
-double memory_share(const Policy& policy, const EngineTraits& engine) {
-  switch (engine.rule) {
-    case MemoryRule::static_share:
-      return policy.mem_fraction_static.value_or(engine.memory_fraction);
-    case MemoryRule::free_after_weights:
-      return policy.kv_cache_free_gpu_memory_fraction.value_or(engine.memory_fraction);
-    case MemoryRule::total:
-      break;
-  }
-  return policy.gpu_memory_utilization;
-}
-
 double round_up(double x, double to) { return std::ceil(x / to) * to; }
 
 std::string gib(Bytes b) { return fmt::format("{:.1f} GiB", b.value / gibi); }
@@ -117,7 +104,7 @@ MemoryFit evaluate(const LlmShape& llm, const Policy& policy, const EngineTraits
                   Elements{2.0 * policy.max_num_seqs * llm.vocab} * element_size(Dtype::fp32);
   f.graphs = policy.cuda_graphs ? engine.graphs : Bytes{};
   f.context = engine.context;
-  const double share = memory_share(policy, engine);
+  const double share = memory_share(policy, engine).share;
   const Bytes beside = f.activations + f.graphs + f.context;
   switch (engine.rule) {
     case MemoryRule::total:
@@ -164,6 +151,19 @@ bool fits_with(LlmShape llm, Policy policy, const EngineTraits& engine, const Ma
 }
 
 }  // namespace
+
+MemoryShare memory_share(const Policy& policy, const EngineTraits& engine) {
+  switch (engine.rule) {
+    case MemoryRule::static_share:
+      return {"mem_fraction_static", policy.mem_fraction_static.value_or(engine.memory_fraction)};
+    case MemoryRule::free_after_weights:
+      return {"kv_cache_free_gpu_memory_fraction",
+              policy.kv_cache_free_gpu_memory_fraction.value_or(engine.memory_fraction)};
+    case MemoryRule::total:
+      break;
+  }
+  return {"gpu_memory_utilization", policy.gpu_memory_utilization};
+}
 
 Bytes weight_bytes_per_gpu(const LlmShape& llm, const Policy& policy) {
   // The fullest stage holds its layers and at most one of embedding and lm_head.

@@ -1,6 +1,7 @@
 // Does it fit: weights, activations, graphs and the KV pool of the fullest GPU against its memory.
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/engine.hpp"
@@ -39,6 +40,14 @@ struct MemoryFit {
 /// and FP32 logits with their softmax for max_num_seqs.
 MemoryFit memory_fit(const LlmShape& llm, const Policy& policy, const EngineTraits& engine,
                      const Machine& machine, const Demand& demand);
+
+/// The fraction that this engine's rule is about, and the key that sets it; the three are different
+/// quantities.
+struct MemoryShare {
+  std::string_view key;
+  double share;
+};
+MemoryShare memory_share(const Policy& policy, const EngineTraits& engine);
 
 /// Weight bytes of one GPU under the policy's formats and sharding.
 Bytes weight_bytes_per_gpu(const LlmShape& llm, const Policy& policy);

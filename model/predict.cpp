@@ -38,6 +38,7 @@ StepLoad decode_load(const Setup& s) {
 
 ServiceTerms service_terms(const Setup& s) {
   return {.data = 1.0 * s.policy.parallel.data,
+          .stages = 1.0 * s.policy.parallel.pipeline,
           .gpus = 1.0 * s.policy.parallel.gpus(),
           .step_base = s.engine.step_base.value,
           .step_per_request = s.engine.step_per_request.value,

@@ -200,6 +200,7 @@ void apply_override(Node& root, const Override& o) {
           ? o.origin
           : fmt::format("{} {}={}", o.origin.empty() ? "--set" : o.origin, o.path, o.value);
   Node value = parse_yaml(o.value, origin);
+  if (!value.is_map()) value.mark.line = value.mark.column = 0;  // a word needs no caret
   Node* n = &root;
   std::string_view rest = o.path;
   while (true) {

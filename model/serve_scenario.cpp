@@ -115,17 +115,20 @@ serving::Limits scheduled_limits(const Scenario& s, const Setup& setup,
   return l;
 }
 
-/// A static batch holds all its requests at their longest until it ends.
-void static_batch_fits(const serving::Limits& l, const serving::Trace& trace) {
+/// A static batch holds all its requests until the longest output ends, each with its own prompt or
+/// padded to the longest.
+void static_batch_fits(const serving::Limits& l, bool padded, const serving::Trace& trace) {
   const auto size = static_cast<std::size_t>(l.max_num_seqs);
   for (std::size_t first = 0; first < trace.requests.size(); first += size) {
     const std::size_t end = std::min(first + size, trace.requests.size());
-    std::int64_t prompt = 0, output = 0;
+    std::int64_t prompt = 0, prompts = 0, output = 0;
     for (std::size_t i = first; i < end; ++i) {
       prompt = std::max<std::int64_t>(prompt, trace.requests[i].prompt);
+      prompts += static_cast<std::int64_t>(trace.requests[i].prompt);
       output = std::max<std::int64_t>(output, trace.requests[i].output);
     }
-    const std::int64_t need = static_cast<std::int64_t>(end - first) * (prompt + output);
+    const auto held = static_cast<std::int64_t>(end - first);
+    const std::int64_t need = (padded ? held * prompt : prompts) + held * output;
     if (need > l.blocks * l.block_size)
       throw UserError(fmt::format(
           "serving.max_num_seqs: a static batch of {} needs {} tokens of cache, the pool holds {}",
@@ -255,9 +258,11 @@ ServiceRun simulate_scenario(const Scenario& s, const Setup& given, const Setup*
       throw UserError(
           "scheduler.policy: static batching is simulated on one engine, without speculation or "
           "pools");
-    static_batch_fits(sim.limits, trace);
-    run.service =
-        serving::simulate_static(sim.limits.max_num_seqs, s.scheduler.padded, trace, step);
+    if (sim.concurrency > 0)
+      sim.limits.max_num_seqs = std::min(sim.limits.max_num_seqs, sim.concurrency);
+    static_batch_fits(sim.limits, s.scheduler.padded, trace);
+    run.service = serving::simulate_static(sim.limits.max_num_seqs, s.scheduler.padded,
+                                           sim.concurrency, trace, step);
   } else {
     run.service = serving::simulate(sim, trace, step);
   }

@@ -46,9 +46,10 @@ struct StepSums {
 };
 
 /// What a service is besides its steps.
+///   stages     of the pipeline that a prompt passes; each is busy with it for its share only
 ///   lock_step  the batch is prefilled and decoded together; otherwise requests come one by one
 struct ServiceTerms {
-  double data = 1, gpus = 1;
+  double data = 1, stages = 1, gpus = 1;
   double step_base = 0, step_per_request = 0;  // host seconds
   double gpu_hour_usd = 0;
   bool lock_step = false;
@@ -63,10 +64,13 @@ struct ServiceTimes {
 /// `batch` requests in flight over all replicas, `output` tokens each. Seconds of one decode step,
 /// of one prompt `alone` and of the prompts `together` (lock step).
 ///   host         = step_base + batch/data · step_per_request       ttft = alone + host
-///   interference = (batch/data − 1)/output · (alone + host): while one request generates its
-///                  tokens, each of the others on its replica prefills once
+///   interference = (batch/data − 1)/output · (alone + host)/stages: while one request generates
+///                  its tokens, each of the others on its replica prefills once
 ///   tpot         = decode + host + interference
-///   e2e          = first token + (output − 1)·tpot                 rates by Little's law
+///   e2e          = ttft + interference + (output − 1)·tpot: the first token waits for the others'
+///                  prompts like any other, so that no request is served faster than its prefill
+///                  (lock step: the prompts together, then output − 1 steps)
+///   rates by Little's law
 template <class N>
 ServiceTimes<N> service_times(const ServiceTerms& s, const N& batch, const N& output,
                               const N& decode, const N& alone, const N& together) {
@@ -75,10 +79,10 @@ ServiceTimes<N> service_times(const ServiceTerms& s, const N& batch, const N& ou
   t.host = s.step_base + replica_batch * s.step_per_request;
   t.ttft = alone + t.host;
   const N others = at_least<N>(replica_batch - 1.0, 0);
-  t.interference =
-      where_positive<N>(s.lock_step ? N(0.0 * output) : output, others / output * t.ttft);
+  t.interference = where_positive<N>(s.lock_step ? N(0.0 * output) : output,
+                                     others / output * t.ttft / s.stages);
   t.tpot = decode + t.host + t.interference;
-  const N first = s.lock_step ? N(together + t.host) : t.ttft;
+  const N first = s.lock_step ? N(together + t.host) : N(t.ttft + t.interference);
   t.e2e = first + at_least<N>(output - 1.0, 0) * t.tpot;
   t.request_rate = batch / t.e2e;
   t.output_rate = s.lock_step ? N(batch / t.tpot) : N(batch * output / t.e2e);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -42,9 +43,9 @@ void print(std::ostream& out, const KernelReport& r, const std::string& format) 
   for (const KernelRow& k : r.rows) {
     const Work& w = k.op.work;
     g.row({std::string(k.op.name), shape_text(k.call), flop_text(w.flops),
-           flop_text(w.flops_executed), text(w.hbm_read()), text(w.hbm_written()), text(w.reread),
-           number(w.intensity().value), text(k.time.floor), text(k.time.expected),
-           std::string(name(k.time.bound))});
+           flop_text(w.flops_executed), text(w.hbm_read()), text(w.hbm_written()),
+           w.reread < Bytes{kibi} ? "–" : text(w.reread), number(w.intensity().value),
+           text(k.time.floor), text(k.time.expected), std::string(name(k.time.bound))});
   }
   if (format == "csv") return g.print_csv(out);
   if (format == "md") return g.print_markdown(out);
@@ -54,11 +55,17 @@ void print(std::ostream& out, const KernelReport& r, const std::string& format) 
   g.print(out);
   if (r.rows.size() < 2) return;
   const KernelRow& first = r.rows.front();
-  out << "\nagainst " << first.op.name << ":\n";
+  // A name that stands for several rows takes their shapes along.
+  const auto label = [&](const KernelRow& k) {
+    const auto same = std::count_if(r.rows.begin(), r.rows.end(),
+                                    [&](const KernelRow& o) { return o.op.name == k.op.name; });
+    return same > 1 ? fmt::format("{} {}", k.op.name, shape_text(k.call)) : std::string(k.op.name);
+  };
+  out << "\nagainst " << label(first) << ":\n";
   for (std::size_t i = 1; i < r.rows.size(); ++i) {
     const KernelRow& k = r.rows[i];
     out << fmt::format("  {} moves {}x fewer HBM bytes and is expected to be {}x faster\n",
-                       k.op.name, number(first.op.work.hbm() / k.op.work.hbm()),
+                       label(k), number(first.op.work.hbm() / k.op.work.hbm()),
                        number(first.time.expected / k.time.expected));
   }
 }

@@ -104,6 +104,8 @@ Json to_json(const RunReport& r) {
     results["output_tok_s"] = p.output_rate.value;
     results["output_tok_s_per_gpu"] = p.output_rate.value / p.gpus;
     results["usd_per_million_output_tokens"] = p.usd_per_million_output_tokens;
+    if (const double watts = p.gpus * r.setup.machine.power_watts; watts > 0)
+      results["output_tok_per_joule_at_power_limit"] = p.output_rate.value / watts;
     results["ops"] = Json::array();
     add_ops(results["ops"], "prefill", p.prefill);
     add_ops(results["ops"], "decode", p.decode);

@@ -4,7 +4,11 @@
 #include <map>
 #include <ostream>
 
+#include "model/gap_parts.hpp"
+#include "model/llm_counts.hpp"
+#include "model/shard.hpp"
 #include "reports/grid.hpp"
+#include "reports/notes.hpp"
 #include "reports/run_report.hpp"
 #include "reports/terminal.hpp"
 #include "reports/text.hpp"
@@ -12,10 +16,14 @@
 namespace kvroof::reports {
 namespace {
 
-std::string precision(const Setup& s) {
-  std::string w{name(s.policy.weights.value_or(s.llm.weights))};
+std::string upper(std::string_view word) {
+  std::string w{word};
   std::transform(w.begin(), w.end(), w.begin(), [](unsigned char c) { return std::toupper(c); });
   return w;
+}
+
+std::string precision(const Setup& s) {
+  return upper(name(s.policy.weights.value_or(s.llm.weights)));
 }
 
 std::string sharding(const Parallelism& p) {
@@ -40,11 +48,32 @@ std::string headline(const RunReport& r) {
                      load_text(s.point));
 }
 
+/// Bytes of a cached token: of the whole network, of one GPU, and what windows and states change.
+std::string kv_text(const Setup& s, const MemoryFit& m) {
+  std::string t = fmt::format("KV is {}/token ({})", text(Bytes{m.kv_per_token.value}),
+                              name(s.policy.kv_dtype()));
+  const Parallelism& p = s.policy.parallel;
+  if (p.tensor * p.pipeline > 1) {
+    const BytesPerToken each = kv_bytes_per_token(rank_shape(s.llm, p), s.policy.kv_dtype());
+    t += fmt::format(", {} on each GPU", text(Bytes{each.value / p.pipeline}));
+  }
+  if (m.state_per_request > Bytes{})
+    t += fmt::format(" and {}/request of linear layers' state", text(m.state_per_request));
+  const bool windows = std::any_of(s.llm.layers.begin(), s.llm.layers.end(), [](const auto& g) {
+    const auto* a = std::get_if<GroupedAttention>(&g.attention);
+    return a && a->window > 0;
+  });
+  if (windows)
+    t += fmt::format(" until windows fill: {} tokens keep {} a GPU", count(m.tokens_per_request),
+                     text(m.kv_per_request));
+  return t;
+}
+
 void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
   const MemoryFit& m = r.prediction.memory;
-  out << fmt::format("{}  {} usable of {} per GPU (gpu_memory_utilization {:.2f})\n",
-                     m.fits ? "FITS" : "DOES NOT FIT", text(m.usable), text(m.capacity),
-                     r.setup.policy.gpu_memory_utilization);
+  const MemoryShare limit = memory_share(r.setup.policy, r.setup.engine);
+  out << fmt::format("{}  {} usable of {} per GPU ({} {:.2f})\n", m.fits ? "FITS" : "DOES NOT FIT",
+                     text(m.usable), text(m.capacity), limit.key, limit.share);
   Grid g("lrl");
   const auto line = [&](const char* what, Bytes b) {
     g.row({what, text(b), bar(b / m.capacity, 40, unicode)});
@@ -57,12 +86,7 @@ void memory_section(std::ostream& out, const RunReport& r, bool unicode) {
   out << fmt::format(
       "  GPU KV cache size: {} tokens, Maximum concurrency for {} tokens per request: {:.2f}x\n",
       count(m.pool_tokens.value), count(m.tokens_per_request), m.max_concurrency);
-  const std::string state =
-      m.state_per_request > Bytes{}
-          ? fmt::format(" and {}/request of linear layers' state", text(m.state_per_request))
-          : "";
-  out << fmt::format("  KV is {}/token over all GPUs ({}){}; this load needs {} of {} blocks\n",
-                     text(Bytes{m.kv_per_token.value}), name(r.setup.policy.kv_dtype()), state,
+  out << fmt::format("  {}; this load needs {} of {} blocks\n", kv_text(r.setup, m),
                      count(m.blocks_needed), count(m.blocks));
   if (m.fits) return;
   out << "\n  " << m.reason << '\n';
@@ -76,6 +100,15 @@ std::string limit_text(const PhaseResult& p) {
   if (p.step.bound != Bound::hbm || hbm <= Bytes{}) return fmt::format("{}", name(p.step.bound));
   return fmt::format("HBM bytes: {} weights, {} KV", percent(p.work.read.weights / hbm),
                      percent((p.work.read.kv + p.work.written.kv) / hbm));
+}
+
+/// "batch 32", and how replicas or pipeline stages cut it.
+std::string batch_text(const Setup& s) {
+  const Parallelism& p = s.policy.parallel;
+  std::string t = fmt::format("batch {}", count(s.point.batch / p.data));
+  if (p.data > 1) t += fmt::format(" on each of {}", p.data);
+  if (p.pipeline > 1) t += fmt::format(" in {} micro-batches", p.pipeline);
+  return t;
 }
 
 void speed_section(std::ostream& out, const RunReport& r) {
@@ -92,20 +125,30 @@ void speed_section(std::ostream& out, const RunReport& r) {
          range(p.ttft - p.ttft_step.spread, p.ttft + p.ttft_step.spread), text(p.ttft_step.floor),
          std::string(name(p.ttft_step.bound))});
   if (w.lock_step) step(fmt::format("prefill of the batch"), p.prefill);
-  step(fmt::format("decode step (batch {})", count(w.batch)), p.decode);
+  step(fmt::format("decode step ({})", batch_text(r.setup)), p.decode);
   g.row({"TPOT", text(p.tpot), range(p.tpot_low, p.tpot_high), "",
          p.interference > Seconds{} ? "step + host + prefills that share the GPU" : "step + host"});
-  if (!w.lock_step) g.row({"E2E", text(p.e2e)});
-  g.row({"output tok/s", number(p.output_rate.value)});
-  g.row({"output tok/s/GPU", number(p.output_rate.value / p.gpus)});
+  // What follows from TPOT has its range.
+  const double low = p.tpot_low / p.tpot, high = p.tpot_high / p.tpot;
+  const auto rate = [&](const char* what, double v) {
+    g.row({what, number(v), number(v / high) + " – " + number(v / low)});
+  };
+  if (!w.lock_step) g.row({"E2E", text(p.e2e), range(low * p.e2e, high * p.e2e)});
+  rate("output tok/s", p.output_rate.value);
+  if (p.gpus > 1) rate("output tok/s/GPU", p.output_rate.value / p.gpus);
   g.row({fmt::format("cost at ${:.2f}/GPU-h", r.setup.machine.gpu_hour_usd),
          "$" + number(p.usd_per_million_output_tokens), "", "", "per million output tokens"});
+  if (const double watts = p.gpus * r.setup.machine.power_watts; watts > 0)
+    g.row({"output tok/J", number(p.output_rate.value / watts), "", "",
+           fmt::format("GPUs alone, at their limit of {} W", count(r.setup.machine.power_watts))});
   g.print(out);
-  const double ridge =
-      r.setup.machine.roof(MathType::bf16).peak / r.setup.machine.hbm.peak / Intensity{1};
-  out << fmt::format("decode MBU {}, MFU {}: {} FLOP/B against a ridge of {} (BF16)\n",
-                     percent(p.decode.mbu), percent(p.decode.mfu),
-                     number(p.decode.work.intensity().value), number(ridge));
+  const Machine& machine = r.setup.machine;
+  const Lowering lowering = lower(r.setup.llm, r.setup.policy, machine);
+  const MathType math = lowering.math_of(lowering.linear);
+  out << fmt::format(
+      "decode MBU {}, MFU {}: {} FLOP/B against a ridge of {} ({})\n", percent(p.decode.mbu),
+      percent(p.decode.mfu), number(p.decode.work.intensity().value),
+      number(machine.roof(math).peak / machine.hbm.peak / Intensity{1}), upper(name(math)));
 }
 
 /// Ops of one name together (layer groups of one LLM share names), longest first;
@@ -143,8 +186,8 @@ void ops_section(std::ostream& out, const char* title, const PhaseResult& p, boo
         std::max_element(l.bound.begin(), l.bound.end(),
                          [](const auto& a, const auto& b) { return a.second < b.second; });
     g.row({op, text(l.expected), percent(share), bar(share, 20, unicode),
-           l.work.flops > Flops{} ? number(l.work.intensity().value) : "–", text(l.floor),
-           std::string(name(bound->first))});
+           l.work.flops > Flops{} ? number(l.work.intensity().value) : "–",
+           l.floor > Seconds{} ? text(l.floor) : "–", std::string(name(bound->first))});
   }
   if (others > 0)
     g.row({fmt::format("{:.0f} others", others), text(other.expected),
@@ -153,15 +196,9 @@ void ops_section(std::ostream& out, const char* title, const PhaseResult& p, boo
 }
 
 void gap_section(std::ostream& out, const PhaseResult& p) {
-  const Gap& g = p.step.gap;
-  const std::pair<const char*, Seconds> parts[] = {
-      {"achieved HBM rate", g.bandwidth}, {"achieved compute rate", g.compute},
-      {"extra traffic", g.traffic},       {"tiles and waves", g.padding},
-      {"exp, FP32, L2", g.pipes},         {"kernel ramps", g.ramp},
-      {"launch gaps", g.launch},          {"communication", g.link}};
   out << "  speed of light " << text(p.step.floor);
-  for (const auto& [what, t] : parts)
-    if (t > 0.01 * p.step.expected) out << " + " << what << ' ' << text(t);
+  for (const GapPart& part : gap_parts(p.step.gap))
+    if (part.time > 0.01 * p.step.expected) out << " + " << part.words << ' ' << text(part.time);
   out << " = " << text(p.step.expected) << '\n';
 }
 
@@ -177,11 +214,8 @@ void print_table(std::ostream& out, const RunReport& r, bool unicode) {
     ops_section(out, "decode op", r.prediction.decode, unicode);
     gap_section(out, r.prediction.decode);
   }
-  for (std::size_t i = 0; i < r.assumed.size(); ++i)
-    out << (i ? "         " : "\nassumed: ") << r.assumed[i] << '\n';
-  for (const std::string& w : r.warnings) out << "warning: " << w << '\n';
-  for (std::size_t i = 0; i < r.next.size(); ++i)
-    out << (i ? "         " : "next:    ") << r.next[i] << '\n';
+  out << '\n';
+  print_notes(out, {r.assumed, r.warnings, r.next});
 }
 
 void print_markdown(std::ostream& out, const RunReport& r) {

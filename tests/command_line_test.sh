@@ -106,6 +106,11 @@ rate="--request-rate 4 --set workload.max_concurrency=null --set workload.num_re
 expect 2 'workload.request_rate: expected' simulate $chat --request-rate 0 --set workload.max_concurrency=null
 rm -rf "$tmp" "$tmp.json" "$tmp.csv"
 
+# Shipped policies that need a choice of the simulator's own: the draft's price, prompts of their own length.
+expect 0 'a token of llama-3.1-8b takes' simulate scenarios/policies/speculative-draft-model.yaml
+expect 0 'requests/s done' simulate scenarios/policies/ragged-batching.yaml
+expect 2 'neither a known id' run --dry-run --model nonsense --hardware h100-sxm-80gb --batch 1 --context 10
+expect 2 'expected an axis of this sweep' sweep $chat --sweep workload.max_concurrency=1,2 --per workload.batch
 # What kvroof init prints must run.
 "$kvroof" init >"${TMPDIR:-/tmp}/kvroof-init-$$.yaml"
 expect 0 'FITS' run "${TMPDIR:-/tmp}/kvroof-init-$$.yaml"

@@ -126,6 +126,20 @@ TEST_CASE("laws: time grows with batch and context, KV bytes are linear in both"
   }
 }
 
+TEST_CASE("a closed loop, by hand: 32 prompts of 40 ms, steps of 8 ms, no host time") {
+  // A client's round: all 32 prompts and its own output − 1 steps pass the GPU.
+  const auto round = [](const ServiceTerms& terms, double output) {
+    return service_times<double>(terms, 32, output, .008, .040, .040);
+  };
+  CHECK(round({}, 1).e2e == Approx(32 * .040));  // prompts only: 25 a second, not 800
+  CHECK(round({}, 1).request_rate == Approx(25));
+  CHECK(round({}, 101).e2e == Approx(32 * .040 + 100 * .008));
+  CHECK(round({}, 101).tpot == Approx(.008 + 31. / 101 * .040));
+  // Four stages work on four prompts at once; the first prompt still passes all of them.
+  CHECK(round({.stages = 4}, 101).e2e == Approx(.040 + 31 * .010 + 100 * .008));
+  CHECK(round({.data = 4}, 101).e2e == Approx(8 * .040 + 100 * .008));
+}
+
 TEST_CASE("sharding: heads that do not divide are refused, K/V heads replicate past h_kv") {
   Setup s = llama70b(1, 1024, 3);
   CHECK_THROWS_WITH(predict(s),

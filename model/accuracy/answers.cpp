@@ -26,9 +26,4 @@ Setup setup_of(Context& context, const Measurement& m) {
   return std::get<Setup>(std::move(s));
 }
 
-bool has_experts(const LlmShape& llm) {
-  return std::any_of(llm.layers.begin(), llm.layers.end(),
-                     [](const LayerGroup& g) { return std::holds_alternative<MoeMlp>(g.mlp); });
-}
-
 }  // namespace kvroof::accuracy

@@ -18,8 +18,6 @@ std::vector<Answer> answer_each(std::span<const Measurement> rows,
 /// The setup of a row; std::runtime_error with the reason where there is none.
 Setup setup_of(Context& context, const Measurement& m);
 
-bool has_experts(const LlmShape& llm);
-
 /// A value computed once for all rows with the same key; failures are remembered too.
 template <class T>
 class Once {

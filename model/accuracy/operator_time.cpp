@@ -17,8 +17,6 @@
 namespace kvroof::accuracy {
 namespace {
 
-OnChip on_chip(const Machine& m) { return {.num_sms = m.num_sms, .l2_effective = m.l2_effective}; }
-
 constexpr double kDeepSeekWidth = 7168;
 
 bool contains(std::string_view text, std::string_view word) {

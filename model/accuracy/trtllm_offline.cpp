@@ -6,6 +6,7 @@
 #include "model/accuracy/past_engines.hpp"
 #include "model/accuracy/published.hpp"
 #include "model/accuracy/service_run.hpp"
+#include "model/llm_counts.hpp"
 
 namespace kvroof::accuracy {
 namespace {

@@ -1,8 +1,10 @@
 #include "model/plan/op_deltas.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <vector>
+
+#include "model/gap_parts.hpp"
 
 namespace kvroof::plan {
 namespace {
@@ -53,16 +55,8 @@ std::string_view main_reason(const Reasons& r) {
     Seconds change;
     std::string_view words;
   };
-  const std::array parts{Part{r.work, "work"},
-                         Part{r.rate, "datasheet rate"},
-                         Part{r.gap.bandwidth, "achieved HBM rate"},
-                         Part{r.gap.compute, "achieved compute rate"},
-                         Part{r.gap.traffic, "traffic beyond compulsory"},
-                         Part{r.gap.padding, "padding and waves"},
-                         Part{r.gap.pipes, "pipes that do not overlap"},
-                         Part{r.gap.ramp, "kernel ramps"},
-                         Part{r.gap.launch, "launch gaps"},
-                         Part{r.gap.link, "communication"}};
+  std::vector<Part> parts{{r.work, "work"}, {r.rate, "datasheet rate"}};
+  for (const GapPart& p : gap_parts(r.gap)) parts.push_back({p.time, p.words});
   const double sign = r.total() < Seconds{} ? -1 : 1;
   return std::max_element(parts.begin(), parts.end(),
                           [&](const Part& x, const Part& y) {

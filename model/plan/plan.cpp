@@ -7,8 +7,10 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <mutex>
 #include <thread>
 
+#include "model/llm_counts.hpp"
 #include "model/shard.hpp"
 #include "model/user_error.hpp"
 
@@ -26,11 +28,6 @@ std::string name_of(const Setup& s) {
   if (s.policy.kv) t += fmt::format(", {} KV", info(*s.policy.kv).name);
   if (s.policy.max_num_seqs != 256) t += fmt::format(", {} slots", s.policy.max_num_seqs);
   return t;
-}
-
-bool has_experts(const LlmShape& llm) {
-  return std::any_of(llm.layers.begin(), llm.layers.end(),
-                     [](const LayerGroup& g) { return std::holds_alternative<MoeMlp>(g.mlp); });
 }
 
 /// Every way to form an engine group.
@@ -62,16 +59,30 @@ std::vector<Setup> groups_of(const Setup& base, const Choices& c) {
   return out;
 }
 
-/// f(i) for all i below n, on threads.
-template <class F>
-void for_all(std::size_t n, int threads, F f) {
-  std::atomic<std::size_t> next{0};
-  std::vector<std::jthread> pool;
-  for (int t = 0; t < std::max(1, threads); ++t)
-    pool.emplace_back([&] {
-      for (std::size_t i; (i = next++) < n;) f(i);
-    });
-}
+/// The threads of one plan, and how far they are.
+struct Workers {
+  int threads;
+  const Progress& progress;
+  double done = 0, known = 0;
+  std::mutex one_at_a_time = {};
+
+  /// f(i) for all i below n.
+  template <class F>
+  void for_all(std::size_t n, F f) {
+    known += static_cast<double>(n);
+    std::atomic<std::size_t> next{0};
+    std::vector<std::jthread> pool;
+    for (int t = 0; t < std::max(1, threads); ++t)
+      pool.emplace_back([&] {
+        for (std::size_t i; (i = next++) < n;) {
+          f(i);
+          const std::lock_guard lock(one_at_a_time);
+          ++done;
+          if (progress) progress(done, known);
+        }
+      });
+  }
+};
 
 std::string ms(double s) { return fmt::format("{:.3g} ms", s / milli); }
 
@@ -207,10 +218,10 @@ void settle(Plan& p) {
 }
 
 /// All options over these groups, sorted.
-Plan solve(const std::vector<Setup>& setups, const Goal& d, bool disaggregated, int threads) {
+Plan solve(const std::vector<Setup>& setups, const Goal& d, bool disaggregated, Workers& workers) {
   const std::size_t n = setups.size();
   std::vector<Part> both(n), prefill(disaggregated ? n : 0), decode(prefill.size());
-  for_all(n + 2 * prefill.size(), threads, [&](std::size_t i) {
+  workers.for_all(n + 2 * prefill.size(), [&](std::size_t i) {
     if (i < n) both[i] = evaluate(setups[i], Role::both, d);
     else if (i < 2 * n) prefill[i - n] = evaluate(setups[i - n], Role::prefill, d);
     else decode[i - 2 * n] = evaluate(setups[i - 2 * n], Role::decode, d);
@@ -229,7 +240,7 @@ Plan solve(const std::vector<Setup>& setups, const Goal& d, bool disaggregated, 
     else if (!q.empty()) plan.no_pools = "no group decodes in time; the best is " + q;
   }
   std::vector<Option> pairs = pools(prefill, decode, d);
-  for_all(pairs.size(), threads, [&](std::size_t i) { check_pools(pairs[i], d); });
+  workers.for_all(pairs.size(), [&](std::size_t i) { check_pools(pairs[i], d); });
   plan.options.insert(plan.options.end(), pairs.begin(), pairs.end());
   settle(plan);
   return plan;
@@ -252,7 +263,7 @@ std::vector<Setup> leading(const Plan& p) {
 }
 
 std::vector<Sensitivity> sensitivities(const Plan& p, const Goal& d, bool disaggregated,
-                                       int threads) {
+                                       Workers& workers) {
   const Option& best = p.options[*p.cheapest];
   struct Case {
     std::string what;
@@ -276,14 +287,16 @@ std::vector<Sensitivity> sensitivities(const Plan& p, const Goal& d, bool disagg
     cases.push_back({"price of " + best.prefill->machine.id, price(best.prefill->machine.id)});
   const std::vector<Setup> base = leading(p);
   std::vector<Sensitivity> out(2 * cases.size());
-  for_all(out.size(), threads, [&](std::size_t i) {
+  workers.for_all(out.size(), [&](std::size_t i) {
     const Case& c = cases[i / 2];
     const double k = i % 2 ? 1.1 : .9;
     Goal demand = d;
     if (c.objective) demand.slo.ttft_p99 *= k, demand.slo.tpot_p99 *= k;
     std::vector<Setup> setups = base;
     for (Setup& s : setups) c.change(s.machine, k);
-    const Plan again = solve(setups, demand, disaggregated, 1);
+    const Progress silent;
+    Workers alone{.threads = 1, .progress = silent};
+    const Plan again = solve(setups, demand, disaggregated, alone);
     out[i].what = fmt::format("{} {}10 %", c.what, i % 2 ? '+' : '-');
     if (!again.cheapest) return;
     const Option& then = again.options[*again.cheapest];
@@ -314,16 +327,18 @@ void size_option(Option& o, const Goal& d) {
   o.usd_per_million_output_tokens = o.usd_per_hour / 3600 / (d.rate * d.output) * mega;
 }
 
-Plan make_plan(const Setup& base, const Goal& d, const Choices& c, int threads) {
-  Plan plan = solve(groups_of(base, c), d, c.disaggregated, threads);
+Plan make_plan(const Setup& base, const Goal& d, const Choices& c, int threads,
+               const Progress& progress) {
+  Workers workers{.threads = threads, .progress = progress};
+  Plan plan = solve(groups_of(base, c), d, c.disaggregated, workers);
   // Tails at the load each will have, of those that will be read.
   const std::size_t shown = std::min<std::size_t>(plan.options.size(), 12);
-  for_all(shown, threads, [&](std::size_t i) {
+  workers.for_all(shown, [&](std::size_t i) {
     Option& o = plan.options[i];
     if (o.serves() && !o.prefill)
       o.tails = tails(Group(o.setup, Role::both, d), d, d.rate / o.groups);
   });
-  if (plan.cheapest) plan.sensitivity = sensitivities(plan, d, c.disaggregated, threads);
+  if (plan.cheapest) plan.sensitivity = sensitivities(plan, d, c.disaggregated, workers);
   return plan;
 }
 

@@ -1,5 +1,6 @@
 // The cheapest and the smallest way to serve a demand, and why the others lose.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,10 +52,14 @@ struct Plan {
   std::vector<Sensitivity> sensitivity;
 };
 
+/// Called now and then, one call at a time: groups evaluated, groups known to need it so far.
+using Progress = std::function<void(double done, double known)>;
+
 /// Evaluates every choice on `threads` threads; the result does not depend on their number.
 /// Disaggregated: the best of all pairs of prefill and decode groups by price and by GPUs, each
 /// checked in one simulation of both pools.
-Plan make_plan(const Setup& base, const Goal& demand, const Choices& choices, int threads);
+Plan make_plan(const Setup& base, const Goal& demand, const Choices& choices, int threads,
+               const Progress& progress = {});
 
 /// Price per hour and groups for a demand once the capacity is known.
 void size_option(Option& option, const Goal& demand);

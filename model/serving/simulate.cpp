@@ -77,15 +77,6 @@ void add(Counters& a, const Counters& b) {
   a.block_steps += b.block_steps, a.token_steps += b.token_steps;
 }
 
-Summary summary_of(const Gaps& g) {
-  return {.mean = g.mean(),
-          .p50 = g.percentile(.5),
-          .p90 = g.percentile(.9),
-          .p95 = g.percentile(.95),
-          .p99 = g.percentile(.99),
-          .max = g.most()};
-}
-
 using Reporter = std::function<void(double done, double requests)>;
 
 void open_loop(const Engines& engines, const Trace& trace, std::vector<Sample>& timeline,
@@ -197,53 +188,7 @@ Verdict verdict_of(const Service& s, double last_arrival) {
   return early + late > 2 ? Verdict::backlogged : Verdict::stable;
 }
 
-void finish(Service& s) {
-  std::vector<double> ttft, tpot, e2e;
-  double first = kNever, last = 0, output = 0, total = 0;
-  for (const Record& r : s.records) {
-    ttft.push_back(r.first_token - r.arrival);
-    e2e.push_back(r.finish - r.arrival);
-    if (r.output > 1) tpot.push_back((r.finish - r.first_token) / (r.output - 1));
-    first = std::min(first, r.arrival), last = std::max(last, r.finish);
-    output += r.output, total += r.output + static_cast<double>(r.prompt);
-  }
-  s.ttft = summarise(std::move(ttft)), s.tpot = summarise(std::move(tpot));
-  s.e2e = summarise(std::move(e2e));
-  s.duration = last - first;
-  s.request_rate = static_cast<double>(s.records.size()) / s.duration;
-  s.output_rate = output / s.duration, s.total_rate = total / s.duration;
-  const Counters& c = s.counters;
-  s.mean_batch = c.decode_steps > 0 ? c.decode_slots / c.decode_steps : 0;
-  s.useful_share = c.block_seconds > 0 ? c.token_seconds / c.block_seconds : 0;
-}
-
-std::vector<Record> records_of(const Trace& trace) {
-  std::vector<Record> records;
-  records.reserve(trace.requests.size());
-  for (const Request& r : trace.requests)
-    records.push_back({.arrival = r.arrival.value, .prompt = r.prompt, .output = r.output});
-  return records;
-}
-
 }  // namespace
-
-Summary summarise(std::vector<double> v) {
-  if (v.empty()) return {};
-  Summary s;
-  for (const double x : v) s.mean += x;
-  s.mean /= static_cast<double>(v.size());
-  std::sort(v.begin(), v.end());
-  const auto rank = [&](double p) {
-    return v[static_cast<std::size_t>(std::ceil(p * static_cast<double>(v.size()))) - 1];
-  };
-  s.p50 = rank(.5), s.p90 = rank(.9), s.p95 = rank(.95), s.p99 = rank(.99), s.max = v.back();
-  return s;
-}
-
-std::string_view name(Verdict v) {
-  constexpr std::string_view names[] = {"stable", "backlogged", "overloaded"};
-  return names[static_cast<int>(v)];
-}
 
 Service simulate(const Simulation& s, const Trace& trace, const StepTime& step) {
   check(s.limits, trace);
@@ -282,92 +227,6 @@ Service simulate(const Simulation& s, const Trace& trace, const StepTime& step) 
   out.pool_share = out.counters.block_seconds / (pool * out.duration);
   out.verdict = verdict_of(out, trace.requests.back().arrival.value);
   return out;
-}
-
-Service simulate_static(std::int64_t batch, bool padded, const Trace& trace, const StepTime& step) {
-  if (batch < 1) throw UserError("max_num_seqs: expected at least 1");
-  if (trace.requests.empty()) throw UserError("expected at least one request, got none");
-  Service out;
-  Gaps gaps;
-  out.records = records_of(trace);
-  double clock = 0;
-  for (std::size_t first = 0; first < trace.requests.size();
-       first += static_cast<std::size_t>(batch)) {
-    const std::size_t end =
-        std::min(first + static_cast<std::size_t>(batch), trace.requests.size());
-    clock = std::max(clock, trace.requests[end - 1].arrival.value);
-    const auto size = static_cast<double>(end - first);
-    double longest = 0, outputs = 0, context = 0;
-    StepMix prefill{.prefills = size};
-    for (std::size_t i = first; i < end; ++i)
-      longest = std::max<double>(longest, trace.requests[i].prompt),
-      outputs = std::max<double>(outputs, trace.requests[i].output);
-    for (std::size_t i = first; i < end; ++i) {
-      const double n = padded ? longest : trace.requests[i].prompt;
-      prefill.prefill_tokens += n, prefill.prefill_pairs += n * n / 2, context += n;
-    }
-    const double start = clock + step(prefill).value;
-    // All rows run until the longest output ends; the context grows by the whole batch.
-    const auto at = [&](double k) {
-      return step({.decodes = size, .context = context + size * (k + 1)}).value;
-    };
-    const double steps = outputs - 1, t0 = at(0), t1 = steps > 1 ? at(steps - 1) : t0;
-    for (std::size_t i = first; i < end; ++i) {
-      Record& r = out.records[i];
-      const double k = r.output - 1;
-      r.first_token = start;
-      r.finish = start + k * t0 + (steps > 1 ? (t1 - t0) / (steps - 1) * k * (k - 1) / 2 : 0);
-      out.counters.token_steps += k;  // slots that hold a live request
-    }
-    // A row that has ended is carried along but seen by nobody: one ramp for each length.
-    for (std::size_t i = first; i < end; ++i) {
-      const auto k = static_cast<std::int64_t>(out.records[i].output) - 1;
-      const double slope = steps > 1 ? (t1 - t0) / (steps - 1) : 0;
-      gaps.add_ramp(t0, t0 + slope * static_cast<double>(k - 1), k, 1);
-    }
-    const double time = steps * t0 + (steps > 1 ? (t1 - t0) * steps / 2 : 0);
-    out.counters.block_steps += size * steps;
-    out.counters.decode_slots += size * steps, out.counters.decode_steps += steps;
-    out.counters.steps += static_cast<std::int64_t>(steps) + 1, ++out.counters.events;
-    out.counters.busy += start - clock + time;
-    clock = start + time;
-  }
-  finish(out);
-  out.itl = summary_of(gaps), out.gaps = gaps.count();
-  out.useful_share =
-      out.counters.block_steps > 0 ? out.counters.token_steps / out.counters.block_steps : 1;
-  return out;
-}
-
-double goodput(const Service& s, double ttft, double tpot) {
-  double good = 0;
-  for (const Record& r : s.records) {
-    const double per_token = r.output > 1 ? (r.finish - r.first_token) / (r.output - 1) : 0;
-    good += r.first_token - r.arrival <= ttft && per_token <= tpot;
-  }
-  return good / s.duration;
-}
-
-std::string chrome_trace(const Service& s) {
-  std::string out = "{\"traceEvents\":[";
-  const auto span = [&](const char* name, std::size_t row, double from, double to) {
-    fmt::format_to(
-        std::back_inserter(out),
-        "{}\n{{\"name\":\"{}\",\"ph\":\"X\",\"pid\":0,\"tid\":{},\"ts\":{:.3f},\"dur\":{:.3f}}}",
-        out.back() == '[' ? "" : ",", name, row, from / micro, (to - from) / micro);
-  };
-  for (std::size_t i = 0; i < s.records.size(); ++i) {
-    const Record& r = s.records[i];
-    span("to first token", i, r.arrival, r.first_token);
-    if (r.output > 1) span("decode", i, r.first_token, r.finish);
-  }
-  for (const Sample& x : s.timeline)
-    fmt::format_to(
-        std::back_inserter(out),
-        "{}\n{{\"name\":\"load\",\"ph\":\"C\",\"pid\":0,\"ts\":{:.3f},\"args\":{{\"running\":{},"
-        "\"waiting\":{},\"blocks\":{}}}}}",
-        out.back() == '[' ? "" : ",", x.time / micro, x.running, x.waiting, x.blocks);
-  return out + "\n]}\n";
 }
 
 }  // namespace kvroof::serving

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "model/gap_parts.hpp"
 #include "model/plan/op_deltas.hpp"
 #include "model/user_error.hpp"
 #include "reports/grid.hpp"
@@ -142,14 +143,12 @@ Json side_json(const plan::OpSide& s) {
 
 std::string sentence(const plan::Reasons& r) {
   std::string out;
-  const auto part = [&](const char* what, Seconds s) {
+  const auto part = [&](std::string_view what, Seconds s) {
     if (std::abs(s.value) > 0.01 * std::abs(r.total().value) && s != Seconds{})
       out += fmt::format("{}{} {}", out.empty() ? "" : ", ", what, signed_time(s));
   };
-  part("work", r.work), part("datasheet rate", r.rate), part("achieved HBM rate", r.gap.bandwidth);
-  part("achieved compute rate", r.gap.compute), part("traffic", r.gap.traffic);
-  part("padding", r.gap.padding), part("pipes", r.gap.pipes), part("ramps", r.gap.ramp);
-  part("launches", r.gap.launch), part("communication", r.gap.link);
+  part("work", r.work), part("datasheet rate", r.rate);
+  for (const GapPart& p : gap_parts(r.gap)) part(p.words, p.time);
   return out.empty() ? "nothing" : out;
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <iostream>
 
+#include "model/gap_parts.hpp"
 #include "model/llm_counts.hpp"
 #include "model/user_error.hpp"
 #include "reports/grid.hpp"
@@ -142,16 +143,19 @@ void explain_kv(const Context& c) {
 void explain_memory(const Context& c) {
   const MemoryFit& m = c.p.memory;
   const Policy& policy = c.s.policy;
+  const MemoryShare limit = memory_share(policy, c.s.engine);
+  const Dtype format = policy.weights.value_or(c.s.llm.weights);
   formula("kv_pool, per GPU", "usable − weights − activations − graphs − context",
           fmt::format("{} − {} − {} − {} − {} = {}", text(m.usable), text(m.weights),
                       text(m.activations), text(m.graphs), text(m.context), text(m.pool)));
   const Figure<Bytes>& memory = c.r.profile.measured.memory.known() ? c.r.profile.measured.memory
                                                                     : c.r.profile.datasheet.memory;
   inputs({{"capacity", text(m.capacity), source(memory)},
-          {"usable", text(m.usable), fmt::format("{} rule", c.s.engine.name)},
+          {"usable", text(m.usable),
+           fmt::format("{} {:.2f} ({})", limit.key, limit.share, c.s.engine.name)},
           {"weights", text(m.weights),
-           fmt::format("{} parameters, one GPU's share",
-                       count(static_cast<double>(total_params(c.s.llm))))},
+           fmt::format("{} parameters in {}, one GPU's share (kvroof explain … weights)",
+                       count(static_cast<double>(total_params(c.s.llm))), name(format))},
           {"activations", text(m.activations),
            fmt::format("estimate: widest layer at {} tokens, FP32 logits of {} requests",
                        policy.max_num_batched_tokens, policy.max_num_seqs)},
@@ -164,6 +168,26 @@ void explain_memory(const Context& c) {
   std::cout << fmt::format("{}: {} blocks needed, {} there\n", m.fits ? "fits" : "does not fit",
                            count(m.blocks_needed), count(m.blocks));
   for (const std::string& w : m.would_fit) std::cout << "   would fit: " << w << '\n';
+}
+
+/// Parameters by the job they do, their bytes on one GPU, and what every decode step reads of them.
+void explain_weights(const Context& c) {
+  const Parallelism& p = c.s.policy.parallel;
+  const double params = static_cast<double>(total_params(c.s.llm));
+  const Bytes one = c.p.memory.weights;
+  const int ranks = p.tensor * p.pipeline;
+  std::cout << fmt::format("weights, per GPU = {}: {} parameters over {} GPUs\n", text(one),
+                           count(params), ranks);
+  const Policy& policy = c.s.policy;
+  inputs({{"linear layers", std::string(name(policy.weights.value_or(c.s.llm.weights))),
+           "scales included"},
+          {"attention", std::string(name(policy.weights.value_or(c.s.llm.attention_weights))), ""},
+          {"embedding, lm_head", std::string(name(c.s.llm.head_weights)),
+           c.s.llm.tied_embeddings ? "one table" : "two tables"},
+          {"on average", number(one * ranks / Bytes{params}),
+           "B a parameter over all GPUs; what tensor parallelism repeats counts each time"},
+          {"a decode step reads", text(c.p.decode.work.read.weights),
+           "of one GPU: no embedding table, the experts its tokens touch"}});
 }
 
 /// One op: its counts, its rates, its time.
@@ -197,13 +221,11 @@ void explain_op(const Context& c, const PhaseResult& phase, const std::string& w
             {"per kernel", text(fit.ramp),
              fmt::format("fill and drain; then {} to the next one", text(m.launch.graph_node))}});
     formula("speed of light", "max(flops / peak, (read + written − handed over) / HBM)",
-            text(t.floor) + fmt::format(" for all {:.0f}", op.count));
-    const Gap& g = t.gap;
-    std::cout << fmt::format(
-        "expected       = {} + bandwidth {} + compute {} + traffic {} + padding {} + pipes {} + "
-        "ramp {} + launch {} + link {} = {}\n\n",
-        text(t.floor), text(g.bandwidth), text(g.compute), text(g.traffic), text(g.padding),
-        text(g.pipes), text(g.ramp), text(g.launch), text(g.link), text(t.expected));
+            fmt::format("{} for all {:.0f}", text(t.floor), op.count));
+    std::cout << "expected       = " << text(t.floor);
+    for (const GapPart& part : gap_parts(t.gap))
+      if (part.time != Seconds{}) std::cout << " + " << part.words << ' ' << text(part.time);
+    std::cout << " = " << text(t.expected) << "\n\n";
   }
   if (found) return;
   std::string names;
@@ -234,7 +256,8 @@ void explain(const Resolved& r, const std::string& what, const std::string& op) 
     explain_kv(c);
     return explain_memory(c);
   }
-  if (what == "fits" || what == "weights") return explain_memory(c);
+  if (what == "fits") return explain_memory(c);
+  if (what == "weights") return explain_weights(c);
   if (what == "decode") {
     explain_step("decode step", p.decode);
     return sensitivity(c, [](const Prediction& x) { return x.decode.step.expected.value; });
@@ -252,8 +275,8 @@ void explain(const Resolved& r, const std::string& what, const std::string& op) 
             fmt::format("{} + {} + {} = {}", text(p.decode.step.expected),
                         text(p.tpot - p.decode.step.expected - p.interference),
                         text(p.interference), text(p.tpot)));
-    std::cout << "   while one request generates its tokens, each of the others prefills once on "
-                 "the same GPU\n";
+    std::cout << "   while one request generates its tokens, each of the others on its replica "
+                 "prefills once\n";
     explain_step("decode step", p.decode);
     return sensitivity(c, [](const Prediction& x) { return x.tpot.value; });
   }
@@ -263,10 +286,10 @@ void explain(const Resolved& r, const std::string& what, const std::string& op) 
               fmt::format("{} / {} = {}", count(point.batch), text(p.tpot),
                           number(p.output_rate.value)));
     else
-      formula("output tok/s", "requests · output_len / (ttft + (output_len − 1) · tpot)",
-              fmt::format("{} · {} / ({} + {} · {}) = {}", count(point.batch), count(point.output),
-                          text(p.ttft), count(point.output - 1), text(p.tpot),
-                          number(p.output_rate.value)));
+      formula("output tok/s", "requests · output_len / (ttft + wait + (output_len − 1) · tpot)",
+              fmt::format("{} · {} / ({} + {} + {} · {}) = {}", count(point.batch),
+                          count(point.output), text(p.ttft), text(p.interference),
+                          count(point.output - 1), text(p.tpot), number(p.output_rate.value)));
     formula("$ per million output tokens", "10^6 · GPUs · $/h / (3600 · tok/s)",
             fmt::format("10^6 · {} · {} / (3600 · {}) = {}", p.gpus, c.s.machine.gpu_hour_usd,
                         number(p.output_rate.value), number(p.usd_per_million_output_tokens)));

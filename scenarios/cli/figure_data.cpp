@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "model/gap_parts.hpp"
 #include "model/lowering.hpp"
 #include "reports/text.hpp"
 #include "scenarios/cli/sweep_points.hpp"
@@ -233,24 +234,10 @@ reports::Waterfall waterfall(const Subject& s, Phase phase) {
   f.caption = caption({&s, 1}, "Where the time goes",
                       "from the speed of light to the expected step", phase);
   f.floor = t.floor, f.expected = t.expected;
-  const Gap& g = t.gap;
-  const struct {
-    std::string name;
-    Seconds delta;
-    const char* why;
-  } parts[] = {
-      {"achieved HBM rate", g.bandwidth,
-       "bytes at the rate real kernels reach, not the datasheet's"},
-      {"achieved compute rate", g.compute, "tensor work at the rate real kernels reach"},
-      {"extra traffic", g.traffic, "re-reads and activations that leave the chip"},
-      {"tiles and waves", g.padding, "tile padding, masked tiles, part-filled waves"},
-      {"exp, FP32, L2", g.pipes, "work of other pipes that does not hide under tensor work"},
-      {"kernel ramps", g.ramp, "fill and drain of each kernel"},
-      {"launch gaps", g.launch, "time between kernels"},
-      {"communication", g.link, "collectives that are not hidden"}};
-  for (const auto& part : parts)
-    if (part.delta != Seconds{}) f.steps.push_back({part.name, part.delta, {{}, part.why}});
-  if (g.bandwidth != Seconds{})
+  for (const GapPart& part : gap_parts(t.gap))
+    if (part.time != Seconds{})
+      f.steps.push_back({std::string(part.words), part.time, {{}, std::string(part.why)}});
+  if (t.gap.bandwidth != Seconds{})
     f.steps.front().details.rows = {
         {"HBM", fmt::format("{} of {}", text(m.hbm.achieved), text(m.hbm.peak))}};
   return f;

@@ -1,5 +1,6 @@
 #include "scenarios/cli/kernel_op.hpp"
 
+#include "model/lowering.hpp"
 #include "model/user_error.hpp"
 
 namespace kvroof::cli {
@@ -9,8 +10,7 @@ Op kernel_op(const KernelCall& call, const Machine& m) {
   if (!v) throw UserError(call.variant + ": no such attention variant");
   attention::Formats formats = call.formats();
   if (m.roof(formats.math).peak <= Throughput{}) formats.math = MathType::bf16;
-  const OnChip chip{.num_sms = m.num_sms, .l2_effective = m.l2_effective};
-  const attention::Cost cost = v->cost(call.shape, formats, chip, call.options);
+  const attention::Cost cost = v->cost(call.shape, formats, on_chip(m), call.options);
   Op op{.name = v->name,
         .math = formats.math,
         .work = cost.work,

@@ -18,7 +18,8 @@ using Json = nlohmann::ordered_json;
 
 template <class Q>
 std::string in(const Figure<Q>& f, double unit) {
-  return f.known() ? fmt::format("{:.0f}", f.value->value / unit) : "–";
+  if (!f.known()) return "–";
+  return f.value->value > 0 ? fmt::format("{:.0f}", f.value->value / unit) : "none";
 }
 template <class Q>
 Json json(const Figure<Q>& f) {

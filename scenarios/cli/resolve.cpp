@@ -7,8 +7,11 @@
 
 #include "model/engine_args.hpp"
 #include "model/engine_fit.hpp"
+#include "model/llm_counts.hpp"
+#include "model/lowering.hpp"
 #include "model/scenario_fields.hpp"
 #include "model/search_path.hpp"
+#include "model/shard.hpp"
 #include "model/user_error.hpp"
 
 namespace kvroof::cli {
@@ -43,13 +46,45 @@ std::vector<Override> overrides_of(const Inputs& in, std::vector<std::string>& w
     if (!ignored.empty()) warnings.push_back("--engine-args: not modelled, ignored: " + ignored);
   }
   for (const auto& [path, value] : in.flags) out.push_back({path, value, "command line"});
+  const auto says = [&](std::string_view path) {
+    return std::any_of(out.begin(), out.end(), [&](const Override& o) { return o.path == path; });
+  };
   for (const std::string& s : in.set) {
     const std::size_t equals = s.find('=');
     if (equals == std::string::npos || equals == 0)
       throw UserError("--set: expected key=value, got \"" + s + "\"");
     out.push_back({s.substr(0, equals), s.substr(equals + 1), "--set"});
   }
+  // A load is one of three: requests in flight, a rate, or one step. Who asks for one on the command
+  // line does not mean the file's.
+  const std::string_view loads[] = {"workload.max_concurrency", "workload.request_rate",
+                                    "workload.batch"};
+  if (std::any_of(std::begin(loads), std::end(loads), says))
+    for (const std::string_view other : loads)
+      if (!says(other)) out.push_back({std::string(other), "null", "command line"});
+  if (!says("workload.batch") && says("workload.max_concurrency"))
+    out.push_back({"workload.context", "null", "command line"});
   return out;
+}
+
+/// Defaults that changed the answer, under the names and values they took.
+std::string defaults_text(const Scenario& s, const Setup& setup, const Lowering& lowering) {
+  const bool experts = has_experts(setup.llm);
+  const std::string_view limit = memory_share(setup.policy, setup.engine).key;
+  std::string text;
+  for (std::string d : defaults_used(s)) {
+    const std::string key = d.substr(0, d.find(' '));
+    const bool share = key == "gpu_memory_utilization" || key == "mem_fraction_static" ||
+                       key == "kv_cache_free_gpu_memory_fraction";
+    if (share && key != limit) continue;
+    if (key == "enable_expert_parallel" && !experts) continue;
+    if (key == "overlap_communication" && setup.policy.parallel.gpus() == 1) continue;
+    if (d == "max_model_len 0") d = fmt::format("max_model_len {}", setup.llm.max_positions);
+    if (d == "prefill_attention auto") d = fmt::format("{} {}", key, lowering.prefill->name);
+    if (d == "decode_attention auto") d = fmt::format("{} {}", key, lowering.decode->name);
+    text += (text.empty() ? "" : ", ") + d;
+  }
+  return text.empty() ? "" : text + fmt::format(" ({} defaults)", s.engine);
 }
 
 /// Requests in flight of an open loop, by Little's law: rate times the time in the system.
@@ -128,9 +163,17 @@ OperatingPoint operating_point(const Workload& w) {
 Resolved resolve(const Inputs& in) {
   std::vector<std::string> warnings;
   Catalog catalog;
-  Resolved r = resolve(read_scenario(in, warnings), in, catalog);
-  r.warnings.insert(r.warnings.begin(), warnings.begin(), warnings.end());
-  return r;
+  try {
+    Resolved r = resolve(read_scenario(in, warnings), in, catalog);
+    r.warnings.insert(r.warnings.begin(), warnings.begin(), warnings.end());
+    if (!r.scenario.kernel_calls().empty()) return r;
+    if (const std::string problem = sharding_problem(r.setup.llm, r.setup.policy.parallel);
+        !problem.empty())
+      throw std::invalid_argument(problem);
+    return r;
+  } catch (const std::invalid_argument& e) {
+    throw UserError(fmt::format("{}: {}", in.file.empty() ? "command line" : in.file, e.what()));
+  }
 }
 
 Resolved resolve(Scenario scenario, const Inputs& in, Catalog& catalog) {
@@ -160,8 +203,20 @@ Resolved resolve(Scenario scenario, const Inputs& in, Catalog& catalog) {
   r.warnings.insert(r.warnings.end(), s.notes.begin(), s.notes.end());
   setup.point = operating_point(s.workload);
   const int most = setup.policy.max_num_seqs * setup.policy.parallel.data;
-  if (s.workload.request_rate && !s.workload.max_concurrency)
-    setup.point.batch = in_flight(setup, *s.workload.request_rate, most);
+  Lowering lowering;
+  try {
+    lowering = lower(setup.llm, setup.policy, setup.machine);
+  } catch (const std::invalid_argument& e) {
+    throw UserError(fmt::format("{}: {}", s.file.empty() ? "command line" : s.file, e.what()));
+  }
+  if (const auto rate = s.workload.request_rate; rate && !s.workload.max_concurrency) {
+    setup.point.batch = in_flight(setup, *rate, most);
+    if (const double served = predict(setup).request_rate; served < 0.99 * *rate)
+      r.warnings.push_back(
+          fmt::format("{:g} requests a second are more than the {:.3g} that {} at once are served "
+                      "at: the queue would grow without end (kvroof plan sizes for a rate)",
+                      *rate, served, most));
+  }
   if (setup.point.batch > most && !setup.point.lock_step) {
     r.warnings.push_back(
         fmt::format("{:.0f} concurrent requests, but max_num_seqs lets {} run; the others queue",
@@ -175,9 +230,10 @@ Resolved resolve(Scenario scenario, const Inputs& in, Catalog& catalog) {
     r.warnings.push_back(fmt::format("{:.0f} tokens exceed the {} positions {} was made for",
                                      longest, setup.llm.max_positions, setup.llm.id));
 
-  std::string defaults;
-  for (const std::string& d : defaults_used(s)) defaults += (defaults.empty() ? "" : ", ") + d;
-  if (!defaults.empty()) r.assumed.push_back(defaults + fmt::format(" ({} defaults)", s.engine));
+  if (setup.policy.parallel.expert && !has_experts(setup.llm))
+    r.warnings.push_back("enable_expert_parallel: " + setup.llm.id + " has no experts");
+  if (std::string defaults = defaults_text(s, setup, lowering); !defaults.empty())
+    r.assumed.push_back(std::move(defaults));
   const Machine& m = setup.machine;
   const ClassFit& gemm = m.fit_of(OpClass::gemm);
   r.assumed.push_back(fmt::format(

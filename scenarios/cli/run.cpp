@@ -1,5 +1,6 @@
 // kvroof run: does it fit, how fast, limited by what.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -44,10 +45,44 @@ int run_kernels(const Resolved& r, const std::string& format, std::ostream& out)
   return kOk;
 }
 
-std::vector<std::string> next_steps(const Inputs& in, const Prediction& p) {
+/// What the scenario asks for and one step cannot show.
+std::vector<std::string> left_to_simulate(const Scenario& s) {
+  std::vector<std::string> left;
+  if (s.speculative) left.push_back("speculative decoding");
+  if (s.disaggregation) left.push_back("the pools for prefill and decode");
+  if (s.scheduler.policy == Batching::static_batching) left.push_back("static batching");
+  return left;
+}
+
+/// "kv_cache_dtype fp8" -> "--kv-cache-dtype fp8"; empty for what is not one serving key.
+std::string as_flag(const std::string& change) {
+  if (change.find("_") == std::string::npos || change.find("requests") != std::string::npos)
+    return "";
+  std::string flag = change.substr(0, change.find(' '));
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return "--" + flag + change.substr(change.find(' '));
+}
+
+std::vector<std::string> next_steps(const Inputs& in, const Scenario& s, const Setup& setup,
+                                    const Prediction& p) {
   if (in.file.empty()) return {};
-  std::vector<std::string> next{"kvroof explain " + in.file + (p.memory.fits ? " tpot" : " fits")};
-  next.push_back("kvroof run " + in.file + " --kv-cache-dtype fp8");
+  if (!p.memory.fits) {
+    std::vector<std::string> next{"kvroof explain " + in.file + " fits"};
+    for (const std::string& change : p.memory.would_fit)
+      if (const std::string flag = as_flag(change); !flag.empty()) {
+        next.push_back("kvroof run " + in.file + " " + flag);
+        break;
+      }
+    return next;
+  }
+  std::vector<std::string> next{"kvroof explain " + in.file + " tpot"};
+  const Work& w = p.decode.work;
+  const bool kv_matters = w.read.kv > 0.1 * w.hbm_read();
+  const bool percentiles = s.slo != Slo{} || s.workload.request_rate;
+  if (!left_to_simulate(s).empty() || percentiles) next.push_back("kvroof simulate " + in.file);
+  else if (kv_matters && element_size(setup.policy.kv_dtype()) > element_size(Dtype::fp8))
+    next.push_back("kvroof run " + in.file + " --kv-cache-dtype fp8");
+  else if (!setup.point.lock_step) next.push_back("kvroof simulate " + in.file);
   return next;
 }
 
@@ -72,14 +107,12 @@ void draw(const reports::RunReport& report, const Options& o, Output& output, bo
 
 int run(const Inputs& in, const Options& o) {
   const std::string format = o.format.empty() ? format_of_file(o.file) : o.format;
+  const Resolved r = resolve(in);
   if (o.dry_run) {
-    std::vector<std::string> warnings;
-    read_scenario(in, warnings);
     std::cout << "ok\n";
     return kOk;
   }
   Output output(o.file);
-  const Resolved r = resolve(in);
   if (!r.scenario.kernel_calls().empty()) return run_kernels(r, format, output.stream());
   reports::RunReport report{.name = r.scenario.name.empty() ? r.setup.llm.id : r.scenario.name,
                             .setup = r.setup,
@@ -87,12 +120,13 @@ int run(const Inputs& in, const Options& o) {
                             .warnings = r.warnings};
   try {
     report.prediction = predict(r.setup);
-  } catch (const std::invalid_argument& e) {
-    throw UserError(std::string(in.file.empty() ? "command line" : in.file) + ": " + e.what());
   } catch (const std::domain_error& e) {
     throw UserError(e.what());
   }
-  report.next = next_steps(in, report.prediction);
+  for (const std::string& what : left_to_simulate(r.scenario))
+    report.warnings.push_back(what + " left out: this is one pool under continuous batching; " +
+                              "kvroof simulate has it");
+  report.next = next_steps(in, r.scenario, r.setup, report.prediction);
   Json inputs = inputs_json(r.scenario);
   report.inputs = &inputs;
   std::ostream& out = output.stream();

@@ -10,6 +10,8 @@
 #include "model/serve_scenario.hpp"
 #include "model/user_error.hpp"
 #include "reports/grid.hpp"
+#include "reports/notes.hpp"
+#include "reports/text.hpp"
 #include "scenarios/cli/output.hpp"
 #include "scenarios/cli/progress.hpp"
 #include "scenarios/cli/resolve.hpp"
@@ -67,8 +69,7 @@ Json to_json(const Resolved& r, const ServiceRun& run) {
           {"warnings", warnings}};
 }
 
-std::string milliseconds(double s) { return fmt::format("{:.1f} ms", s / milli); }
-std::string seconds(double s) { return s < 1 ? milliseconds(s) : fmt::format("{:.2f} s", s); }
+std::string seconds(double s) { return reports::text(Seconds{s}); }
 
 reports::Grid latencies(const serving::Service& s) {
   reports::Grid g("lrrrrrr");
@@ -80,7 +81,19 @@ reports::Grid latencies(const serving::Service& s) {
   return g;
 }
 
-void print(std::ostream& out, const Resolved& r, const ServiceRun& run, const std::string& format) {
+/// What to ask after this run: more GPUs for a rate that is too high, a picture of the load.
+std::vector<std::string> next_steps(const Inputs& in, const Scenario& s, const ServiceRun& run) {
+  if (in.file.empty()) return {};
+  std::vector<std::string> next;
+  const bool short_of = run.service.verdict == serving::Verdict::overloaded || !run.meets_slo;
+  if (s.workload.request_rate && short_of) next.push_back("kvroof plan " + in.file);
+  next.push_back("kvroof plot load " + in.file);
+  next.push_back("kvroof simulate " + in.file + " --chrome-trace trace.json   (ui.perfetto.dev)");
+  return next;
+}
+
+void print(std::ostream& out, const Resolved& r, const ServiceRun& run, const std::string& format,
+           const std::vector<std::string>& next) {
   const serving::Service& s = run.service;
   const reports::Grid table = latencies(s);
   if (format == "csv") return table.print_csv(out);
@@ -95,24 +108,37 @@ void print(std::ostream& out, const Resolved& r, const ServiceRun& run, const st
   std::string verdict(name(s.verdict));
   for (char& c : verdict) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   out << fmt::format(
-      "{}  {:.2f} requests/s done, {:.0f} output tok/s, {:.0f} output tok/s/GPU, "
-      "${:.3f} per million output tokens\n\n",
-      verdict, s.request_rate, s.output_rate, s.output_rate / run.gpus,
-      run.usd_per_million_output_tokens);
+      "{}  {} requests/s done, {} output tok/s{}, ${} per million output tokens\n\n", verdict,
+      reports::number(s.request_rate), reports::number(s.output_rate),
+      run.gpus > 1 ? fmt::format(", {} output tok/s/GPU", reports::number(s.output_rate / run.gpus))
+                   : "",
+      reports::number(run.usd_per_million_output_tokens));
   table.print(out, "  ");
-  out << fmt::format("\n  mean decode batch {:.1f}, most waiting {}\n", s.mean_batch,
+  const Parallelism& p = r.setup.policy.parallel;
+  const int engines = p.data * p.pipeline;
+  out << fmt::format("\n  mean decode batch {:.1f}{}, most waiting {}\n", s.mean_batch,
+                     engines > 1 && !r.scenario.disaggregation
+                         ? fmt::format(" on each of {} {}", engines,
+                                       p.data > 1 ? "replicas" : "pipeline micro-batches")
+                         : "",
                      s.counters.peak_waiting);
-  out << fmt::format("  KV pool {} tokens: {:.0f} % held on average, {} preemptions\n",
-                     run.pool_tokens, 100 * s.pool_share, s.counters.preemptions);
+  if (r.scenario.scheduler.policy == Batching::static_batching)
+    out << fmt::format("  {} of the decode steps' slots held a request that was not done\n",
+                       reports::percent(s.useful_share));
+  else
+    out << fmt::format("  KV pool {} tokens{}: {} held on average, {} preemptions\n",
+                       reports::count(static_cast<double>(run.pool_tokens)),
+                       engines > 1 && !r.scenario.disaggregation ? " each" : "",
+                       reports::percent(s.pool_share), s.counters.preemptions);
   const Objectives slo = objectives(r.scenario.slo);
   if (std::isfinite(slo.ttft_p99) || std::isfinite(slo.tpot_p99))
     out << fmt::format("  SLO {}: TTFT p99 <= {}, TPOT p99 <= {}; goodput {:.2f} requests/s\n",
                        run.meets_slo ? "MET" : "MISSED", seconds(slo.ttft_p99),
                        seconds(slo.tpot_p99), run.goodput);
   out << '\n';
-  for (const std::string& a : r.assumed) out << "assumed: " << a << '\n';
-  for (const std::string& w : r.warnings) out << "warning: " << w << '\n';
-  for (const std::string& w : run.warnings) out << "warning: " << w << '\n';
+  reports::Notes notes{r.assumed, r.warnings, next};
+  notes.warnings.insert(notes.warnings.end(), run.warnings.begin(), run.warnings.end());
+  reports::print_notes(out, notes);
 }
 
 /// A trace says the lengths itself; the operating point that `run` works at gets their means.
@@ -132,11 +158,24 @@ Resolved resolve_traffic(Inputs in) {
   return r;
 }
 
+/// What one token of a draft network costs, over a step of the target: both predicted.
+void price_draft(const Inputs& in, Resolved& r) {
+  auto& s = r.scenario.speculative;
+  if (!s || s->draft_cost || s->draft_model.empty()) return;
+  Inputs draft = in;
+  draft.set.push_back("model=" + s->draft_model);
+  const Setup small = resolve_traffic(draft).setup;
+  s->draft_cost = predict(small).decode.step.expected / predict(r.setup).decode.step.expected;
+  r.assumed.push_back(fmt::format("a token of {} takes {} of a step of {} (predicted)",
+                                  small.llm.id, reports::percent(*s->draft_cost), r.setup.llm.id));
+}
+
 int simulate(const Inputs& in, const Options& o) {
   Output output(o.file);
-  const Resolved r = resolve_traffic(in);
+  Resolved r = resolve_traffic(in);
   if (!r.scenario.kernel_calls().empty())
     throw UserError("kvroof simulate: expected a service, got a kernel scenario (try kvroof run)");
+  price_draft(in, r);
   std::optional<Setup> prefill;
   if (const auto& pools = r.scenario.disaggregation; pools && !pools->prefill_hardware.empty()) {
     Inputs other = in;
@@ -150,7 +189,7 @@ int simulate(const Inputs& in, const Options& o) {
   if (!o.chrome_trace.empty()) Output(o.chrome_trace).stream() << chrome_trace(run.service);
   const std::string format = o.format.empty() ? format_of_file(o.file) : o.format;
   if (format == "json") output.stream() << to_json(r, run).dump(2) << '\n';
-  else print(output.stream(), r, run, format);
+  else print(output.stream(), r, run, format, next_steps(in, r.scenario, run));
   return o.strict && !run.meets_slo ? kNo : kOk;
 }
 

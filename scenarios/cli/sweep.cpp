@@ -119,6 +119,13 @@ sweep::Job job_of(const Inputs& in, const Scenario& s, const Options& o) {
   }
   if (axes.empty())
     throw UserError("kvroof sweep: expected a sweep block in the scenario, or --sweep key=values");
+  if (o.per != "hardware" &&
+      std::none_of(axes.begin(), axes.end(), [&](const Axis& a) { return a.path == o.per; })) {
+    std::string known;
+    for (const Axis& a : axes) known += (known.empty() ? "" : ", ") + a.path;
+    throw UserError(
+        fmt::format("--per: expected an axis of this sweep ({}), got \"{}\"", known, o.per));
+  }
   // The batch of an open loop follows from the times themselves: each point is its own deployment.
   bool open_loop = s.workload.request_rate && !s.workload.max_concurrency;
   for (const Axis& a : axes) open_loop = open_loop || a.path == "workload.request_rate";

@@ -189,7 +189,7 @@ TEST_CASE("refusals name the flag and what was expected") {
   refused("vllm serve m -tp", "--engine-args: -tp: expected a value, got nothing");
   refused("vllm serve m -tp --port 1", "--engine-args: -tp: expected a value, got nothing");
   refused("vllm serve m -tp four",
-          "--engine-args -tp four:1:1: serving.tensor_parallel_size: expected an integer from 1 to "
+          "--engine-args -tp four: serving.tensor_parallel_size: expected an integer from 1 to "
           "4096, got \"four\"");
   refused("vllm serve m --tensor-parallel 4",
           "unknown flag --tensor-parallel, did you mean --tensor-parallel-size?");

@@ -174,9 +174,25 @@ TEST_CASE("static utilisation: simulator = closed form") {
   const Trace t = synthesise({.requests = 64 * 2000,
                               .prompt = {.mean = 10},
                               .output = {LengthShape::exponential, 2000, 0, 1, 1e6}});
-  const Service out = simulate_static(64, false, t, kConstant);
+  const Service out = simulate_static(64, false, 0, t, kConstant);
   CHECK(out.useful_share == Approx(static_utilisation_exponential(64)).epsilon(.02));
   CHECK(out.useful_share == Approx(static_utilisation(lengths(t), 64)).epsilon(.02));
+}
+
+TEST_CASE("a static batch in a closed loop: whoever is done early waits for the batch, by hand") {
+  // Steps of 10 ms. Batch one: prefill to 10 ms, last tokens at 110 and 210 ms. The clients send
+  // again then; the next batch starts at 210 ms and its first tokens are out at 220 ms.
+  Trace t;
+  t.requests = {{.prompt = 10, .output = 11},
+                {.prompt = 10, .output = 21},
+                {.prompt = 10, .output = 11},
+                {.prompt = 10, .output = 21}};
+  const Service out = simulate_static(8, false, 2, t, kConstant);
+  CHECK(out.records[2].arrival == Approx(.110));
+  CHECK(out.records[3].arrival == Approx(.210));
+  CHECK(out.ttft.max == Approx(.110));
+  CHECK(out.mean_batch == Approx(2));
+  CHECK(out.duration == Approx(.420));
 }
 
 TEST_CASE("speculation: simulator = Leviathan") {
