@@ -1,5 +1,7 @@
 #include "kernels/backward_case.hpp"
 
+#include <cuda_bf16.h>
+
 #include <algorithm>
 #include <numeric>
 #include <random>
@@ -27,6 +29,17 @@ std::vector<float> slice(const std::vector<float>& x, std::int64_t index, std::i
   return {x.begin() + index * size, x.begin() + (index + 1) * size};
 }
 
+/// Rows [first, first + rows) of P.
+std::vector<float> rows_of(const KeptScores& kept, std::int64_t first, std::int64_t rows) {
+  std::vector<__nv_bfloat16> raw(static_cast<std::size_t>(rows * kept.pitch));
+  CUDA_CHECK(cudaMemcpy(raw.data(), kept.p.as<__nv_bfloat16>() + first * kept.pitch,
+                        raw.size() * sizeof raw[0], cudaMemcpyDeviceToHost));
+  std::vector<float> values(raw.size());
+  std::transform(raw.begin(), raw.end(), values.begin(),
+                 [](__nv_bfloat16 x) { return __bfloat162float(x); });
+  return values;
+}
+
 }  // namespace
 
 BackwardData backward_data(const AttentionShape& x, const Args& args) {
@@ -46,7 +59,8 @@ void refill(const BackwardData& data) {
 }
 
 Verdict verify_backward(const BackwardData& data, const std::function<void(cudaStream_t)>& launch,
-                        const std::function<void()>& after_refill, double tolerance) {
+                        const std::function<void()>& after_refill, double tolerance,
+                        const KeptScores& kept) {
   refill(data);
   if (after_refill) after_refill();
   poison(data.dq), poison(data.dk), poison(data.dv);
@@ -67,12 +81,14 @@ Verdict verify_backward(const BackwardData& data, const std::function<void(cudaS
                              k1 = slice(k, head, c.s_kv * c.d_qk),
                              v1 = slice(v, head, c.s_kv * c.d_v),
                              d_o1 = slice(d_o, head, rows * c.d_v);
+    const std::vector<float> p1 =
+        kept.pitch > 0 ? rows_of(kept, head * rows, rows) : std::vector<float>{};
     one.q = q1, one.k = k1, one.v = v1;
     one.q_rows = reference::head_major(c.s_q, group, c.d_qk);
     one.k_rows = reference::head_major(c.s_kv, 1, c.d_qk);
     one.v_rows = reference::head_major(c.s_kv, 1, c.d_v);
-    const reference::AttentionGradient g =
-        reference::attention_backward(one, d_o1, reference::head_major(c.s_q, group, c.d_v));
+    const reference::AttentionGradient g = reference::attention_backward(
+        one, d_o1, reference::head_major(c.s_q, group, c.d_v), {p1, kept.pitch});
     for (const auto& [name, expected, got] :
          {std::tuple{"dq", &g.dq, slice(dq, head, rows * c.d_qk)},
           std::tuple{"dk", &g.dk, slice(dk, head, c.s_kv * c.d_qk)},

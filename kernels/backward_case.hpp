@@ -16,9 +16,17 @@ BackwardData backward_data(const AttentionShape&, const Args&);
 /// Fresh q, k, v and d_o, and the forward pass on them.
 void refill(const BackwardData&);
 
+/// P as a forward pass left it on the device, [b, h_q, s_q, pitch] bf16.
+struct KeptScores {
+  Buffer p;
+  std::int64_t pitch = 0;
+};
+
 /// Launches on fresh inputs with poisoned outputs; dQ, dK and dV of every K/V head, or of a few of
-/// them where all would take the CPU long.
+/// them where all would take the CPU long. A kernel that is given P answers for its gradients of that
+/// P: what its roundings do to the output is the forward pass's test.
 Verdict verify_backward(const BackwardData&, const std::function<void(cudaStream_t)>& launch,
-                        const std::function<void()>& after_refill = {}, double tolerance = 1e-2);
+                        const std::function<void()>& after_refill = {}, double tolerance = 1e-2,
+                        const KeptScores& kept = {});
 
 }  // namespace kvroof::kernels

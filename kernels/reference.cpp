@@ -47,6 +47,11 @@ Probabilities probabilities(const Attention& x, std::int64_t r, std::int64_t t, 
   return {std::move(s), top + std::log(sum)};
 }
 
+std::vector<double> kept_row(const KeptProbabilities& kept, std::int64_t row, std::int64_t keys) {
+  const auto first = kept.p.begin() + row * kept.pitch;
+  return {first, first + keys};
+}
+
 }  // namespace
 
 void parallel_for(std::int64_t n, const std::function<void(std::int64_t)>& f) {
@@ -130,7 +135,7 @@ AttentionResult attention(const Attention& x, const Rows& out_rows, std::size_t 
 }
 
 AttentionGradient attention_backward(const Attention& x, std::span<const float> d_out,
-                                     const Rows& do_rows) {
+                                     const Rows& do_rows, const KeptProbabilities& kept) {
   AttentionGradient g{std::vector<double>(x.q.size(), 0.0), std::vector<double>(x.k.size(), 0.0),
                       std::vector<double>(x.v.size(), 0.0)};
   const std::int64_t group = x.h_q / x.h_kv;
@@ -140,19 +145,21 @@ AttentionGradient attention_backward(const Attention& x, std::span<const float> 
     std::vector<double> dp(static_cast<std::size_t>(keys));
     for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
       for (std::int64_t t = 0; t < x.queries(r); ++t) {
-        const Probabilities p = probabilities(x, r, t, head);
+        const std::vector<double> p = kept.p.empty()
+                                          ? probabilities(x, r, t, head).p
+                                          : kept_row(kept, (r * x.h_q + head) * x.s_q + t, keys);
         const float* d_o = d_out.data() + do_rows.row(r, t, head);
         double delta = 0;
         for (std::int64_t j = 0; j < keys; ++j) {
           const auto js = static_cast<std::size_t>(j);
           dp[js] = dot(d_o, x.v.data() + x.v_rows.row(r, j, kv_head), x.d_v);
-          delta += p.p[js] * dp[js];
+          delta += p[js] * dp[js];
         }
         const std::int64_t q_row = x.q_rows.row(r, t, head);
         for (std::int64_t j = 0; j < keys; ++j) {
           const auto js = static_cast<std::size_t>(j);
-          if (p.p[js] == 0) continue;
-          const double ds = x.scale * p.p[js] * (dp[js] - delta);
+          if (p[js] == 0) continue;
+          const double ds = x.scale * p[js] * (dp[js] - delta);
           const std::int64_t k_row = x.k_rows.row(r, j, kv_head),
                              v_row = x.v_rows.row(r, j, kv_head);
           for (std::int64_t c = 0; c < x.d_qk; ++c) {
@@ -162,7 +169,7 @@ AttentionGradient attention_backward(const Attention& x, std::span<const float> 
                 ds * x.q[static_cast<std::size_t>(q_row + c)];
           }
           for (std::int64_t c = 0; c < x.d_v; ++c)
-            g.dv[static_cast<std::size_t>(v_row + c)] += p.p[js] * d_o[c];
+            g.dv[static_cast<std::size_t>(v_row + c)] += p[js] * d_o[c];
         }
       }
     }

@@ -89,8 +89,14 @@ AttentionResult attention(const Attention&, const Rows& out_rows, std::size_t ou
 struct AttentionGradient {
   std::vector<double> dq, dk, dv;
 };
+/// P as a forward pass kept it, [b, h_q, s_q, pitch] of which s_kv columns count.
+struct KeptProbabilities {
+  std::span<const float> p;
+  std::int64_t pitch = 0;
+};
+/// With `kept`, of this P instead of softmax(scale Q K^T).
 AttentionGradient attention_backward(const Attention&, std::span<const float> d_out,
-                                     const Rows& do_rows);
+                                     const Rows& do_rows, const KeptProbabilities& kept = {});
 
 /// Rows of x [rows, columns]: exp(x - max) / sum.
 std::vector<double> softmax(std::span<const float> x, std::int64_t columns);

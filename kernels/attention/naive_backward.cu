@@ -189,7 +189,10 @@ Case make(const Args& args) {
   return {.name = "naive_backward " + shape_name(x),
           .op = op_of(cost),
           .launch = launch,
-          .verify = [=] { return verify_backward(data, launch, forward); },
+          .verify =
+              [=] {
+                return verify_backward(data, launch, forward, 1e-2, {p_matrix, columns});
+              },
           .kernels_per_launch = 5,
           .stages = stages};
 }

@@ -7,8 +7,8 @@
 namespace kvroof::kernels {
 
 std::vector<Entry> ceiling_entries() {
-  return {hbm_read_entry(),   hbm_write_entry(),     hbm_copy_entry(), l2_read_entry(),
-          l2_add_entry(),     smem_read_entry(),     fp32_fma_entry(), ex2_entry(),
+  return {hbm_read_entry(),   hbm_write_entry(),     hbm_copy_entry(),    l2_read_entry(),
+          l2_add_entry(),     smem_read_entry(),     fp32_fma_entry(),    ex2_entry(),
           wgmma_peak_entry(), mma_sync_peak_entry(), tcgen05_peak_entry()};
 }
 

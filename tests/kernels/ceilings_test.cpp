@@ -37,7 +37,7 @@ const std::vector<std::pair<std::string, std::vector<Ceiling>>>& all() {
 
 TEST_CASE("no ceiling is above its physical bound, and every one was measured") {
   for (const auto& [group, rows] : all()) {
-    CHECK(!rows.empty());
+    CHECK(rows.empty() == (group == "tcgen05" && gpu().major != 10));
     for (const Ceiling& c : rows) {
       CAPTURE(c.name);
       CAPTURE(c.variant);

@@ -170,6 +170,21 @@ TEST_CASE("attention backward agrees with a central difference of the forward pa
   for (std::size_t i = 0; i < v.size(); ++i) CHECK(g.dv[i] == Approx(slope(v[i])).epsilon(1e-4));
 }
 
+TEST_CASE("attention backward of a P that was kept, by hand") {
+  // One query, two keys, d 1: P (1/4, 3/4) of a row of pitch 4, whatever softmax(q k) would be.
+  const std::vector<float> q{2}, k{1, 5}, v{8, 4}, d_out{3}, p{0.25f, 0.75f, 9, 9};
+  ref::Attention x{.s_q = 1, .s_kv = 2, .d_qk = 1, .d_v = 1, .scale = 0.5};
+  x.q = q, x.k = k, x.v = v;
+  x.q_rows = ref::token_major(1, 1, 1), x.k_rows = x.v_rows = ref::token_major(2, 1, 1);
+  const ref::AttentionGradient g = ref::attention_backward(x, d_out, x.q_rows, {p, 4});
+  // dP = (24, 12), P·dP = 15, dS = 1/2 (1/4 · 9, 3/4 · -3) = (9/8, -9/8)
+  CHECK(g.dv[0] == Approx(0.75));
+  CHECK(g.dv[1] == Approx(2.25));
+  CHECK(g.dq[0] == Approx(9. / 8 * 1 - 9. / 8 * 5));
+  CHECK(g.dk[0] == Approx(9. / 8 * 2));
+  CHECK(g.dk[1] == Approx(-9. / 8 * 2));
+}
+
 TEST_CASE("softmax, RMSNorm, RoPE, SwiGLU, GEMM by hand") {
   const std::vector<float> x{0, std::log(3.0f), 1000, 1000};
   const std::vector<double> p = ref::softmax(x, 2);
