@@ -67,7 +67,8 @@ Verdict verify_backward(const BackwardData& data, const std::function<void(cudaS
   launch(nullptr);
   const auto values = [&](const Buffer& b) { return to_floats(b, data.forward.dtype); };
   const std::vector<float> q = values(data.forward.q), k = values(data.forward.k),
-                           v = values(data.forward.v), d_o = values(data.d_o);
+                           v = values(data.forward.v), o = values(data.forward.o),
+                           d_o = values(data.d_o);
   const std::vector<float> dq = values(data.dq), dk = values(data.dk), dv = values(data.dv);
 
   // The heads of a group and their K/V head are blocks of the head-major tensors.
@@ -81,14 +82,16 @@ Verdict verify_backward(const BackwardData& data, const std::function<void(cudaS
                              k1 = slice(k, head, c.s_kv * c.d_qk),
                              v1 = slice(v, head, c.s_kv * c.d_v),
                              d_o1 = slice(d_o, head, rows * c.d_v);
-    const std::vector<float> p1 =
-        kept.pitch > 0 ? rows_of(kept, head * rows, rows) : std::vector<float>{};
+    const bool given_p = kept.pitch > 0;
+    std::vector<float> p1, o1;
+    if (given_p) p1 = rows_of(kept, head * rows, rows);
+    else o1 = slice(o, head, rows * c.d_v);
     one.q = q1, one.k = k1, one.v = v1;
     one.q_rows = reference::head_major(c.s_q, group, c.d_qk);
     one.k_rows = reference::head_major(c.s_kv, 1, c.d_qk);
     one.v_rows = reference::head_major(c.s_kv, 1, c.d_v);
     const reference::AttentionGradient g = reference::attention_backward(
-        one, d_o1, reference::head_major(c.s_q, group, c.d_v), {p1, kept.pitch});
+        one, d_o1, reference::head_major(c.s_q, group, c.d_v), {p1, kept.pitch, o1});
     for (const auto& [name, expected, got] :
          {std::tuple{"dq", &g.dq, slice(dq, head, rows * c.d_qk)},
           std::tuple{"dk", &g.dk, slice(dk, head, c.s_kv * c.d_qk)},

@@ -47,7 +47,7 @@ Probabilities probabilities(const Attention& x, std::int64_t r, std::int64_t t, 
   return {std::move(s), top + std::log(sum)};
 }
 
-std::vector<double> kept_row(const KeptProbabilities& kept, std::int64_t row, std::int64_t keys) {
+std::vector<double> kept_row(const Kept& kept, std::int64_t row, std::int64_t keys) {
   const auto first = kept.p.begin() + row * kept.pitch;
   return {first, first + keys};
 }
@@ -135,7 +135,7 @@ AttentionResult attention(const Attention& x, const Rows& out_rows, std::size_t 
 }
 
 AttentionGradient attention_backward(const Attention& x, std::span<const float> d_out,
-                                     const Rows& do_rows, const KeptProbabilities& kept) {
+                                     const Rows& do_rows, const Kept& kept) {
   AttentionGradient g{std::vector<double>(x.q.size(), 0.0), std::vector<double>(x.k.size(), 0.0),
                       std::vector<double>(x.v.size(), 0.0)};
   const std::int64_t group = x.h_q / x.h_kv;
@@ -149,11 +149,12 @@ AttentionGradient attention_backward(const Attention& x, std::span<const float> 
                                           ? probabilities(x, r, t, head).p
                                           : kept_row(kept, (r * x.h_q + head) * x.s_q + t, keys);
         const float* d_o = d_out.data() + do_rows.row(r, t, head);
-        double delta = 0;
+        double delta =
+            kept.o.empty() ? 0 : dot(d_o, kept.o.data() + do_rows.row(r, t, head), x.d_v);
         for (std::int64_t j = 0; j < keys; ++j) {
           const auto js = static_cast<std::size_t>(j);
           dp[js] = dot(d_o, x.v.data() + x.v_rows.row(r, j, kv_head), x.d_v);
-          delta += p[js] * dp[js];
+          if (kept.o.empty()) delta += p[js] * dp[js];
         }
         const std::int64_t q_row = x.q_rows.row(r, t, head);
         for (std::int64_t j = 0; j < keys; ++j) {

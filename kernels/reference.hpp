@@ -89,14 +89,17 @@ AttentionResult attention(const Attention&, const Rows& out_rows, std::size_t ou
 struct AttentionGradient {
   std::vector<double> dq, dk, dv;
 };
-/// P as a forward pass kept it, [b, h_q, s_q, pitch] of which s_kv columns count.
-struct KeptProbabilities {
-  std::span<const float> p;
+/// What a kernel gets from its forward pass, as stored: P [b, h_q, s_q, pitch] of which s_kv columns
+/// count, or O in the layout of d_out. A backward pass answers for the gradients of these.
+struct Kept {
+  std::span<const float> p = {};
   std::int64_t pitch = 0;
+  std::span<const float> o = {};
 };
-/// With `kept`, of this P instead of softmax(scale Q K^T).
+/// With kept P, of this P instead of softmax(scale Q K^T); with kept O, rowsum(dO ∘ O) takes the
+/// place of rowsum(P ∘ dP), which it equals before O is rounded (arXiv:2205.14135, appendix B.2).
 AttentionGradient attention_backward(const Attention&, std::span<const float> d_out,
-                                     const Rows& do_rows, const KeptProbabilities& kept = {});
+                                     const Rows& do_rows, const Kept& kept = {});
 
 /// Rows of x [rows, columns]: exp(x - max) / sum.
 std::vector<double> softmax(std::span<const float> x, std::int64_t columns);

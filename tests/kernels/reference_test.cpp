@@ -170,7 +170,7 @@ TEST_CASE("attention backward agrees with a central difference of the forward pa
   for (std::size_t i = 0; i < v.size(); ++i) CHECK(g.dv[i] == Approx(slope(v[i])).epsilon(1e-4));
 }
 
-TEST_CASE("attention backward of a P that was kept, by hand") {
+TEST_CASE("attention backward of a P and an O that were kept, by hand") {
   // One query, two keys, d 1: P (1/4, 3/4) of a row of pitch 4, whatever softmax(q k) would be.
   const std::vector<float> q{2}, k{1, 5}, v{8, 4}, d_out{3}, p{0.25f, 0.75f, 9, 9};
   ref::Attention x{.s_q = 1, .s_kv = 2, .d_qk = 1, .d_v = 1, .scale = 0.5};
@@ -183,6 +183,12 @@ TEST_CASE("attention backward of a P that was kept, by hand") {
   CHECK(g.dq[0] == Approx(9. / 8 * 1 - 9. / 8 * 5));
   CHECK(g.dk[0] == Approx(9. / 8 * 2));
   CHECK(g.dk[1] == Approx(-9. / 8 * 2));
+
+  // Of an O that was kept as well, 6 instead of 5: dO·O = 18, dS = 1/2 (1/4 · 6, 3/4 · -6).
+  const std::vector<float> o{6};
+  const ref::AttentionGradient of_o = ref::attention_backward(x, d_out, x.q_rows, {p, 4, o});
+  CHECK(of_o.dk[0] == Approx(0.75 * 2));
+  CHECK(of_o.dk[1] == Approx(-2.25 * 2));
 }
 
 TEST_CASE("softmax, RMSNorm, RoPE, SwiGLU, GEMM by hand") {
