@@ -80,8 +80,6 @@ Sensors read(Device h) {
 
 }  // namespace
 
-Sensors read_sensors(int device) { return read(handle(device)); }
-
 DeviceFacts device_facts(int device) {
   DeviceFacts facts;
   const Device h = handle(device);

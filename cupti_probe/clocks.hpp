@@ -44,7 +44,6 @@ class EnergyMeter {
   std::unique_ptr<Worker> worker_;
 };
 
-Sensors read_sensors(int device);
 DeviceFacts device_facts(int device);
 
 /// Reads the sensors every 10 ms on a thread of its own until stop().

@@ -24,8 +24,8 @@ struct KeptScores {
 
 /// Launches on fresh inputs with poisoned outputs; dQ, dK and dV of every K/V head, or of a few of
 /// them where all would take the CPU long. A kernel answers for the gradients of what it is given, O
-/// or P in bf16: how far these are off is the forward pass's test. Of an exact O they differ by more
-/// than rounding: where dP - rowsum(dO ∘ O) cancels, an element of dK moves by a fifth.
+/// or P in bf16: how far these are off is the forward pass's test. Where dP - rowsum(dO ∘ O)
+/// cancels, gradients of an exact O differ by more than their own rounding.
 Verdict verify_backward(const BackwardData&, const std::function<void(cudaStream_t)>& launch,
                         const std::function<void()>& after_refill = {}, double tolerance = 1e-2,
                         const KeptScores& kept = {});

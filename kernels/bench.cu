@@ -3,35 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <memory>
 #include <numeric>
 #include <thread>
 
 #include "kernels/check.hpp"
 #include "kernels/device.hpp"
+#include "kernels/event.hpp"
 #include "kernels/graph.hpp"
 
 namespace kvroof::kernels {
 namespace {
-
-class Event {
- public:
-  Event() {
-    cudaEvent_t e = nullptr;
-    CUDA_CHECK(cudaEventCreate(&e));
-    event_ = std::shared_ptr<CUevent_st>(e, [](cudaEvent_t q) { cudaEventDestroy(q); });
-  }
-  void record(cudaStream_t stream) const { CUDA_CHECK(cudaEventRecord(event_.get(), stream)); }
-  void wait() const { CUDA_CHECK(cudaEventSynchronize(event_.get())); }
-  double seconds_since(const Event& earlier) const {
-    float ms = 0;
-    CUDA_CHECK(cudaEventElapsedTime(&ms, earlier.event_.get(), event_.get()));
-    return 1e-3 * ms;
-  }
-
- private:
-  std::shared_ptr<CUevent_st> event_;
-};
 
 __global__ void empty_kernel() {}
 
@@ -186,6 +167,5 @@ Stats time_rotating(const std::vector<Launch>& launches, const Timing& t) {
 Stats time_launches(const Launch& launch, const Timing& t) { return time_rotating({launch}, t); }
 
 void flush_l2(cudaStream_t stream) { flush()(stream); }
-std::size_t flush_bytes() { return flush().bytes; }
 
 }  // namespace kvroof::kernels

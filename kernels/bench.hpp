@@ -56,7 +56,5 @@ Stats time_rotating(const std::vector<Launch>& launches, const Timing& = {});
 
 /// Reads more than twice L2 of clean data on `stream`; the first call allocates the data.
 void flush_l2(cudaStream_t stream);
-/// Bytes that flush_l2 reads (what a counter sees of it).
-std::size_t flush_bytes();
 
 }  // namespace kvroof::kernels

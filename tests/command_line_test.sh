@@ -1,19 +1,8 @@
 #!/bin/sh
 # The planner as a user meets it. usage: command_line_test.sh KVROOF SOURCE_DIR
-kvroof=$1
+program=$1
 cd "$2" || exit 1
-failed=0
-# expect EXIT_CODE "what the output must contain" arguments…
-expect() {
-  code=$1 words=$2
-  shift 2
-  output=$("$kvroof" "$@" 2>&1)
-  got=$?
-  if [ "$got" -ne "$code" ] || ! printf '%s' "$output" | grep -qF -- "$words"; then
-    printf 'FAILED: kvroof %s\n  expected exit %s and "%s"\n  got exit %s:\n%s\n' "$*" "$code" "$words" "$got" "$output"
-    failed=1
-  fi
-}
+. tests/expect.sh
 node="--model llama-3.1-70b --hardware h100-sxm-80gb --tensor-parallel-size 8"
 
 expect 0 'kvroof run' # alone: examples
@@ -112,7 +101,7 @@ expect 0 'requests/s done' simulate scenarios/policies/ragged-batching.yaml
 expect 2 'neither a known id' run --dry-run --model nonsense --hardware h100-sxm-80gb --batch 1 --context 10
 expect 2 'expected an axis of this sweep' sweep $chat --sweep workload.max_concurrency=1,2 --per workload.batch
 # What kvroof init prints must run.
-"$kvroof" init >"${TMPDIR:-/tmp}/kvroof-init-$$.yaml"
+"$program" init >"${TMPDIR:-/tmp}/kvroof-init-$$.yaml"
 expect 0 'FITS' run "${TMPDIR:-/tmp}/kvroof-init-$$.yaml"
 rm -f "${TMPDIR:-/tmp}/kvroof-init-$$.yaml"
 exit $failed

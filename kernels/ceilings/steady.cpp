@@ -9,6 +9,7 @@
 
 #include "kernels/ceilings/loads.hpp"
 #include "kernels/check.hpp"
+#include "kernels/event.hpp"
 
 namespace kvroof::kernels {
 namespace {
@@ -21,19 +22,6 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 void sleep(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
-
-class Event {
- public:
-  Event() {
-    cudaEvent_t e = nullptr;
-    CUDA_CHECK(cudaEventCreate(&e));
-    event_ = std::shared_ptr<CUevent_st>(e, [](cudaEvent_t q) { cudaEventDestroy(q); });
-  }
-  operator cudaEvent_t() const { return event_.get(); }
-
- private:
-  std::shared_ptr<CUevent_st> event_;
-};
 
 /// A case on its stream: batches of launches with a mark behind each, and when the host saw them.
 struct Lane {
@@ -48,7 +36,7 @@ struct Lane {
   explicit Lane(const Case& c) : work(c) {}
   void submit() {
     for (int i = 0; i < batch; ++i) work.launch(stream);
-    CUDA_CHECK(cudaEventRecord(marks[submitted++ % kDepth], stream));
+    marks[submitted++ % kDepth].record(stream);
   }
   /// Notes the batches that have ended and keeps the queue full.
   void poll(double since) {
@@ -72,15 +60,14 @@ struct Lane {
 
 /// How many launches make a batch; the first one loads code.
 void size_batch(Lane& lane) {
-  float ms = 0;
   for (int i = 0; i < 2; ++i) {
-    CUDA_CHECK(cudaEventRecord(lane.start, lane.stream));
+    lane.start.record(lane.stream);
     lane.work.launch(lane.stream);
-    CUDA_CHECK(cudaEventRecord(lane.stop, lane.stream));
-    CUDA_CHECK(cudaEventSynchronize(lane.stop));
-    CUDA_CHECK(cudaEventElapsedTime(&ms, lane.start, lane.stop));
+    lane.stop.record(lane.stream);
+    lane.stop.wait();
   }
-  lane.batch = std::max(1, static_cast<int>(kBatchSeconds / (1e-3 * ms)));
+  const double seconds = lane.stop.seconds_since(lane.start);
+  lane.batch = std::max(1, static_cast<int>(kBatchSeconds / seconds));
 }
 
 }  // namespace

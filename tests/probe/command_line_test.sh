@@ -1,21 +1,10 @@
 #!/bin/sh
 # The probe as a user meets it, on any machine: what needs no GPU, and what is refused before one is
 # asked for. usage: command_line_test.sh KVROOF_PROBE SOURCE_DIR
-probe=$1
+program=$1
 cd "$2" || exit 1
 export CUDA_VISIBLE_DEVICES=
-failed=0
-# expect EXIT_CODE "what the output must contain" arguments…
-expect() {
-  code=$1 words=$2
-  shift 2
-  output=$("$probe" "$@" 2>&1)
-  got=$?
-  if [ "$got" -ne "$code" ] || ! printf '%s' "$output" | grep -qF -- "$words"; then
-    printf 'FAILED: kvroof-probe %s\n  expected exit %s and "%s"\n  got exit %s:\n%s\n' "$*" "$code" "$words" "$got" "$output"
-    failed=1
-  fi
-}
+. tests/expect.sh
 h200='--hardware h200-sxm-141gb'
 tmp=${TMPDIR:-/tmp}/kvroof-probe-$$
 
